@@ -1,0 +1,110 @@
+"""Explainable sparse retrieval: every hit says which tokens made it match.
+
+Names are loaded when first used, so that importing the package loads neither torch nor numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pixie_retrievers.errors import (
+    CorruptIndexError,
+    DeviceUnavailableError,
+    DuplicateIdError,
+    FilterError,
+    IncompatibleIndexError,
+    IndexClosedError,
+    IndexLockedError,
+    IndexNotFoundError,
+    InvalidDocumentError,
+    InvalidParameterError,
+    InvalidTextError,
+    InvalidVectorError,
+    ModelUnavailableError,
+    OptionalDependencyError,
+    PixieError,
+    StorageError,
+    StorageFullError,
+    UnsafeModelError,
+)
+
+if TYPE_CHECKING:
+    from pixie_retrievers.encoder.base import Encoder
+    from pixie_retrievers.encoder.pixie import PixieEncoder
+    from pixie_retrievers.index.base import Index, open_index
+    from pixie_retrievers.index.sqlite.engine import SqliteIndex
+    from pixie_retrievers.retriever import SparseRetriever
+    from pixie_retrievers.types import (
+        Document,
+        Explanation,
+        Hit,
+        SearchResult,
+        SparseVectors,
+        TermMatches,
+        TokenContribution,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CorruptIndexError",
+    "DeviceUnavailableError",
+    "Document",
+    "DuplicateIdError",
+    "Encoder",
+    "Explanation",
+    "FilterError",
+    "Hit",
+    "IncompatibleIndexError",
+    "Index",
+    "IndexClosedError",
+    "IndexLockedError",
+    "IndexNotFoundError",
+    "InvalidDocumentError",
+    "InvalidParameterError",
+    "InvalidTextError",
+    "InvalidVectorError",
+    "ModelUnavailableError",
+    "OptionalDependencyError",
+    "PixieEncoder",
+    "PixieError",
+    "SearchResult",
+    "SparseRetriever",
+    "SparseVectors",
+    "SqliteIndex",
+    "StorageError",
+    "StorageFullError",
+    "TermMatches",
+    "TokenContribution",
+    "UnsafeModelError",
+    "open_index",
+]
+
+_HOMES = {
+    "Encoder": "encoder.base",
+    "PixieEncoder": "encoder.pixie",
+    "Index": "index.base",
+    "open_index": "index.base",
+    "SqliteIndex": "index.sqlite.engine",
+    "SparseRetriever": "retriever",
+    "Document": "types",
+    "Explanation": "types",
+    "Hit": "types",
+    "SearchResult": "types",
+    "SparseVectors": "types",
+    "TermMatches": "types",
+    "TokenContribution": "types",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

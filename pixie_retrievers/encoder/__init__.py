@@ -1,0 +1,1 @@
+"""Text to sparse vectors: the only package that loads torch, transformers or sentence-transformers."""

@@ -1,0 +1,53 @@
+"""What the retriever asks of an encoder: anything with these members will do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from pixie_retrievers.types import SparseVectors
+
+__all__ = ["Encoder"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Text in, sparse vectors out, and back from terms to what a person can read."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of terms."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """The model's identity: equal fingerprints give equal vectors. An index remembers it."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """One vector a text; an empty text gives an empty vector.
+
+        Raises:
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+        """
+        ...
+
+    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> SparseVectors:
+        """One vector a text; an empty text gives an empty vector.
+
+        Raises:
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+        """
+        ...
+
+    def tokens(self, term_ids: Sequence[int]) -> list[str]:
+        """The vocabulary's own spelling of each term, markers included."""
+        ...
+
+    def surfaces(self, term_ids: Sequence[int]) -> list[str]:
+        """Each term as a person reads it: no ``##``, no ``▁``, no byte alphabet."""
+        ...
+
+    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
+        """The terms that each text itself is made of, as opposed to those the model expands it to."""
+        ...

@@ -1,0 +1,1 @@
+"""Sparse vectors to hits: knows no model, and never loads torch."""

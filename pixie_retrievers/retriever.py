@@ -1,0 +1,272 @@
+"""SparseRetriever: an encoder and an index joined; the one facade that every adapter uses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, overload
+
+from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.errors import (
+    IncompatibleIndexError,
+    InvalidDocumentError,
+    InvalidParameterError,
+    InvalidTextError,
+)
+from pixie_retrievers.explain import explain, strongest
+from pixie_retrievers.filters import Filter
+from pixie_retrievers.index.base import Index, open_index
+from pixie_retrievers.types import Document, Explanation, Hit, SearchResult, TermMatches
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["SparseRetriever", "content_id"]
+
+
+class SparseRetriever:
+    """Documents in, explained hits out.
+
+    Args:
+        encoder: Turns text into sparse vectors. Closing the retriever leaves it alone.
+        index: Holds the vectors. The retriever closes it.
+
+    Raises:
+        IncompatibleIndexError: The index was built with another encoder.
+    """
+
+    def __init__(self, encoder: Encoder, index: Index) -> None:
+        if index.vocabulary_size != encoder.vocabulary_size or index.fingerprint != encoder.fingerprint:
+            raise IncompatibleIndexError(
+                f"the index was built with '{index.fingerprint}' ({index.vocabulary_size} terms), the encoder is"
+                f" '{encoder.fingerprint}' ({encoder.vocabulary_size} terms): open the index with the encoder it was"
+                " built with, or build a new one"
+            )
+        self.encoder = encoder
+        self.index = index
+        self._temporary: TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        encoder: Encoder | None = None,
+        read_only: bool = False,
+    ) -> Self:
+        """Open the index at a path, or begin a new one there.
+
+        Args:
+            path: An index file; None puts the index into a temporary file that goes when the retriever goes.
+            encoder: None loads the default model.
+            read_only: Never take the writer lock; the file must exist.
+
+        Raises:
+            ModelUnavailableError: The default model was needed and cannot be loaded.
+            IncompatibleIndexError: The index was built with another encoder.
+            IndexNotFoundError: ``read_only``, and nothing is at the path.
+        """
+        if encoder is None:
+            from pixie_retrievers.encoder.pixie import PixieEncoder
+
+            encoder = PixieEncoder()
+        if read_only and path is not None:
+            return cls(encoder, open_index(path, read_only=True))
+        from pixie_retrievers.index.sqlite.engine import SqliteIndex
+
+        temporary = TemporaryDirectory(prefix="pixie-") if path is None else None
+        location = Path(temporary.name, "index.db") if temporary is not None else path
+        assert location is not None
+        index = SqliteIndex(location, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
+        retriever = cls(encoder, index)
+        retriever._temporary = temporary
+        return retriever
+
+    def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
+        """Encode and store documents in one commit, replacing those whose id is known; return their ids.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: a document is at fault; nothing was stored.
+            IndexLockedError: Another writer holds the index.
+        """
+        from pixie_retrievers.index.documents import check_documents
+
+        documents = list(documents)
+        check_documents(documents)  # before the long part, not after it
+        vectors = self.encoder.encode_documents([document.text for document in documents], show_progress=show_progress)
+        self.index.upsert(documents, vectors)
+        return [document.id for document in documents]
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Iterable[Mapping[str, Any]] | None = None,
+        ids: Iterable[str | None] | None = None,
+        *,
+        show_progress: bool = False,
+    ) -> list[str]:
+        """The same from loose texts; return the ids.
+
+        Args:
+            texts: The texts.
+            metadatas: One mapping a text; None means no metadata.
+            ids: One id a text. A missing one is made from the content (:func:`content_id`), so that adding the same
+                texts again changes nothing instead of storing them twice.
+            show_progress: Show a progress bar while encoding.
+
+        Raises:
+            InvalidParameterError: ``metadatas`` or ``ids`` is of another length than ``texts``.
+        """
+        if isinstance(texts, str):
+            raise InvalidTextError("texts is one string; pass a list of strings")
+        texts = list(texts)
+        metadata_list = [{} for _ in texts] if metadatas is None else list(metadatas)
+        id_list: list[str | None] = [None] * len(texts) if ids is None else list(ids)
+        for name, values in (("metadatas", metadata_list), ("ids", id_list)):
+            if len(values) != len(texts):
+                raise InvalidParameterError(f"{len(texts)} texts but {len(values)} {name}; pass one a text")
+        seen: dict[str, int] = {}
+        documents = []
+        for text, metadata, id in zip(texts, metadata_list, id_list, strict=True):
+            if id is None:
+                key = content_id(text, metadata)
+                seen[key] = seen.get(key, 0) + 1
+                id = key if seen[key] == 1 else f"{key}-{seen[key]}"
+            documents.append(Document(id, text, metadata))
+        return self.add(documents, show_progress=show_progress)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents in one commit; return how many existed."""
+        return self.index.delete(ids)
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents under the ids, in order; None for an id that is not there."""
+        return self.index.get(ids)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @overload
+    def search(
+        self,
+        query: str,
+        k: int = ...,
+        *,
+        filter: Filter | None = ...,
+        top_k_tokens: int | None = ...,
+        score_threshold: float | None = ...,
+    ) -> list[SearchResult]: ...
+
+    @overload
+    def search(
+        self,
+        query: Sequence[str],
+        k: int = ...,
+        *,
+        filter: Filter | None = ...,
+        top_k_tokens: int | None = ...,
+        score_threshold: float | None = ...,
+    ) -> list[list[SearchResult]]: ...
+
+    def search(
+        self,
+        query: str | Sequence[str],
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        top_k_tokens: int | None = 10,
+        score_threshold: float | None = None,
+    ) -> list[SearchResult] | list[list[SearchResult]]:
+        """The k best documents of a query, or of each query of a list (encoded in one pass).
+
+        Args:
+            query: A text, or a list of them.
+            k: At most so many results, 1 or more; fewer come back when fewer documents share a token.
+            filter: Which documents count, by their metadata; applied before the k best are taken.
+            top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
+            score_threshold: Drop results that score less.
+
+        Raises:
+            InvalidParameterError: ``k`` or ``top_k_tokens`` is out of range.
+            InvalidTextError: A query is not a string or cannot be written as UTF-8.
+            FilterError: The filter means nothing.
+        """
+        queries = [query] if isinstance(query, str) else list(query)
+        hit_lists = self.index.search(self.encoder.encode_queries(queries), k, filter=filter)
+        if score_threshold is not None:
+            hit_lists = [[hit for hit in hits if hit.score >= score_threshold] for hits in hit_lists]
+        results = self._explained(queries, hit_lists, top_k_tokens)
+        return results[0] if isinstance(query, str) else results
+
+    def explain(self, query: str, id: str, *, top_k_tokens: int | None = None) -> Explanation:
+        """Why a document scores what it scores for a query, whether or not a search would return it.
+
+        Raises:
+            InvalidDocumentError: There is no document under the id.
+        """
+        matches = self.index.match(self.encoder.encode_queries([query]), [id])[0]
+        document = self.index.get([id])[0]
+        if matches is None or document is None:
+            raise InvalidDocumentError(f"there is no document with id {id!r} in the index")
+        return self._explain([(query, document.text, matches)], top_k_tokens)[0]
+
+    def _explained(
+        self, queries: Sequence[str], hit_lists: Sequence[Sequence[Hit]], top_k_tokens: int | None
+    ) -> list[list[SearchResult]]:
+        if top_k_tokens == 0:
+            return [[SearchResult(hit.document, hit.score, None) for hit in hits] for hits in hit_lists]
+        explained = iter(
+            self._explain(
+                [
+                    (query, hit.document.text, hit.matches)
+                    for query, hits in zip(queries, hit_lists, strict=True)
+                    for hit in hits
+                ],
+                top_k_tokens,
+            )
+        )
+        return [[SearchResult(hit.document, hit.score, next(explained)) for hit in hits] for hits in hit_lists]
+
+    def _explain(
+        self, pairs: Sequence[tuple[str, str, TermMatches]], top_k_tokens: int | None
+    ) -> list[Explanation]:
+        """One explanation a (query, document text, matches); each text is tokenised once."""
+        texts = list(dict.fromkeys(text for query, document, _ in pairs for text in (query, document)))
+        literal = dict(zip(texts, self.encoder.literal_terms(texts), strict=True))
+        explanations = []
+        for query, document, matches in pairs:
+            positions = strongest(matches, top_k_tokens)
+            term_ids = matches.term_ids[positions].tolist()
+            explanations.append(
+                explain(
+                    matches,
+                    positions=positions,
+                    tokens=self.encoder.tokens(term_ids),
+                    surfaces=self.encoder.surfaces(term_ids),
+                    query_terms=literal[query],
+                    document_terms=literal[document],
+                )
+            )
+        return explanations
+
+    def close(self) -> None:
+        """Close the index, and remove it if it was temporary."""
+        self.index.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def content_id(text: str, metadata: Mapping[str, Any]) -> str:
+    """An id made of the content alone: 32 hexadecimal digits of a SHA-256 over text and metadata."""
+    content = json.dumps([text, metadata], ensure_ascii=True, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
