@@ -78,10 +78,11 @@ class SparseRetriever:
             return cls(encoder, open_index(path, read_only=True))
         from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
-        temporary = TemporaryDirectory(prefix="pixie-") if path is None else None
-        location = Path(temporary.name, "index.db") if temporary is not None else path
-        assert location is not None
-        index = SqliteIndex(location, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
+        temporary = None
+        if path is None:
+            temporary = TemporaryDirectory(prefix="pixie-")
+            path = Path(temporary.name, "index.db")
+        index = SqliteIndex(path, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
         retriever = cls(encoder, index)
         retriever._temporary = temporary
         return retriever
@@ -131,11 +132,13 @@ class SparseRetriever:
                 raise InvalidParameterError(f"{len(texts)} texts but {len(values)} {name}; pass one a text")
         seen: dict[str, int] = {}
         documents = []
-        for text, metadata, id in zip(texts, metadata_list, id_list, strict=True):
+        for text, metadata, given in zip(texts, metadata_list, id_list, strict=True):
+            id = given
             if id is None:
-                key = content_id(text, metadata)
-                seen[key] = seen.get(key, 0) + 1
-                id = key if seen[key] == 1 else f"{key}-{seen[key]}"
+                id = content_id(text, metadata)
+                seen[id] = seen.get(id, 0) + 1
+                if seen[id] > 1:
+                    id = f"{id}-{seen[id]}"
             documents.append(Document(id, text, metadata))
         return self.add(documents, show_progress=show_progress)
 
@@ -164,7 +167,7 @@ class SparseRetriever:
     @overload
     def search(
         self,
-        query: Sequence[str],
+        query: list[str] | tuple[str, ...],
         k: int = ...,
         *,
         filter: Filter | None = ...,
@@ -174,7 +177,7 @@ class SparseRetriever:
 
     def search(
         self,
-        query: str | Sequence[str],
+        query: str | list[str] | tuple[str, ...],
         k: int = 10,
         *,
         filter: Filter | None = None,
@@ -231,9 +234,7 @@ class SparseRetriever:
         )
         return [[SearchResult(hit.document, hit.score, next(explained)) for hit in hits] for hits in hit_lists]
 
-    def _explain(
-        self, pairs: Sequence[tuple[str, str, TermMatches]], top_k_tokens: int | None
-    ) -> list[Explanation]:
+    def _explain(self, pairs: Sequence[tuple[str, str, TermMatches]], top_k_tokens: int | None) -> list[Explanation]:
         """One explanation a (query, document text, matches); each text is tokenised once."""
         texts = list(dict.fromkeys(text for query, document, _ in pairs for text in (query, document)))
         literal = dict(zip(texts, self.encoder.literal_terms(texts), strict=True))

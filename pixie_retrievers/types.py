@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,7 @@ class SparseVectors:
     def to_dicts(self) -> list[dict[int, float]]:
         """One ``{term id: weight}`` dictionary a row."""
         ids, weights, bounds = self.term_ids.tolist(), self.weights.tolist(), self.indptr.tolist()
-        return [dict(zip(ids[a:b], weights[a:b], strict=True)) for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [dict(zip(ids[a:b], weights[a:b], strict=True)) for a, b in pairwise(bounds)]
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> SparseVectors:

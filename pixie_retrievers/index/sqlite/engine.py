@@ -1,0 +1,338 @@
+"""SqliteIndex: the embedded index in one SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixie_retrievers.errors import (
+    IncompatibleIndexError,
+    IndexClosedError,
+    IndexNotFoundError,
+    InvalidParameterError,
+    InvalidVectorError,
+    StorageError,
+)
+from pixie_retrievers.filters import Filter, compile_filter
+from pixie_retrievers.index.documents import check_documents, check_ids
+from pixie_retrievers.index.sqlite.check import CheckReport, check_index
+from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
+from pixie_retrievers.index.sqlite.reader import Reader
+from pixie_retrievers.index.sqlite.snapshot import Snapshot
+from pixie_retrievers.index.sqlite.writer import Writer
+from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["IndexStats", "SqliteIndex"]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """What an index holds.
+
+    Attributes:
+        path: The file.
+        n_documents: Documents that can be found.
+        n_deleted: Tombstones that a merge has yet to drop.
+        n_segments: Segments.
+        n_postings: Postings, those of tombstones included.
+        file_bytes: The file's size, its write-ahead log included.
+        generation: How many commits the file has seen.
+        vocabulary_size: The number of terms.
+        fingerprint: The encoder's identity.
+        weights: The format of the stored weights.
+    """
+
+    path: str
+    n_documents: int
+    n_deleted: int
+    n_segments: int
+    n_postings: int
+    file_bytes: int
+    generation: int
+    vocabulary_size: int
+    fingerprint: str
+    weights: str
+
+
+class SqliteIndex:
+    """An inverted index in one file: add, update and delete in durable commits, search exactly.
+
+    Opening never waits for anyone. The writer lock is taken at the first write and held until :meth:`close`; any number
+    of other handles, in any process, read meanwhile and see each commit at their next search. One handle may be used by
+    many threads. After a write that failed, the last commit is what there is, and writing may be tried again.
+
+    Args:
+        path: The file; a new one is made at the first write.
+        vocabulary_size: The number of terms; needed for a new file, compared with an existing one.
+        fingerprint: The encoder's identity; kept in a new file, compared with an existing one.
+        read_only: Refuse to write; the file must exist.
+        weights: How a new file stores weights: "float32" (default, exact), "float16" (2 bytes less a posting) or
+            "uint8" (3 bytes less); compared with an existing file.
+
+    Raises:
+        IndexNotFoundError: There is no file, and it is ``read_only`` or no ``vocabulary_size`` is given.
+        IncompatibleIndexError: The file is of another model, vocabulary, weight format or program.
+        CorruptIndexError: The file is damaged, or not a database.
+        InvalidParameterError: ``weights`` or ``vocabulary_size`` is out of range.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        vocabulary_size: int | None = None,
+        fingerprint: str | None = None,
+        read_only: bool = False,
+        weights: str | None = None,
+    ) -> None:
+        if weights is not None and weights not in WEIGHT_FORMATS:
+            raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
+        if vocabulary_size is not None and vocabulary_size < 1:
+            raise InvalidParameterError(f"vocabulary_size is {vocabulary_size}; it must be at least 1")
+        try:
+            self.path = Path(path).absolute()
+            exists = self.path.exists()
+        except (ValueError, OSError) as error:
+            raise StorageError(f"{str(path)!r} cannot be the path of a file: {error}") from error
+        self.read_only = read_only
+        self._pid = os.getpid()
+        self._write_lock = threading.RLock()
+        self._closed = False
+        self._writer: Writer | None = None
+        self._reader = Reader(self.path)
+        if exists:
+            with self._reader.snapshot() as snapshot:
+                self._manifest = snapshot.manifest
+            self._compare(vocabulary_size=vocabulary_size, fingerprint=fingerprint, weights=weights)
+            return
+        if read_only or vocabulary_size is None:
+            why = "read_only needs one" if read_only else "pass vocabulary_size to begin a new one"
+            raise IndexNotFoundError(f"there is no index at {self.path}: check the path ({why})")
+        if not self.path.parent.is_dir():
+            raise StorageError(f"{self.path.parent} is not a folder: make it first")
+        if not os.access(self.path.parent, os.W_OK):
+            raise StorageError(f"{self.path.parent} cannot be written: choose a folder where a new index may be made")
+        self._manifest = Manifest(vocabulary_size, fingerprint or "", weights or "float32")
+
+    def _compare(self, **wanted: Any) -> None:
+        for name, value in wanted.items():
+            found = getattr(self._manifest, name)
+            if value is not None and value != found:
+                self._reader.close()
+                raise IncompatibleIndexError(
+                    f"{self.path} was built with {name} {found!r}, not {value!r}: open it with what it was built with,"
+                    " or build a new one"
+                )
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of terms."""
+        return self._manifest.vocabulary_size
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the encoder that the vectors came from."""
+        return self._manifest.fingerprint
+
+    @property
+    def weights(self) -> str:
+        """The format of the stored weights."""
+        return self._manifest.weights
+
+    def upsert(self, documents: Sequence[Document], vectors: SparseVectors) -> None:
+        """Store documents, replacing those whose id is known, in one atomic and durable commit.
+
+        A replaced document counts as newly inserted. On any error nothing is stored.
+
+        Args:
+            documents: With different ids.
+            vectors: One a document, over the index's vocabulary.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError, InvalidVectorError: The arguments are at fault.
+            IncompatibleIndexError: The vectors are over another vocabulary.
+            IndexLockedError: Another writer holds the index.
+            StorageFullError: No space is left.
+            StorageError: The index was opened read-only, or the file system refused.
+
+        Complexity:
+            O(size of the documents), and O(log n) rewrites of each over the life of the index.
+        """
+        documents = list(documents)
+        check_documents(documents)
+        self._check_vectors(vectors)
+        if len(vectors) != len(documents):
+            raise InvalidVectorError(f"{len(documents)} documents but {len(vectors)} vectors; pass one a document")
+        if documents:
+            with self._writing() as writer:
+                writer.upsert(documents, vectors)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents in one atomic and durable commit; return how many existed.
+
+        Raises:
+            InvalidDocumentError: An id is not a string.
+            IndexLockedError: Another writer holds the index.
+            StorageError: The index was opened read-only, or the file system refused.
+        """
+        check_ids(ids)
+        unique = list(dict.fromkeys(ids))
+        self._check_open()
+        if not unique or (self._writer is None and not self.path.exists()):
+            return 0
+        with self._writing() as writer:
+            return writer.delete(unique)
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents under the ids, in order; None for an id that is not there."""
+        check_ids(ids)
+        with self._snapshot() as snapshot:
+            if snapshot is None:
+                return [None] * len(ids)
+            docnos = snapshot.docnos(list(dict.fromkeys(ids)))
+            documents = snapshot.documents(list(docnos.values()))
+            return [documents[docnos[id]] if id in docnos else None for id in ids]
+
+    def search(self, queries: SparseVectors, k: int, *, filter: Filter | None = None) -> list[list[Hit]]:
+        """The k best documents of each query: exact, score descending, ties by insertion order.
+
+        Args:
+            queries: Over the index's vocabulary; an empty vector finds nothing.
+            k: 1 or more; fewer hits come back when fewer documents share a term and pass the filter.
+            filter: Which documents count (see :mod:`pixie_retrievers.filters`); applied before the k best are taken.
+
+        Raises:
+            InvalidParameterError: ``k`` is not a whole number of 1 or more.
+            IncompatibleIndexError: The queries are over another vocabulary.
+            FilterError: The filter means nothing.
+            CorruptIndexError: What the search had to read does not verify.
+
+        Complexity:
+            O(postings of the query's terms + n_documents), one thread.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise InvalidParameterError(f"k is {k!r}; it must be a whole number of 1 or more")
+        self._check_vectors(queries)
+        if filter is not None:
+            compile_filter(filter)
+        with self._snapshot() as snapshot:
+            if snapshot is None:
+                return [[] for _ in queries]
+            return [snapshot.search(query, k, filter) for query in queries]
+
+    def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
+        """The terms that one query shares with each document; None for an id that is not there."""
+        check_ids(ids)
+        self._check_vectors(query)
+        if len(query) != 1:
+            raise InvalidVectorError(f"match takes one query, not {len(query)}")
+        with self._snapshot() as snapshot:
+            docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
+            return [snapshot.match(query, docnos[id]) if snapshot and id in docnos else None for id in ids]
+
+    def __len__(self) -> int:
+        with self._snapshot() as snapshot:
+            return 0 if snapshot is None else snapshot.manifest.n_live
+
+    def stats(self) -> IndexStats:
+        """What the index holds now."""
+        with self._snapshot() as snapshot:
+            manifest = self._manifest if snapshot is None else snapshot.manifest
+            files = (self.path, self.path.with_name(self.path.name + "-wal"))
+            return IndexStats(
+                path=str(self.path),
+                n_documents=manifest.n_live,
+                n_deleted=sum(entry.n_deleted for entry in manifest.segments),
+                n_segments=len(manifest.segments),
+                n_postings=sum(entry.n_postings for entry in manifest.segments),
+                file_bytes=sum(file.stat().st_size for file in files if file.exists()),
+                generation=manifest.generation,
+                vocabulary_size=manifest.vocabulary_size,
+                fingerprint=manifest.fingerprint,
+                weights=manifest.weights,
+            )
+
+    def check(self) -> CheckReport:
+        """Read everything and hold it against everything else; changes nothing."""
+        with self._snapshot() as snapshot:
+            return CheckReport(()) if snapshot is None else check_index(snapshot)
+
+    def compact(self) -> None:
+        """Merge all segments, drop tombstones for good, and give unused space back to the file system.
+
+        Raises:
+            IndexLockedError: Another writer holds the index.
+            StorageError: The index was opened read-only, or the file system refused.
+        """
+        self._check_open()
+        if self._writer is not None or self.path.exists():
+            with self._writing() as writer:
+                writer.compact()
+
+    def close(self) -> None:
+        """Let go of the file and the writer lock; every commit is on disk already."""
+        self._closed = True
+        self._reader.close()
+        if self._pid != os.getpid():
+            return  # the writer belongs to the process that was forked
+        with self._write_lock:
+            if self._writer is not None:
+                writer, self._writer = self._writer, None
+                writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"SqliteIndex({str(self.path)!r})"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise IndexClosedError(f"{self.path}: this handle is closed: open the index again")
+
+    def _check_vectors(self, vectors: SparseVectors) -> None:
+        if vectors.vocabulary_size != self.vocabulary_size:
+            raise IncompatibleIndexError(
+                f"{self.path} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}: encode"
+                " with the model that the index was built with"
+            )
+
+    @contextlib.contextmanager
+    def _snapshot(self) -> Iterator[Snapshot | None]:
+        """The newest commit point, or None while a new index has no file yet."""
+        self._check_open()
+        if self._writer is None and not self.path.exists():
+            yield None
+            return
+        with self._reader.snapshot() as snapshot:
+            yield snapshot
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        with self._write_lock:
+            self._check_open()
+            if self.read_only:
+                raise StorageError(f"{self.path} was opened with read_only=True: open it without to write")
+            if self._pid != os.getpid():
+                raise IndexClosedError(
+                    f"{self.path}: a handle that came through a fork only reads: open the index anew"
+                )
+            if self._writer is None:
+                self._writer = Writer(self.path, self._manifest, self._reader)
+            try:
+                yield self._writer
+            finally:
+                if self._writer.failed:
+                    self._writer.close()
+                    self._writer = None

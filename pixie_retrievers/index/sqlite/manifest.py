@@ -1,0 +1,86 @@
+"""The manifest: what one commit point consists of. Writing it is what makes a transaction count."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError
+from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION, decode_row, encode_row
+
+__all__ = ["MANIFEST_KEY", "WEIGHT_FORMATS", "Manifest", "SegmentEntry"]
+
+MANIFEST_KEY = "manifest"
+WEIGHT_FORMATS = ("float32", "float16", "uint8")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A live segment: its number, and how many documents, tombstones and postings it holds."""
+
+    number: int
+    n_documents: int
+    n_deleted: int
+    n_postings: int
+
+    @property
+    def n_live(self) -> int:
+        """How many of its documents can be found."""
+        return self.n_documents - self.n_deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One commit point.
+
+    Attributes:
+        vocabulary_size: The number of terms, fixed for the life of the file.
+        fingerprint: The encoder's identity, fixed for the life of the file.
+        weights: One of WEIGHT_FORMATS, fixed for the life of the file.
+        generation: Rises by one with every commit.
+        next_docno: The insertion number that the next document gets; numbers are never used again.
+        next_segment: The number that the next segment gets.
+        segments: In insertion order: every document of one is older than every document of the next.
+    """
+
+    vocabulary_size: int
+    fingerprint: str
+    weights: str
+    generation: int = 0
+    next_docno: int = 0
+    next_segment: int = 0
+    segments: tuple[SegmentEntry, ...] = ()
+
+    @property
+    def n_live(self) -> int:
+        """How many documents can be found."""
+        return sum(entry.n_live for entry in self.segments)
+
+    def encode(self) -> str:
+        """The manifest as a JSON row."""
+        content = asdict(self)
+        content["segments"] = [[s.number, s.n_documents, s.n_deleted, s.n_postings] for s in self.segments]
+        return encode_row(MANIFEST_KEY, [FORMAT_VERSION, content])
+
+    @classmethod
+    def decode(cls, row: bytes | None) -> Manifest:
+        """Read a manifest back.
+
+        Raises:
+            CorruptIndexError: The row is missing or damaged.
+            IncompatibleIndexError: A newer format wrote it.
+        """
+        version, content = decode_row(MANIFEST_KEY, row, 2)
+        if version != FORMAT_VERSION:
+            raise IncompatibleIndexError(
+                f"the index has format {version}, this version reads format {FORMAT_VERSION}: upgrade pixie-retrievers"
+            )
+        try:
+            segments = tuple(SegmentEntry(*numbers) for numbers in content.pop("segments"))
+            return cls(**content, segments=segments)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise CorruptIndexError("the manifest does not hold what it should") from error
+
+    def describe(self) -> dict[str, Any]:
+        """What is fixed for the life of the file."""
+        return {"vocabulary_size": self.vocabulary_size, "fingerprint": self.fingerprint, "weights": self.weights}

@@ -1,0 +1,114 @@
+"""The reading side of an open index: connections, and what is kept from one search to the next."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
+from pixie_retrievers.index.sqlite.segment import decode_head, segment_key
+from pixie_retrievers.index.sqlite.snapshot import SegmentView, Snapshot
+from pixie_retrievers.index.sqlite.store import META, SEGMENTS, ReadStore
+
+__all__ = ["Reader"]
+
+_MAX_KEPT_FILTERS = 256
+
+
+class Reader:
+    """Hands out snapshots of the newest commit point, to any number of threads.
+
+    Segments never change, so what was read of one is kept until the segment is gone from the manifest.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._idle: list[ReadStore] = []
+        self._pid = os.getpid()
+        self._orphans: list[list[ReadStore]] = []
+        self._row: bytes | None = None
+        self._manifest: Manifest | None = None
+        self._views: dict[int, SegmentView] = {}
+        self._passing: dict[tuple[int, str], NDArray[np.uint8]] = {}
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """The newest commit point, unchanging until the end of the block."""
+        store = self._connection()
+        try:
+            with store.transaction():
+                manifest = self._refreshed(store)
+                views = [self._view(store, manifest, position) for position in range(len(manifest.segments))]
+                yield Snapshot(store, manifest, views, self._passing)
+        except BaseException:
+            store.close()
+            raise
+        with self._lock:
+            self._idle.append(store)
+
+    def _connection(self) -> ReadStore:
+        if self._pid != os.getpid():
+            self._start_over_after_fork()
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return ReadStore(self._path)
+
+    def _start_over_after_fork(self) -> None:
+        # SQLite forbids using, and even closing, a connection that came through a fork: leave it be. Locks may have
+        # been held by threads that this process does not have.
+        self._orphans.append(self._idle)
+        self._idle, self._lock, self._pid = [], threading.Lock(), os.getpid()
+        for view in self._views.values():
+            view.renew_lock()
+
+    def _refreshed(self, store: ReadStore) -> Manifest:
+        row = store.get(META, MANIFEST_KEY)
+        with self._lock:
+            if row == self._row and self._manifest is not None:
+                return self._manifest
+        manifest = Manifest.decode(row)
+        with self._lock:
+            if self._manifest is None or manifest.generation > self._manifest.generation:
+                self._row, self._manifest = row, manifest
+                live = {entry.number for entry in manifest.segments}
+                self._views = {number: view for number, view in self._views.items() if number in live}
+                for key in [key for key in self._passing if key[0] not in live]:
+                    del self._passing[key]
+            if len(self._passing) > _MAX_KEPT_FILTERS * max(1, len(manifest.segments)):
+                self._passing.clear()
+        return manifest
+
+    def _view(self, store: ReadStore, manifest: Manifest, position: int) -> SegmentView:
+        entry = manifest.segments[position]
+        view = self._views.get(entry.number)
+        if view is None:
+            head = decode_head(
+                entry.number,
+                store.get(SEGMENTS, segment_key(entry.number)),
+                n_documents=entry.n_documents,
+                n_postings=entry.n_postings,
+                vocabulary_size=manifest.vocabulary_size,
+            )
+            view = SegmentView(entry.number, head, manifest.weights)
+            with self._lock:
+                view = self._views.setdefault(entry.number, view)
+        return view
+
+    def close(self) -> None:
+        """Close the idle connections, and forget what was kept."""
+        if self._pid != os.getpid():
+            self._start_over_after_fork()
+        with self._lock:
+            for store in self._idle:
+                store.close()
+            self._idle = []
+            self._views, self._passing = {}, {}
+            self._row = self._manifest = None

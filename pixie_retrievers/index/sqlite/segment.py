@@ -1,0 +1,236 @@
+"""An immutable run of at most 65,536 documents: its postings, and how they lie in the store.
+
+A segment is a head (which documents, which terms, how many postings each) and its postings, term by term, cut into
+blocks at term boundaries. A reader that needs three terms reads three blocks. Inside a segment a document is a 16-bit
+ordinal, so that a posting costs 2 bytes and its weight, and the scores of a segment fit into a core's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixie_retrievers.errors import CorruptIndexError, InvalidVectorError
+from pixie_retrievers.index.sqlite import kernels
+from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arrays
+from pixie_retrievers.types import SparseVectors
+
+__all__ = [
+    "MAX_DOCUMENTS",
+    "Head",
+    "Segment",
+    "block_key",
+    "build_segment",
+    "decode_block",
+    "decode_head",
+    "encode_blocks",
+    "encode_head",
+    "segment_key",
+]
+
+MAX_DOCUMENTS = 1 << 16
+BLOCK_POSTINGS = 1 << 14
+"""A block ends at the first term that takes it past so many postings: about 100 KB, one read."""
+
+_STORED = {"float32": "f4", "float16": "f2", "uint8": "u1"}
+_MAX_FLOAT16 = float(np.finfo(np.float16).max)
+_MIN_FLOAT16 = np.finfo(np.float16).smallest_subnormal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """What a segment holds, without its postings.
+
+    Attributes:
+        docnos: int64, shape (n_documents,): the insertion numbers, ascending.
+        term_ids: int32, shape (t,): the terms that have postings, ascending.
+        starts: int64, shape (t + 1,): where each term's postings start in the segment.
+        max_weights: float32, shape (t,): the largest weight of each term.
+        scales: float32, shape (n_documents,): with 8-bit weights, what a document's weights are multiplied by;
+            empty otherwise.
+        blocks: int32, shape (b + 1,): the place in ``term_ids`` at which each block starts.
+    """
+
+    docnos: NDArray[np.int64]
+    term_ids: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    max_weights: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    blocks: NDArray[np.int32]
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents, tombstones included."""
+        return len(self.docnos)
+
+    @property
+    def n_postings(self) -> int:
+        """How many postings, those of tombstones included."""
+        return int(self.starts[-1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """A whole segment in memory: what is built, merged and written.
+
+    Attributes:
+        head: What it holds.
+        ordinals: uint16, shape (n_postings,): term by term, ascending inside a term.
+        weights: float32, float16 or uint8, shape (n_postings,): as stored.
+    """
+
+    head: Head
+    ordinals: NDArray[np.uint16]
+    weights: NDArray[Any] = field(repr=False)
+
+
+def build_segment(vectors: SparseVectors, docnos: NDArray[np.int64], weights: str) -> Segment:
+    """Turn vectors into a segment.
+
+    Args:
+        vectors: At most MAX_DOCUMENTS of them.
+        docnos: int64, shape (len(vectors),), ascending.
+        weights: "float32" keeps the weights, "float16" rounds them, "uint8" rounds each document's weights to 255 steps
+            of its largest one. Rounding a document on its own terms means that no merge ever rounds it again.
+
+    Raises:
+        InvalidVectorError: A weight is too large for float16.
+    """
+    stored, scales = _rounded(vectors, weights)
+    counts = np.bincount(vectors.term_ids, minlength=vectors.vocabulary_size)
+    cursors = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)[:-1]])
+    ordinals = np.empty(len(vectors.term_ids), np.uint16)
+    postings = np.empty(len(vectors.term_ids), stored.dtype)
+    # numba has no 16-bit floats on a CPU: they travel as the integers they are stored in.
+    kernels.transpose(vectors.indptr, vectors.term_ids, bits(stored), cursors, ordinals, bits(postings))
+    return Segment(make_head(docnos, counts, postings, ordinals, scales), ordinals, postings)
+
+
+def bits(weights: NDArray[Any]) -> NDArray[Any]:
+    """The same memory in a dtype that the kernels take."""
+    return weights.view(np.uint16) if weights.dtype == np.float16 else weights
+
+
+def make_head(
+    docnos: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    weights: NDArray[Any],
+    ordinals: NDArray[np.uint16],
+    scales: NDArray[np.float32],
+) -> Head:
+    """Describe postings that lie term by term; ``counts`` (vocabulary_size,) says how many each term has."""
+    term_ids = np.flatnonzero(counts).astype(np.int32)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[term_ids])])
+    values = weights.astype(np.float32)
+    if len(scales):
+        values *= scales[ordinals]
+    max_weights = np.maximum.reduceat(values, starts[:-1]) if len(term_ids) else np.zeros(0, np.float32)
+    return Head(docnos, term_ids, starts, max_weights, scales, _block_starts(starts))
+
+
+def _block_starts(starts: NDArray[np.int64]) -> NDArray[np.int32]:
+    n_terms = len(starts) - 1
+    blocks = [0]
+    while blocks[-1] < n_terms:
+        filled = int(np.searchsorted(starts, starts[blocks[-1]] + BLOCK_POSTINGS, side="left"))
+        blocks.append(min(filled, n_terms))
+    return np.array(blocks, np.int32)
+
+
+def _rounded(vectors: SparseVectors, weights: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    no_scales = np.zeros(0, np.float32)
+    if weights == "float32" or not len(vectors.weights):
+        return vectors.weights.astype(_STORED[weights]), np.zeros(len(vectors) * (weights == "uint8"), np.float32)
+    if weights == "float16":
+        if float(vectors.weights.max()) > _MAX_FLOAT16:
+            raise InvalidVectorError(f"a weight is above {_MAX_FLOAT16}: build the index with weights='float32'")
+        return np.maximum(vectors.weights.astype(np.float16), _MIN_FLOAT16), no_scales
+    lengths = np.diff(vectors.indptr)
+    scales = np.zeros(len(vectors), np.float32)
+    scales[lengths > 0] = np.maximum.reduceat(vectors.weights, vectors.indptr[:-1][lengths > 0]) / np.float32(255)
+    steps = np.rint(vectors.weights / np.repeat(scales, lengths))
+    return np.clip(steps, 1, 255).astype(np.uint8), scales
+
+
+def segment_key(number: int) -> str:
+    """The key of a segment's head and tombstones; the order of keys is the order of numbers."""
+    return f"{number:010d}"
+
+
+def block_key(number: int, block: int) -> str:
+    """The key of one block of postings."""
+    return f"{number:010d}.{block:06d}"
+
+
+def encode_head(number: int, head: Head) -> bytes:
+    """A head as a frame."""
+    counts = np.diff(head.starts).astype(np.int32)
+    arrays: list[NDArray[Any]] = [head.docnos, head.term_ids, counts, head.max_weights, head.scales, head.blocks]
+    return encode_arrays(Kind.HEAD, segment_key(number), arrays)
+
+
+def decode_head(number: int, frame: bytes | None, *, n_documents: int, n_postings: int, vocabulary_size: int) -> Head:
+    """Read a head back, and hold it to what the manifest says of it.
+
+    Raises:
+        CorruptIndexError: The frame is missing or damaged, or contradicts itself or the manifest.
+    """
+    docnos, term_ids, counts, max_weights, scales, blocks = decode_arrays(
+        Kind.HEAD, segment_key(number), frame, "i8 i4 i4 f4 f4 i4"
+    )
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    sound = (
+        len(docnos) == n_documents <= MAX_DOCUMENTS
+        and len(term_ids) == len(counts) == len(max_weights)
+        and len(scales) in (0, n_documents)
+        and starts[-1] == n_postings
+        and bool((np.diff(docnos) > 0).all())
+        and bool((np.diff(term_ids) > 0).all())
+        and (len(term_ids) == 0 or (term_ids[0] >= 0 and term_ids[-1] < vocabulary_size and counts.min() > 0))
+        and bool(np.isfinite(scales).all())
+        and len(blocks) > 0
+        and blocks[0] == 0
+        and blocks[-1] == len(term_ids)
+        and bool((np.diff(blocks) > 0).all())
+    )
+    if not sound:
+        raise CorruptIndexError(f"the head of segment {number} contradicts itself: restore the file from a copy")
+    return Head(docnos, term_ids, starts, max_weights, scales, blocks)
+
+
+def encode_blocks(number: int, segment: Segment) -> Iterator[tuple[str, bytes]]:
+    """The postings as (key, frame) pairs, one a block."""
+    bounds = segment.head.starts[segment.head.blocks].tolist()
+    for block, (start, end) in enumerate(pairwise(bounds)):
+        key = block_key(number, block)
+        arrays = [segment.ordinals[start:end], segment.weights[start:end]]
+        yield key, encode_arrays(Kind.BLOCK, key, arrays)
+
+
+def decode_block(
+    number: int, block: int, frame: bytes | None, head: Head, weights: str
+) -> tuple[NDArray[np.uint16], NDArray[Any]]:
+    """Read a block's ordinals and weights back, checked so that a kernel may trust them.
+
+    Returns:
+        uint16 ordinals, and weights as the kernels take them: uint8 as stored, float16 widened to float32.
+
+    Raises:
+        CorruptIndexError: The frame is missing or damaged, or contradicts the head.
+    """
+    key = block_key(number, block)
+    ordinals, stored = decode_arrays(Kind.BLOCK, key, frame, f"u2 {_STORED[weights]}")
+    values = stored.astype(np.float32) if weights == "float16" else stored
+    counts = np.diff(head.starts[head.blocks[block] : head.blocks[block + 1] + 1]).astype(np.int32)
+    if (
+        len(ordinals) != len(values)
+        or len(ordinals) != counts.sum()
+        or not kernels.postings_are_sound(counts, ordinals, values, head.n_documents)
+    ):
+        raise CorruptIndexError(f"block {key} contradicts its segment: restore the file from a copy")
+    return ordinals, values
