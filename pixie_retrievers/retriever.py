@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, overload
 
 from pixie_retrievers.encoder.base import Encoder
@@ -48,7 +50,7 @@ class SparseRetriever:
             )
         self.encoder = encoder
         self.index = index
-        self._temporary: TemporaryDirectory[str] | None = None
+        self._remove_temporary: Callable[[], object] | None = None
 
     @classmethod
     def open(
@@ -78,13 +80,14 @@ class SparseRetriever:
             return cls(encoder, open_index(path, read_only=True))
         from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
-        temporary = None
+        directory = None
         if path is None:
-            temporary = TemporaryDirectory(prefix="pixie-")
-            path = Path(temporary.name, "index.db")
+            directory = mkdtemp(prefix="pixie-")
+            path = Path(directory, "index.db")
         index = SqliteIndex(path, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
         retriever = cls(encoder, index)
-        retriever._temporary = temporary
+        if directory is not None:
+            retriever._remove_temporary = weakref.finalize(retriever, _remove, index, directory, os.getpid())
         return retriever
 
     def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
@@ -122,6 +125,8 @@ class SparseRetriever:
         Raises:
             InvalidParameterError: ``metadatas`` or ``ids`` is of another length than ``texts``.
         """
+        from pixie_retrievers.index.documents import check_documents
+
         if isinstance(texts, str):
             raise InvalidTextError("texts is one string; pass a list of strings")
         texts = list(texts)
@@ -135,6 +140,7 @@ class SparseRetriever:
         for text, metadata, given in zip(texts, metadata_list, id_list, strict=True):
             id = given
             if id is None:
+                check_documents([Document("new", text, metadata)])  # only sound content has an id
                 id = content_id(text, metadata)
                 seen[id] = seen.get(id, 0) + 1
                 if seen[id] > 1:
@@ -257,14 +263,21 @@ class SparseRetriever:
     def close(self) -> None:
         """Close the index, and remove it if it was temporary."""
         self.index.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        if self._remove_temporary is not None:
+            self._remove_temporary()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _remove(index: Index, directory: str, process_id: int) -> None:
+    """Remove a temporary index, unless this is a forked worker that ends: the directory is its parent's."""
+    if os.getpid() == process_id:
+        index.close()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def content_id(text: str, metadata: Mapping[str, Any]) -> str:
