@@ -99,9 +99,12 @@ class SqliteIndex:
             raise InvalidParameterError(f"vocabulary_size is {vocabulary_size}; it must be at least 1")
         try:
             self.path = Path(path).absolute()
-            exists = self.path.exists()
+            os.stat(self.path)  # noqa: PTH116  # Path.exists() hides what is wrong with a path
+            exists = True
+        except FileNotFoundError:
+            exists = False
         except (ValueError, OSError) as error:
-            raise StorageError(f"{str(path)!r} cannot be the path of a file: {error}") from error
+            raise StorageError(f"{str(path)!r} cannot be the path of an index: {error}") from error
         self.read_only = read_only
         self._pid = os.getpid()
         self._write_lock = threading.RLock()

@@ -19,23 +19,26 @@ _FULL = MAX_DOCUMENTS // 2
 def tail_to_merge(sizes: Sequence[int]) -> int:
     """Where the run of newest segments starts that should become fewer; ``len(sizes)`` when none should.
 
-    A segment's tier is the logarithm of its size to base FAN_OUT. When FAN_OUT or more of the newest segments stand in
-    one tier or below it, they merge, so that n documents lie in O(log n) segments besides the full ones, and each
-    document is rewritten O(log n) times. Only neighbours merge: the order of insertion numbers is kept.
-    (The logarithmic method: Bentley and Saxe 1980, "Decomposable searching problems", section 2.)
+    A segment's tier is the logarithm of its size to base FAN_OUT. When FAN_OUT neighbours at the end stand in one tier,
+    counting what the tiers below are just merging into, they merge: n documents lie in O(log n) segments besides the
+    full ones, and each document is rewritten O(log n) times. Only neighbours merge, so that the order of insertion is
+    kept. (The logarithmic method: Bentley and Saxe 1980, "Decomposable searching problems", section 2.)
 
     Args:
         sizes: Live documents a segment, oldest first.
     """
-    start = len(sizes)
+    start = boundary = len(sizes)
     tier = 1
     while tier < _FULL:
         tier *= FAN_OUT
-        first = len(sizes)
-        while first > 0 and sizes[first - 1] < min(tier, _FULL):
+        limit = min(tier, _FULL)
+        first = boundary
+        while first > 0 and sizes[first - 1] < limit:
             first -= 1
-        if len(sizes) - first >= FAN_OUT:
+        joins = start == boundary and 0 < sum(sizes[start:]) < limit
+        if boundary - first + joins >= FAN_OUT:
             start = first
+        boundary = first
     return start
 
 

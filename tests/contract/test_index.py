@@ -1,0 +1,279 @@
+"""What every index engine promises, whatever it is built on. Add an engine by adding a parameter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from vectors import documents, random_vectors
+
+from pixie_retrievers import (
+    Document,
+    DuplicateIdError,
+    FilterError,
+    IncompatibleIndexError,
+    IndexClosedError,
+    InvalidDocumentError,
+    InvalidParameterError,
+    InvalidTextError,
+    InvalidVectorError,
+    SparseVectors,
+    SqliteIndex,
+)
+from pixie_retrievers.index.base import Index
+
+VOCABULARY_SIZE = 200
+
+
+@pytest.fixture(params=["float32", "float16", "uint8"])
+def index(request, tmp_path):
+    with SqliteIndex(
+        tmp_path / "index.db", vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1", weights=request.param
+    ) as index:
+        yield index
+
+
+@pytest.fixture
+def filled(index):
+    index.upsert(documents(50), random_vectors(50))
+    return index
+
+
+def one(*terms: int) -> SparseVectors:
+    return SparseVectors.from_dicts([dict.fromkeys(terms, 1.0)], VOCABULARY_SIZE)
+
+
+def ids(index, query, k=10, **kwargs):
+    return [hit.document.id for hit in index.search(query, k, **kwargs)[0]]
+
+
+def test_it_answers_the_protocol(index):
+    assert isinstance(index, Index)
+    assert (index.vocabulary_size, index.fingerprint) == (VOCABULARY_SIZE, "model-1")
+
+
+def test_an_index_with_nothing_in_it_finds_nothing(index):
+    assert index.search(random_vectors(2), 3) == [[], []]
+    assert index.get(["d1"]) == [None]
+    assert index.match(one(1), ["d1"]) == [None]
+    assert index.delete(["d1"]) == 0
+    assert len(index) == 0
+
+
+def test_documents_come_back_as_they_went_in(index):
+    document = Document(
+        "글/1 \n\x00", "한글 Ελλ 🙂\x00\n둘째 줄", {"a": [1, 2.5, None, {"깊이": True}], "b": "x\u2028y"}
+    )
+    index.upsert([document], one(3))
+    assert index.get([document.id]) == [document]
+    assert index.search(one(3), 1)[0][0].document == document
+
+
+def test_a_score_is_the_sum_over_shared_terms(index):
+    index.upsert(documents(1), SparseVectors.from_dicts([{1: 0.5, 2: 2.0, 9: 1.0}], VOCABULARY_SIZE))
+    (hit,) = index.search(SparseVectors.from_dicts([{1: 3.0, 2: 1.0, 4: 7.0}], VOCABULARY_SIZE), 1)[0]
+    assert hit.score == pytest.approx(3.5, rel=0.01)
+    assert hit.score == hit.matches.contributions.sum()
+    assert hit.matches.term_ids.tolist() == [1, 2]
+
+
+def test_contributions_sum_to_the_score_and_scores_fall(filled):
+    for hits in filled.search(random_vectors(20, seed=1), 50):
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+        for hit in hits:
+            assert hit.matches.contributions.sum() == pytest.approx(hit.score, rel=1e-5)
+
+
+def test_equal_scores_keep_the_order_of_insertion(index):
+    vectors = SparseVectors.from_dicts([{5: 1.0}] * 30, VOCABULARY_SIZE)
+    for start in range(0, 30, 10):
+        index.upsert(documents(10, start=start), vectors[start : start + 10])
+    assert ids(index, one(5), 25) == [f"d{i}" for i in range(25)]
+
+
+def test_an_upsert_replaces_and_counts_as_newly_inserted(index):
+    index.upsert(documents(3), SparseVectors.from_dicts([{5: 1.0}] * 3, VOCABULARY_SIZE))
+    index.upsert([Document("d0", "새 글", {"new": True})], one(5))
+    assert len(index) == 3
+    assert ids(index, one(5)) == ["d1", "d2", "d0"]
+    assert index.get(["d0"]) == [Document("d0", "새 글", {"new": True})]
+
+
+def test_a_replaced_document_is_no_longer_found_by_its_old_terms(index):
+    index.upsert(documents(1), one(5))
+    index.upsert(documents(1), one(6))
+    assert (ids(index, one(5)), ids(index, one(6))) == ([], ["d0"])
+
+
+def test_a_thousand_upserts_of_one_id_leave_one_document(index):
+    for n in range(100):
+        index.upsert([Document("d0", str(n))], one(n % VOCABULARY_SIZE))
+    assert len(index) == 1
+    assert index.get(["d0"]) == [Document("d0", "99")]
+    assert ids(index, one(99)) == ["d0"]
+
+
+def test_delete_says_how_many_existed(filled):
+    assert filled.delete(["d3", "d3", "d4", "nothing"]) == 2
+    assert filled.delete(["d3"]) == 0
+    assert filled.get(["d3", "d5"])[0] is None
+    assert len(filled) == 48
+
+
+def test_an_index_that_lost_all_its_documents_takes_new_ones(filled):
+    assert filled.delete([f"d{i}" for i in range(50)]) == 50
+    assert filled.search(random_vectors(1), 5) == [[]]
+    filled.upsert(documents(2), random_vectors(2))
+    assert len(filled) == 2
+
+
+def test_a_document_without_terms_is_stored_but_never_found(index):
+    index.upsert(documents(2), SparseVectors.from_dicts([{}, {1: 1.0}], VOCABULARY_SIZE))
+    assert len(index) == 2
+    assert ids(index, one(*range(VOCABULARY_SIZE))) == ["d1"]
+
+
+def test_nothing_to_store_is_not_an_error(index):
+    index.upsert([], SparseVectors.from_dicts([], VOCABULARY_SIZE))
+    assert len(index) == 0
+
+
+def test_a_query_without_known_terms_finds_nothing(filled):
+    assert filled.search(SparseVectors.from_dicts([{}], VOCABULARY_SIZE), 5) == [[]]
+    assert filled.search(SparseVectors.from_dicts([], VOCABULARY_SIZE), 5) == []
+
+
+def test_k_beyond_the_corpus_returns_what_there_is(filled):
+    everything = one(*range(VOCABULARY_SIZE))
+    assert len(filled.search(everything, 10_000)[0]) == 50
+    assert len(filled.search(everything, 51)[0]) == 50
+    assert len(filled.search(everything, 50)[0]) == 50
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, "3", None, True])
+def test_k_must_be_a_whole_number_of_one_or_more(filled, k):
+    with pytest.raises(InvalidParameterError, match="k is"):
+        filled.search(one(1), k)
+
+
+def test_k_results_come_back_whenever_k_pass_the_filter(filled):
+    everything = one(*range(VOCABULARY_SIZE))
+    assert len(ids(filled, everything, 25, filter={"even": True})) == 25
+    assert ids(filled, everything, 5, filter={"n": {"$gte": 48}}) in (["d48", "d49"], ["d49", "d48"])
+    assert ids(filled, everything, 5, filter=lambda metadata: metadata["n"] == 7) == ["d7"]
+    assert ids(filled, everything, 5, filter={"n": -1}) == []
+    filled.delete(["d48"])
+    assert ids(filled, everything, 5, filter={"n": {"$gte": 48}}) == ["d49"]
+
+
+def test_an_unknown_filter_operator_is_refused(filled):
+    with pytest.raises(FilterError, match="near"):
+        filled.search(one(1), 1, filter={"n": {"$near": 3}})
+
+
+def test_match_explains_any_document_even_one_a_search_would_not_return(filled):
+    query = random_vectors(1, seed=3)
+    found = {hit.document.id: hit.matches for hit in filled.search(query, 50)[0]}
+    for id, matches in zip(found, filled.match(query, list(found)), strict=True):
+        assert matches == found[id]
+    absent = SparseVectors.from_dicts([{}], VOCABULARY_SIZE)
+    assert len(filled.match(absent, ["d1"])[0]) == 0
+    with pytest.raises(InvalidVectorError, match="one query"):
+        filled.match(random_vectors(2), ["d1"])
+
+
+def bad_batches():
+    good = Document("new", "글")
+    return {
+        "duplicate ids": ([good, good], DuplicateIdError),
+        "an id that is no string": ([good, Document(7, "글")], InvalidDocumentError),
+        "an empty id": ([good, Document("", "글")], InvalidDocumentError),
+        "a lone surrogate in the id": ([good, Document("\ud800", "글")], InvalidDocumentError),
+        "a lone surrogate in the text": ([good, Document("b", "글\udcff")], InvalidTextError),
+        "a text that is no string": ([good, Document("b", None)], InvalidTextError),
+        "bytes in the metadata": ([good, Document("b", "글", {"x": b"y"})], InvalidDocumentError),
+        "NaN in the metadata": ([good, Document("b", "글", {"x": [float("nan")]})], InvalidDocumentError),
+        "a key that is no string": ([good, Document("b", "글", {"x": {1: 2}})], InvalidDocumentError),
+        "a surrogate in the metadata": ([good, Document("b", "글", {"x": "\ud800"})], InvalidDocumentError),
+        "metadata that is no mapping": ([good, Document("b", "글", ["x"])], InvalidDocumentError),
+        "something else than a document": ([good, "글"], InvalidDocumentError),
+    }
+
+
+@pytest.mark.parametrize("case", bad_batches())
+def test_a_bad_document_fails_its_batch_whole_and_changes_nothing(filled, case):
+    batch, error = bad_batches()[case]
+    before = filled.stats()
+    with pytest.raises(error):
+        filled.upsert(batch, random_vectors(len(batch)))
+    assert filled.stats() == before
+    assert filled.get(["new"]) == [None]
+
+
+def test_metadata_that_holds_itself_is_refused(filled):
+    loop: dict = {}
+    loop["self"] = loop
+    with pytest.raises(InvalidDocumentError, match="nested"):
+        filled.upsert([Document("x", "글", loop)], one(1))
+
+
+def test_vectors_of_another_vocabulary_are_refused(filled):
+    other = random_vectors(1, vocabulary_size=300)
+    for attempt in (lambda: filled.upsert(documents(1), other), lambda: filled.search(other, 1)):
+        with pytest.raises(IncompatibleIndexError, match=r"200 terms.*300"):
+            attempt()
+
+
+def test_as_many_vectors_as_documents_are_needed(filled):
+    with pytest.raises(InvalidVectorError, match="2 documents but 3 vectors"):
+        filled.upsert(documents(2), random_vectors(3))
+
+
+def test_ids_are_a_list_not_a_string(filled):
+    for attempt in (filled.get, filled.delete):
+        with pytest.raises(InvalidDocumentError, match="one string"):
+            attempt("d1")
+        with pytest.raises(InvalidDocumentError, match="int"):
+            attempt([1])
+
+
+def test_a_closed_index_says_so(filled):
+    filled.close()
+    filled.close()
+    for attempt in (lambda: filled.search(one(1), 1), lambda: filled.get(["d1"]), lambda: filled.delete(["d1"])):
+        with pytest.raises(IndexClosedError, match="open the index again"):
+            attempt()
+
+
+def test_compacting_changes_no_result(index):
+    vectors = random_vectors(300, seed=4)
+    for start in range(0, 300, 7):
+        index.upsert(documents(len(vectors[start : start + 7]), start=start), vectors[start : start + 7])
+    index.delete([f"d{i}" for i in range(0, 300, 3)])
+    queries = random_vectors(20, seed=5)
+    before = index.search(queries, 15)
+    assert index.stats().n_segments > 1
+    index.compact()
+    assert index.search(queries, 15) == before
+    assert (index.stats().n_segments, index.stats().n_deleted, len(index)) == (1, 0, 200)
+    assert index.check().sound
+
+
+def test_a_batch_answers_as_its_queries_one_by_one(filled):
+    queries = random_vectors(10, seed=6)
+    assert filled.search(queries, 7) == [filled.search(query, 7)[0] for query in queries]
+
+
+def test_rounded_weights_stay_close(tmp_path):
+    vectors, queries = random_vectors(400, seed=7), random_vectors(30, seed=8)
+    found = {}
+    for weights in ("float32", "float16", "uint8"):
+        with SqliteIndex(tmp_path / weights, vocabulary_size=VOCABULARY_SIZE, weights=weights) as index:
+            index.upsert(documents(400), vectors)
+            found[weights] = [{hit.document.id: hit.score for hit in hits} for hits in index.search(queries, 10)]
+    for weights, tolerance, overlap in (("float16", 2e-3, 0.99), ("uint8", 2e-2, 0.93)):
+        pairs = list(zip(found["float32"], found[weights], strict=True))
+        for exact, rounded in pairs:
+            for id in exact.keys() & rounded.keys():
+                assert rounded[id] == pytest.approx(exact[id], rel=tolerance)
+        assert np.mean([len(exact.keys() & rounded.keys()) / 10 for exact, rounded in pairs]) >= overlap
