@@ -125,7 +125,14 @@ def wrap_tokenizer(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizer
 
 def _scores(learner: Tokenizer) -> dict[str, float]:
     entries = json.loads(learner.to_str())["model"]["vocab"]
-    return {piece: score for piece, score in entries if piece not in SPECIAL_TOKENS}
+    # The trainer scores the characters that it keeps without having used them in the order of a hash table, which
+    # differs from run to run: they all get the same score here.
+    floor = round(min(score for piece, score in entries if len(piece) > 1 and piece not in SPECIAL_TOKENS), 6)
+    return {
+        piece: round(score, 6) if score >= floor else floor - 1.0
+        for piece, score in entries
+        if piece not in SPECIAL_TOKENS
+    }
 
 
 def _prune_composed(scores: dict[str, float]) -> dict[str, float]:
