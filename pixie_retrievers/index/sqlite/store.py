@@ -310,12 +310,21 @@ def _translated(path: Path) -> Iterator[None]:
         raise kind(f"{path}: {error.strerror or error}: check the folder's space and permissions") from error
 
 
+def _is_size_limited() -> bool:
+    # A file that reaches the process's limit (`ulimit -f`) fails like a broken disk: SQLite tells only ENOSPC apart.
+    if os.name != "posix":
+        return False
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+
+
 def _translation(error: sqlite3.Error, path: Path) -> PixieError:
     # Messages, not codes: Python 3.10 does not tell the codes.
     message = str(error)
     if "locked" in message or "busy" in message:
         return IndexLockedError(f"{path}: another process holds the file ({message}): try again when it is done")
-    if "full" in message:
+    if "full" in message or ("disk I/O" in message and _is_size_limited()):
         return StorageFullError(f"{path}: no space is left ({message}): the last commit is intact; free some space")
     if "not a database" in message:
         return CorruptIndexError(f"{path} is not an SQLite database: check the path, or restore the file from a copy")
