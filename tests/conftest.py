@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from figures import pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401  # the table of a soak
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,169 @@
+"""Every call to SQLite fails in turn: what is there afterwards is the old commit or the new one, never a mixture."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import types
+
+import pytest
+import sqlitedict
+from figures import FAILURES, holds
+from histories import FINGERPRINT, IDS, VOCABULARY_SIZE, Step, apply, build, model_after, opened, queries, shown
+
+from pixie_retrievers import IndexLockedError, SqliteIndex, StorageError, StorageFullError
+from pixie_retrievers.index.sqlite import store
+
+N_STEPS = 30
+BATCH = queries()
+SCENARIOS = {
+    "upsert": Step("upsert", tuple(IDS[:5]), 1000),
+    "delete": Step("delete", tuple(IDS[:8])),
+    "compact": Step("compact"),
+}
+
+
+class Failing:
+    """Stands in for the module ``sqlite3``: the n-th statement of the connections it makes fails."""
+
+    def __init__(self, failing: int, message: str, *, after: bool) -> None:
+        self.n_calls, self.failing = 0, failing
+        outer = self
+
+        class Cursor(sqlite3.Cursor):
+            def execute(self, statement, *args):
+                outer.n_calls += 1
+                if outer.n_calls == outer.failing and after:
+                    super().execute(statement, *args)
+                if outer.n_calls == outer.failing:
+                    raise sqlite3.OperationalError(message)
+                return super().execute(statement, *args)
+
+        class Connection(sqlite3.Connection):
+            def cursor(self, factory=Cursor):
+                return super().cursor(factory)
+
+            def execute(self, statement, *args):
+                return self.cursor().execute(statement, *args)
+
+        self.module = types.SimpleNamespace(
+            connect=lambda *args, **options: sqlite3.connect(*args, **options, factory=Connection),
+            Error=sqlite3.Error,
+            DatabaseError=sqlite3.DatabaseError,
+            OperationalError=sqlite3.OperationalError,
+            Connection=Connection,
+        )
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "index.db"
+    build(path, n_steps=N_STEPS)
+    return path
+
+
+MESSAGES = {
+    "disk I/O error": StorageError,
+    "database or disk is full": StorageFullError,
+    "database is locked": IndexLockedError,
+}
+
+
+@holds(FAILURES)
+@pytest.mark.parametrize("after", [False, True], ids=["not-done", "done-but-reported-as-failed"])
+@pytest.mark.parametrize("action", SCENARIOS)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # sqlitedict's thread, on opening
+def test_any_failing_statement_leaves_the_old_commit_or_the_new_one(base, tmp_path, monkeypatch, action, after):
+    step = SCENARIOS[action]
+    old, new = model_after(0, N_STEPS), model_after(0, N_STEPS)
+    new.apply(step)
+    expected = {"old": old.shows(BATCH), "new": new.shows(BATCH)}
+    for message, error in list(MESSAGES.items())[: None if FAILURES.n > 1 else 1]:
+        n, outcomes = 0, set()
+        while True:
+            n += 1
+            path = tmp_path / f"{n}.db"
+            shutil.copyfile(base, path)
+            failing = Failing(n, message, after=after)
+            with opened(path) as index:
+                shown(index, BATCH)
+                with monkeypatch.context() as patch:
+                    patch.setattr(sqlitedict, "sqlite3", failing.module)
+                    try:
+                        apply(index, step)
+                    except error:
+                        failed = True
+                    else:
+                        failed = False
+                n_calls, failing.failing = failing.n_calls, 0
+                in_place = shown(index, BATCH)  # the same handle goes on
+                with opened(path, read_only=True) as reader:
+                    assert shown(reader, BATCH) == in_place, n
+                    assert reader.check().sound, n
+                state = next(name for name, content in expected.items() if in_place == content)
+                if failed and not after and action != "compact":
+                    assert state == "old", n
+                if not failed and action != "compact":
+                    assert state == "new", n
+                outcomes.add((failed, state))
+                apply(index, step)
+                assert shown(index, BATCH)["documents"] == expected["new"]["documents"], n
+            path.unlink()
+            if n_calls < n:
+                break
+        assert n > 8
+        assert (True, "old") in outcomes
+
+
+@pytest.mark.parametrize("call", ["connect", "replace", "fsync"])
+def test_a_failure_while_a_file_is_made_leaves_no_file_behind(tmp_path, monkeypatch, call):
+    n = 0
+    while True:
+        n += 1
+        path = tmp_path / "index.db"
+        failing = Failing(n if call == "connect" else 0, "disk I/O error", after=False)
+        with monkeypatch.context() as patch, opened(path) as index:
+            if call == "connect":
+                patch.setattr(store, "sqlite3", failing.module)
+            else:
+                owner = store.os if call == "fsync" else type(path)
+                patch.setattr(owner, call, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            try:
+                apply(index, SCENARIOS["upsert"])
+            except StorageError if call == "connect" else StorageFullError:
+                assert not list(tmp_path.glob(".*")), n  # no draft
+            else:
+                break
+        with opened(path) as index:
+            assert len(index) == 0
+            apply(index, SCENARIOS["upsert"])
+            assert index.check().sound
+        for file in tmp_path.iterdir():
+            file.unlink()
+        if call != "connect":
+            return
+    assert n > 8
+
+
+def test_the_writing_connection_runs_with_the_settings_that_durability_rests_on(tmp_path):
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=VOCABULARY_SIZE, fingerprint=FINGERPRINT) as index:
+        for _ in range(3):
+            apply(index, SCENARIOS["upsert"])
+            settings = index._writer._store.settings()
+            assert settings["synchronous"] == 2
+            assert settings["journal_mode"] == "wal"
+            assert settings["busy_timeout"] == store.BUSY_TIMEOUT_S * 1000 > 0
+            index.compact()
+            index.close()
+            index = SqliteIndex(tmp_path / "index.db")  # noqa: PLW2901
+
+
+def test_the_reading_connection_distrusts_the_file_it_opens(tmp_path):
+    build(tmp_path / "index.db", n_steps=2)
+    reader = store.ReadStore(tmp_path / "index.db")
+    try:
+        assert [reader._pragma(name) for name in ("trusted_schema", "cell_size_check", "query_only")] == [0, 1, 0]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader._connection.execute("DELETE FROM meta")
+    finally:
+        reader.close()
