@@ -33,46 +33,43 @@ class SegmentView:
 
     The arrays are as long as the segment, but the operating system backs only the pages that were written: a term that
     no query asked for costs no memory.
+
+    Attributes:
+        number: The segment's number.
+        head: What it holds.
+        ordinals: uint16, shape (n_postings,): valid where loaded.
+        weights: float32 or uint8, shape (n_postings,): valid where loaded.
+        loaded: uint8, shape (n_terms,): 1 for each term whose postings are in memory.
     """
 
     def __init__(self, number: int, head: Head, weights: str) -> None:
         self.number = number
         self.head = head
+        self.ordinals = np.empty(head.n_postings, np.uint16)
+        self.weights = np.empty(head.n_postings, np.uint8 if weights == "uint8" else np.float32)
+        self.loaded = np.zeros(len(head.term_ids), np.uint8)
         self._format = weights
-        self._ordinals = np.empty(head.n_postings, np.uint16)
-        self._weights = np.empty(head.n_postings, np.uint8 if weights == "uint8" else np.float32)
-        self._loaded = np.zeros(len(head.blocks) - 1, bool)
         self._lock = threading.Lock()
 
-    def postings(
-        self, store: ReadStore, query_terms: NDArray[np.int32]
-    ) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16], NDArray[Any]]:
-        """The postings of the query's terms that the segment has.
+    def load(self, store: ReadStore, query_terms: NDArray[np.int32]) -> None:
+        """Read the blocks that hold the postings of the query's terms, and check them.
 
-        Returns:
-            Which of ``query_terms`` it has; where their postings start and end; all ordinals and weights.
+        Raises:
+            CorruptIndexError: A block is missing or damaged.
         """
         head = self.head
-        places = np.searchsorted(head.term_ids, query_terms)
-        places[places == len(head.term_ids)] = 0
-        present = np.flatnonzero(head.term_ids[places] == query_terms) if len(head.term_ids) else places[:0]
-        places = places[present]
-        blocks = np.searchsorted(head.blocks, places, side="right") - 1
-        if not self._loaded[blocks].all():
-            self._load(store, blocks)
-        return present, head.starts[places], head.starts[places + 1], self._ordinals, self._weights
-
-    def _load(self, store: ReadStore, blocks: NDArray[np.intp]) -> None:
+        places = np.flatnonzero(np.isin(head.term_ids, query_terms, assume_unique=True))
+        blocks = np.unique(np.searchsorted(head.blocks, places[self.loaded[places] == 0], side="right") - 1).tolist()
         with self._lock:
-            missing = np.unique(blocks[~self._loaded[blocks]]).tolist()
-            frames = store.get_many(POSTINGS, [block_key(self.number, block) for block in missing])
-            for block in missing:
+            frames = store.get_many(POSTINGS, [block_key(self.number, block) for block in blocks])
+            for block in blocks:
                 frame = frames.pop(block_key(self.number, block), None)
-                ordinals, weights = decode_block(self.number, block, frame, self.head, self._format)
-                start = self.head.starts[self.head.blocks[block]]
-                self._ordinals[start : start + len(ordinals)] = ordinals
-                self._weights[start : start + len(ordinals)] = weights
-                self._loaded[block] = True
+                ordinals, weights = decode_block(self.number, block, frame, head, self._format)
+                first, last = head.blocks[block : block + 2]
+                start, end = head.starts[first], head.starts[last]
+                self.ordinals[start:end] = ordinals
+                self.weights[start:end] = weights
+                self.loaded[first:last] = 1
 
     def renew_lock(self) -> None:
         """Forget a lock that another thread may have held when this process was forked."""
@@ -81,7 +78,7 @@ class SegmentView:
     def whole(self, store: ReadStore) -> Segment:
         """All postings, read afresh and not kept: what a merge needs."""
         ordinals = np.empty(self.head.n_postings, np.uint16)
-        weights = np.empty(self.head.n_postings, np.float32 if self._format == "float16" else self._weights.dtype)
+        weights = np.empty(self.head.n_postings, self.weights.dtype)
         for block in range(len(self.head.blocks) - 1):
             frame = store.get(POSTINGS, block_key(self.number, block))
             part, values = decode_block(self.number, block, frame, self.head, self._format)
@@ -175,72 +172,88 @@ class Snapshot:
         if n_terms == 0 or k == 0:
             return []
         # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and for the candidate.
-        margin = np.float32(1 - (n_terms + 8) * 2.0**-23)
+        margin = 1 - (n_terms + 8) * 2.0**-23
         best, n_best = np.empty(min(k, max(1, self.manifest.n_live)), np.float32), 0
         largest = max((view.head.n_documents for view in self.views), default=0)
-        scores, found_scores = np.zeros(largest, np.float32), np.empty(largest, np.float32)
-        found = np.empty(largest, np.uint16)
+        scores = np.zeros(kernels.WINDOW, np.float32)
+        found, found_scores = np.empty(largest, np.uint16), np.empty(largest, np.float32)
         candidates: list[_Candidates] = []
         for position, view in enumerate(self.views):
-            present, starts, ends, ordinals, weights = view.postings(self.store, query.term_ids)
-            if not len(present):
-                continue
-            n_best, n_found = kernels.search_segment(
-                starts,
-                ends,
-                query.weights[present],
-                ordinals,
-                weights,
-                view.head.scales,
-                self._allowed(position, filter),
-                scores[: view.head.n_documents],
-                best,
-                n_best,
-                margin,
-                found,
-                found_scores,
-            )
+            head, allowed = view.head, self._allowed(position, filter)
+            while True:
+                n_best, n_found = kernels.search_segment(
+                    head.term_ids,
+                    head.starts,
+                    head.max_weights,
+                    view.loaded,
+                    view.ordinals,
+                    view.weights,
+                    head.scales,
+                    allowed,
+                    query.term_ids,
+                    query.weights,
+                    margin,
+                    scores,
+                    best,
+                    n_best,
+                    found[: head.n_documents],
+                    found_scores,
+                )
+                if n_found >= 0:
+                    break
+                view.load(self.store, query.term_ids)
             if n_found:
                 candidates.append(_Candidates(view, found[:n_found].copy(), found_scores[:n_found].copy()))
-        threshold = best[0] * margin if n_best == len(best) else np.float32(0)
-        return self._hits(query, k, candidates, threshold)
+        return self._hits(query, k, candidates, best[0] * margin if n_best == len(best) else 0.0)
 
-    def _hits(
-        self, query: SparseVectors, k: int, candidates: Sequence[_Candidates], threshold: np.float32
-    ) -> list[Hit]:
-        docnos, rows = [], []
+    def _hits(self, query: SparseVectors, k: int, candidates: Sequence[_Candidates], cutoff: float) -> list[Hit]:
+        docnos, scores, rows = [], [], []
         for part in candidates:
-            ordinals = part.ordinals[part.scores >= threshold]
+            ordinals = part.ordinals[part.scores >= cutoff]
+            part_scores, part_rows = self._scores(part.view, query, ordinals)
             docnos.append(part.view.head.docnos[ordinals])
-            rows.append(self._weights(part.view, query.term_ids, ordinals))
+            scores.append(part_scores)
+            rows.append(part_rows)
         if not docnos:
             return []
-        all_docnos, weights = np.concatenate(docnos), np.concatenate(rows)
-        scores = np.zeros(len(all_docnos), np.float64)
-        for term, query_weight in enumerate(query.weights):
-            scores += np.float64(query_weight) * weights[:, term]
-        order = np.lexsort((all_docnos, -scores))[:k]
+        all_docnos, all_scores, weights = np.concatenate(docnos), np.concatenate(scores), np.concatenate(rows)
+        order = np.lexsort((all_docnos, -all_scores))[:k]
         documents = self.documents(all_docnos[order].tolist())
         return [
-            Hit(documents[int(all_docnos[row])], float(scores[row]), _matches(query, weights[row]))
-            for row in order.tolist()
+            Hit(documents[docno], score, _matches(query, weights[row]))
+            for row, docno, score in zip(
+                order.tolist(), all_docnos[order].tolist(), all_scores[order].tolist(), strict=True
+            )
         ]
 
     def match(self, query: SparseVectors, docno: int) -> TermMatches:
         """The terms that a query shares with one document."""
         position, ordinal = self.locate(docno)
-        return _matches(query, self._weights(self.views[position], query.term_ids, np.array([ordinal], np.uint16))[0])
+        view = self.views[position]
+        view.load(self.store, query.term_ids)
+        return _matches(query, self._scores(view, query, np.array([ordinal], np.uint16))[1][0])
 
-    def _weights(self, view: SegmentView, terms: NDArray[np.int32], wanted: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """float32, shape (len(wanted), len(terms)): what documents weigh under terms, 0 for none."""
-        present, starts, ends, ordinals, weights = view.postings(self.store, terms)
-        held = np.zeros((len(wanted), len(present)), np.float32)
-        kernels.document_weights(starts, ends, ordinals, weights, wanted, held)
-        if len(view.head.scales):
-            held *= view.head.scales[wanted][:, np.newaxis]
-        all_terms = np.zeros((len(wanted), len(terms)), np.float32)
-        all_terms[:, present] = held
-        return all_terms
+    @staticmethod
+    def _scores(
+        view: SegmentView, query: SparseVectors, wanted: NDArray[np.uint16]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Scores, shape (n,), and the weights that made them, shape (n, n_terms), of a segment's documents."""
+        head = view.head
+        scores = np.zeros(len(wanted), np.float64)
+        weights = np.zeros((len(wanted), len(query.term_ids)), np.float32)
+        kernels.score_documents(
+            head.term_ids,
+            head.starts,
+            view.ordinals,
+            view.weights,
+            head.scales,
+            wanted,
+            query.term_ids,
+            query.weights,
+            weights,
+            scores,
+        )
+        return scores, weights
 
     def _allowed(self, position: int, filter: Filter | None) -> NDArray[np.uint8]:
         """uint8, shape (n_documents,): 1 for each live document that passes the filter; empty when all do."""
