@@ -41,6 +41,7 @@ _HEADER = struct.Struct("<4sBBHII")
 _DESCRIPTOR = struct.Struct("<BxxxI")
 _CHECKSUM_OFFSET = 8
 _COMMA = len('["00000000"')
+_parse = json.JSONDecoder().raw_decode  # what verifies was written whole: no need to look for a tail or an encoding
 
 
 class Kind(enum.IntEnum):
@@ -117,7 +118,7 @@ def decode_row(key: str, row: bytes | None, n_values: int) -> list[Any]:
         raise CorruptIndexError(f"the row {key!r} is missing from the index: restore the file from a copy")
     if row[:_COMMA] != b'["%08x"' % _checksum(key, row[_COMMA:]):
         raise CorruptIndexError(f"the row {key!r} is damaged (its checksum differs): restore the file from a copy")
-    values: list[Any] = json.loads(row)[1:]
+    values: list[Any] = _parse(row.decode())[0][1:]
     if len(values) != n_values:
         raise CorruptIndexError(f"the row {key!r} does not hold the values it should")
     return values

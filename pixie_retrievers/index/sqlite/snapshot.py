@@ -132,12 +132,12 @@ class Snapshot:
             CorruptIndexError: One is missing or damaged.
         """
         keys = [docno_key(docno) for docno in docnos]
-        texts = self.store.get_many(DOCUMENTS, keys)
-        metadata = self.store.get_many(METADATA, keys)
+        rows = self.store.get_joined(DOCUMENTS, METADATA, keys)
         found: dict[int, Document] = {}
         for docno, key in zip(docnos, keys, strict=True):
-            id, text = decode_row(key, texts.get(key), 2)
-            found[docno] = Document(id, text, decode_row(key, metadata.get(key), 1)[0])
+            text_row, metadata_row = rows.get(key, (None, None))
+            id, text = decode_row(key, text_row, 2)
+            found[docno] = Document(id, text, decode_row(key, metadata_row, 1)[0])
         return found
 
     def tombstones(self, position: int) -> NDArray[np.uint8] | None:

@@ -151,13 +151,26 @@ class ReadStore:
 
     def get_many(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
         """The values under the keys that are there."""
-        found: dict[str, bytes] = {}
-        for start in range(0, len(keys), _MAX_VARIABLES):
-            part = keys[start : start + _MAX_VARIABLES]
-            marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})', part)  # noqa: S608  # fixed names, bound values
-            found.update((key.decode(), value) for key, value in rows)
-        return found
+        return {
+            key.decode(): value
+            for part, marks in _parts(keys)
+            for key, value in self._connection.execute(
+                f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})',  # noqa: S608  # fixed names, bound values
+                part,
+            )
+        }
+
+    def get_joined(self, first: str, second: str, keys: Sequence[str]) -> dict[str, tuple[bytes, bytes | None]]:
+        """The values under the keys that are in the first table, with those that the second table has."""
+        return {
+            key.decode(): (value, other)
+            for part, marks in _parts(keys)
+            for key, value, other in self._connection.execute(
+                f'SELECT a.key, a.value, b.value FROM "{_known(first)}" a LEFT JOIN "{_known(second)}" b USING (key)'  # noqa: S608  # fixed names, bound values
+                f" WHERE a.key IN ({marks})",
+                part,
+            )
+        }
 
     def range(self, table: str, first: str, last: str) -> Iterator[tuple[str, bytes]]:
         """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
@@ -273,6 +286,13 @@ class WriteStore:
         self.failed = True
         self._connection.close(force=True)
         self._connection.join(BUSY_TIMEOUT_S)
+
+
+def _parts(keys: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
+    """Keys in parts that one statement can bind, each with its placeholders."""
+    for start in range(0, len(keys), _MAX_VARIABLES):
+        part = keys[start : start + _MAX_VARIABLES]
+        yield part, ",".join("?" * len(part))
 
 
 def _as_is(value: Any) -> Any:
