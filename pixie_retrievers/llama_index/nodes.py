@@ -1,0 +1,223 @@
+"""A node becomes a document, and the document the same node again, with the explanation of a hit beside it.
+
+The explanation travels in the node's metadata, which LlamaIndex hashes and prints into prompts. So the key is excluded
+from LLM and embedding text, and the returned node's class is a subclass whose ``hash`` does not see it: fusion and
+de-duplication by hash find the node that went in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import new_class
+from typing import TYPE_CHECKING, Any, cast
+
+from llama_index.core.schema import (
+    BaseNode,
+    ImageDocument,
+    ImageNode,
+    IndexNode,
+    MediaResource,
+    MetadataMode,
+    Node,
+    ObjectType,
+    TextNode,
+)
+from llama_index.core.schema import Document as LlamaDocument
+
+from pixie_retrievers.errors import IncompatibleIndexError, InvalidDocumentError
+from pixie_retrievers.types import Document, Explanation
+
+__all__ = ["EXPLANATION_KEY", "NODE_KEY", "to_document", "to_node"]
+
+EXPLANATION_KEY = "token_explanations"
+NODE_KEY = "_llama_index_node"
+"""The metadata key under which a stored document keeps what a node has beside its id, text and metadata."""
+
+_EXCLUSIONS = ("excluded_llm_metadata_keys", "excluded_embed_metadata_keys")
+_RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
+_OBJECT_TYPES: dict[str, ObjectType] = {str(kind.value): kind for kind in ObjectType}
+_CORE_TYPES: dict[str, type[BaseNode]] = {
+    cls.__name__: cls for cls in (TextNode, ImageNode, IndexNode, Node, LlamaDocument, ImageDocument)
+}
+
+
+def to_document(node: BaseNode) -> Document:
+    """What the index stores for a node: its embedding text is what gets searched, its metadata stays filterable.
+
+    Raises:
+        InvalidDocumentError: Not a node, a reserved metadata key, or a field that cannot be written as JSON.
+    """
+    if not isinstance(node, BaseNode):
+        raise InvalidDocumentError(
+            f"a {type(node).__name__} is not a LlamaIndex node: pass TextNode(text=...) or another node"
+        )
+    node = _plain(node)
+    for key in (NODE_KEY, EXPLANATION_KEY):
+        if key in node.metadata:
+            raise InvalidDocumentError(f"node {node.node_id!r}: the metadata key {key!r} is reserved; remove it")
+    text = node.get_content(MetadataMode.EMBED)
+    packed = _pack(node)
+    if isinstance(node, TextNode) and (start := text.find(node.text)) >= 0:
+        del packed["fields"]["text"]  # the indexed text holds it: stored once, not twice
+        packed["text_at"] = [start, start + len(node.text)]
+    return Document(node.node_id, text, {**node.metadata, NODE_KEY: packed})
+
+
+def to_node(document: Document, explanation: Explanation | None = None) -> BaseNode:
+    """The node that a document was made from; a document of another origin becomes a TextNode.
+
+    Args:
+        document: What the index returned.
+        explanation: Goes into the node's metadata under ``token_explanations``; None leaves the node as it was.
+
+    Raises:
+        IncompatibleIndexError: The installed llama-index-core cannot build the stored node.
+    """
+    metadata = dict(document.metadata)
+    packed = metadata.get(NODE_KEY)
+    if isinstance(packed, Mapping) and "types" in packed and "fields" in packed:
+        del metadata[NODE_KEY]
+    else:
+        packed = {"types": ["TextNode"], "fields": {}, "text_at": [0, len(document.text)]}
+    own = {"id_": document.id, "metadata": metadata}
+    try:
+        if "text_at" in packed:
+            own["text"] = document.text[slice(*packed["text_at"])]
+        node = _unpack(packed, own)
+    except (LookupError, TypeError, ValueError) as error:
+        raise IncompatibleIndexError(
+            f"document {document.id!r} was stored as a node that the installed llama-index-core cannot build: use the"
+            " version that wrote it, or index the nodes again"
+        ) from error
+    if explanation is None:
+        return node
+    return _explained(node, [contribution.to_dict() for contribution in explanation.contributions])
+
+
+def _pack(node: BaseNode) -> dict[str, Any]:
+    """A node's types, nearest first, and its fields as JSON types, without id, metadata and embeddings."""
+    apart = {"id_", "metadata", "relationships", "embedding", "text_embedding"}  # no other model's vectors
+    extra: dict[str, Any] = {}
+    if isinstance(node, LlamaDocument):
+        apart.add("text")  # a property over text_resource
+    if isinstance(node, IndexNode):
+        if isinstance(node.obj, BaseNode):
+            target = _plain(node.obj)
+            extra["obj"] = _pack(target) | {"id": target.node_id, "metadata": target.metadata}
+        node = node.model_copy(update={"obj": None})  # core refuses to dump an object that is not JSON
+    if node.relationships:
+        # Not in JSON mode: a foreign value in a relationship's metadata is for the index to refuse, not to reshape.
+        extra["relationships"] = {
+            relation.value: [one.model_dump() for one in related] if isinstance(related, list) else related.model_dump()
+            for relation, related in node.relationships.items()
+        }
+    try:
+        dumped = node.model_dump(mode="json", exclude=apart)
+        for name in _RESOURCES:
+            resource = getattr(node, name, None)
+            if isinstance(resource, MediaResource):
+                dumped[name].pop("embeddings", None)
+                if resource.data is not None:  # base64, and left out of core's own dump
+                    dumped[name]["data"] = resource.data.decode("ascii")
+    except ValueError as error:  # pydantic's serialization errors are ValueErrors too
+        raise InvalidDocumentError(
+            f"node {node.node_id!r}: a field of its {type(node).__name__} cannot be written as JSON"
+        ) from error
+    fields = {name: value for name, value in dumped.items() if name != "class_name"} | extra
+    types = [_type_name(cls) for cls in type(node).__mro__ if issubclass(cls, BaseNode) and cls is not BaseNode]
+    return {"types": types, "fields": fields}
+
+
+def _unpack(packed: Mapping[str, Any], own: Mapping[str, Any]) -> BaseNode:
+    fields = {**packed["fields"], **own}
+    cls = _find_type(packed["types"])
+    target = fields.pop("obj", None) if issubclass(cls, IndexNode) else None
+    fields["relationships"] = {
+        relation: [_with_kind(one) for one in related] if isinstance(related, list) else _with_kind(related)
+        for relation, related in fields.get("relationships", {}).items()
+    }
+    node = cls.from_dict(fields)
+    if target is not None and isinstance(node, IndexNode):
+        node.obj = _unpack(target, {"id_": target["id"], "metadata": target["metadata"]})
+    return node
+
+
+def _with_kind(related: Mapping[str, Any]) -> dict[str, Any]:
+    """A relationship's fields, its node type an ObjectType again where it was one."""
+    kind = related.get("node_type")
+    return {**related, "node_type": kind if kind is None else _OBJECT_TYPES.get(kind, kind)}
+
+
+def _type_name(cls: type[BaseNode]) -> str:
+    return cls.__name__ if _CORE_TYPES.get(cls.__name__) is cls else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _find_type(names: list[str]) -> type[BaseNode]:
+    """The nearest of the types that this process knows; nothing is imported on a file's word."""
+    for name in names:
+        if name in _CORE_TYPES:
+            return _CORE_TYPES[name]
+        for cls in _loaded_types():
+            if _type_name(cls) == name:
+                return cls
+    raise LookupError(f"no node type is called {' or '.join(names)}")
+
+
+def _loaded_types() -> Iterator[type[BaseNode]]:
+    waiting = BaseNode.__subclasses__()
+    while waiting:
+        cls = waiting.pop()
+        if not issubclass(cls, _Explained):
+            yield cls
+            waiting += cls.__subclasses__()
+
+
+if TYPE_CHECKING:
+    _Mixed = BaseNode
+else:
+    _Mixed = object
+
+
+class _Explained(_Mixed):
+    """Laid over a node type: the same node in every respect, but for the explanation in its metadata."""
+
+    __slots__ = ()
+
+    @property
+    def hash(self) -> str:
+        """The hash that the node has without its explanation."""
+        return _plain(self).hash
+
+    def __reduce__(self) -> tuple[Any, ...]:  # the class is made at run time, so pickle cannot find it by name
+        return _explained, (_plain(self), self.metadata.get(EXPLANATION_KEY))
+
+
+_EXPLAINED_TYPES: dict[type[BaseNode], type[BaseNode]] = {}
+
+
+def _explained_type(cls: type[BaseNode]) -> type[BaseNode]:
+    if cls not in _EXPLAINED_TYPES:
+        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        made = new_class(cls.__name__, (_Explained, cls), exec_body=lambda body: body.update(names))
+        # One a type, whichever thread made it first: nodes of two classes are never equal.
+        _EXPLAINED_TYPES.setdefault(cls, cast("type[BaseNode]", made))
+    return _EXPLAINED_TYPES[cls]
+
+
+def _explained(node: BaseNode, explanations: list[dict[str, Any]]) -> BaseNode:
+    """The node with its explanation in its metadata, out of sight of LLM, embedding model and hash."""
+    changes: dict[str, Any] = {name: [*getattr(node, name), EXPLANATION_KEY] for name in _EXCLUSIONS}
+    changes["metadata"] = {**node.metadata, EXPLANATION_KEY: explanations}
+    return _explained_type(type(node)).model_construct(node.model_fields_set | set(changes), **vars(node) | changes)
+
+
+def _plain(node: BaseNode) -> BaseNode:
+    """The node without the explanation that a retrieval gave it; any other node is returned as it is."""
+    if not isinstance(node, _Explained):
+        return node
+    changes: dict[str, Any] = {
+        name: [key for key in getattr(node, name) if key != EXPLANATION_KEY] for name in _EXCLUSIONS
+    }
+    changes["metadata"] = {key: value for key, value in node.metadata.items() if key != EXPLANATION_KEY}
+    cls: type[BaseNode] = type(node).__bases__[1]
+    return cls.model_construct(node.model_fields_set, **vars(node) | changes)
