@@ -1,0 +1,36 @@
+"""LlamaIndex on the shared sparse core: ``from pixie_retrievers.llama_index import PixieRetriever``.
+
+Names are loaded when first used; without ``llama-index-core`` they raise :class:`OptionalDependencyError`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pixie_retrievers.errors import OptionalDependencyError
+
+if TYPE_CHECKING:
+    from pixie_retrievers.llama_index.retriever import PixieRetriever
+
+__all__ = ["PixieRetriever"]
+
+_HOMES = {"PixieRetriever": "retriever"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import_module("llama_index.core")
+    except ImportError as error:
+        raise OptionalDependencyError(
+            f'{name} needs llama-index-core, which cannot be imported: pip install "pixie-retrievers[llama-index]"'
+        ) from error
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,360 @@
+"""PixieRetriever: explainable sparse retrieval as a LlamaIndex retriever; a translation, nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
+from llama_index.core.ingestion import run_transformations
+from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
+from llama_index.core.settings import Settings
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.index.base import open_index
+from pixie_retrievers.llama_index.filters import translate
+from pixie_retrievers.llama_index.nodes import to_document, to_node
+from pixie_retrievers.retriever import SparseRetriever
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llama_index.core.callbacks.base import CallbackManager
+    from llama_index.core.schema import Document, TransformComponent
+    from typing_extensions import Self, Unpack
+
+    from pixie_retrievers.encoder.base import Encoder
+    from pixie_retrievers.index.base import Index
+    from pixie_retrievers.llama_index.filters import NodeFilter
+
+__all__ = ["PixieRetriever", "RetrieverOptions"]
+
+
+class RetrieverOptions(TypedDict, total=False):
+    """What every constructor of :class:`PixieRetriever` takes beside its sources; see there."""
+
+    similarity_top_k: int | None
+    k: int | None
+    top_k: int | None
+    filters: NodeFilter | None
+    score_threshold: float | None
+    top_k_tokens: int | None
+    callback_manager: CallbackManager | None
+    object_map: dict[str, Any] | None
+    verbose: bool
+
+
+class PixieRetriever(BaseRetriever):
+    """Finds nodes by the tokens they share with a query, and says which tokens those were.
+
+    A returned node is the node that went in, and its metadata also holds ``token_explanations``: one dict a token,
+    largest contribution first. LLM and embedding text leave that key out, and so does the node's ``hash``.
+
+    The text that is searched is ``node.get_content(MetadataMode.EMBED)``. Metadata holds JSON types only (a tuple comes
+    back as a list). An IndexNode gives way to its object as everywhere in LlamaIndex; an object that is a node is
+    stored with it, any other lives in ``object_map``.
+
+    Settings may be changed on the retriever itself; for one query, or one user of a server, take a copy that shares
+    the index: ``retriever.with_options(filters=..., similarity_top_k=5).retrieve(query)``.
+
+    Threads may share a retriever, and the async methods leave the event loop free.
+
+    Example:
+        >>> from llama_index.core.schema import TextNode
+        >>> from pixie_retrievers import PixieEncoder
+        >>> from pixie_retrievers.llama_index import PixieRetriever
+        >>> nodes = [TextNode(text="서울은 한국의 수도이다."), TextNode(text="벼는 논에서 자란다.")]
+        >>> retriever = PixieRetriever.from_nodes(nodes, encoder=PixieEncoder.bundled())
+        >>> retriever.retrieve("한국의 수도")[0].text
+        '서울은 한국의 수도이다.'
+
+    Args:
+        retriever: An encoder and an index, joined. It stays open when this retriever closes.
+        similarity_top_k: At most so many nodes; 2 when nothing is said. ``k`` and ``top_k`` are other names for it.
+        filters: ``MetadataFilters``, nested or not, a filter dict of this package, or a callable on a node's metadata;
+            applied before the best nodes are taken.
+        score_threshold: Drop nodes that score less.
+        top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
+        callback_manager: None means ``Settings.callback_manager``.
+        object_map: The objects that IndexNodes stand for, by ``index_id``.
+        verbose: Print what objects are entered.
+
+    Raises:
+        InvalidParameterError: A number is out of range, or names of one setting contradict each other.
+        FilterError: The filter means nothing.
+    """
+
+    def __init__(
+        self,
+        retriever: SparseRetriever,
+        *,
+        similarity_top_k: int | None = None,
+        filters: NodeFilter | None = None,
+        score_threshold: float | None = None,
+        top_k_tokens: int | None = 10,
+        k: int | None = None,
+        top_k: int | None = None,
+        callback_manager: CallbackManager | None = None,
+        object_map: dict[str, Any] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            callback_manager=callback_manager or Settings.callback_manager,
+            object_map=dict(object_map or {}),
+            verbose=verbose,
+        )
+        self._sparse_retriever = retriever
+        self._owns_retriever = False
+        self.similarity_top_k = _one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
+        self.filters = filters
+        self.score_threshold = score_threshold
+        self.top_k_tokens = top_k_tokens
+
+    @classmethod
+    def from_nodes(
+        cls,
+        nodes: Sequence[BaseNode],
+        *,
+        encoder: Encoder | None = None,
+        path: str | os.PathLike[str] | None = None,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
+    ) -> Self:
+        """Index nodes and retrieve from them.
+
+        Args:
+            nodes: Any LlamaIndex nodes; they are left as they are.
+            encoder: None loads the default model.
+            path: An index file, added to when it exists; None puts the index into a temporary file that goes when the
+                retriever goes.
+            show_progress: Show a progress bar while encoding.
+            options: See the class.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
+        """
+        retriever = cls._owning(SparseRetriever.open(path, encoder=encoder), options)
+        try:
+            retriever.add_nodes(nodes, show_progress=show_progress)
+        except BaseException:
+            retriever.close()
+            raise
+        return retriever
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Sequence[Document],
+        *,
+        transformations: Sequence[TransformComponent] | None = None,
+        encoder: Encoder | None = None,
+        path: str | os.PathLike[str] | None = None,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
+    ) -> Self:
+        """Cut documents into nodes as ``VectorStoreIndex.from_documents`` does, and index those.
+
+        Args:
+            documents: What a reader returned; they are left as they are.
+            transformations: None means ``Settings.transformations``, a sentence splitter unless set; an empty list
+                indexes the documents whole. Node ids are the transformations' own: LlamaIndex's splitters draw them at
+                random, so that indexing the same documents into the same file twice stores them twice, unless they are
+                given an ``id_func``.
+            encoder, path, show_progress, options: As in :meth:`from_nodes`.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
+        """
+        nodes = run_transformations(
+            list(documents),
+            Settings.transformations if transformations is None else transformations,
+            show_progress=show_progress,
+        )
+        return cls.from_nodes(nodes, encoder=encoder, path=path, show_progress=show_progress, **options)
+
+    @classmethod
+    def from_index(
+        cls,
+        path_or_index: str | os.PathLike[str] | Index | SparseRetriever,
+        *,
+        encoder: Encoder | None = None,
+        **options: Unpack[RetrieverOptions],
+    ) -> Self:
+        """Retrieve from an existing index, whoever wrote it; documents that were no nodes come back as TextNodes.
+
+        Args:
+            path_or_index: An index file, or an open Index or SparseRetriever, which stays open when this one closes.
+            encoder: The one the index was built with; None loads the default model.
+            options: See the class.
+
+        Raises:
+            IndexNotFoundError: Nothing is at the path.
+            IncompatibleIndexError: The index was built with another encoder.
+        """
+        if isinstance(path_or_index, SparseRetriever):
+            if encoder is not None and encoder is not path_or_index.encoder:
+                raise InvalidParameterError("the SparseRetriever has its own encoder; leave encoder out")
+            return cls(path_or_index, **options)
+        if not isinstance(path_or_index, (str, os.PathLike)):
+            return cls(SparseRetriever(_default_encoder() if encoder is None else encoder, path_or_index), **options)
+        index = open_index(path_or_index)
+        try:
+            return cls._owning(SparseRetriever(_default_encoder() if encoder is None else encoder, index), options)
+        except BaseException:
+            index.close()
+            raise
+
+    @classmethod
+    def _owning(cls, sparse_retriever: SparseRetriever, options: RetrieverOptions) -> Self:
+        """A retriever that closes what it was given, at once when the options are wrong."""
+        try:
+            retriever = cls(sparse_retriever, **options)
+        except BaseException:
+            sparse_retriever.close()
+            raise
+        retriever._owns_retriever = True
+        return retriever
+
+    @property
+    def sparse_retriever(self) -> SparseRetriever:
+        """The encoder and index beneath, with ``search``, ``explain`` and the rest."""
+        return self._sparse_retriever
+
+    @property
+    def similarity_top_k(self) -> int:
+        """At most so many nodes come back."""
+        return self._similarity_top_k
+
+    @similarity_top_k.setter
+    def similarity_top_k(self, value: int) -> None:
+        self._similarity_top_k = _one_top_k(similarity_top_k=value)
+
+    @property
+    def filters(self) -> NodeFilter | None:
+        """Which nodes count, as it was set."""
+        return self._filters
+
+    @filters.setter
+    def filters(self, value: NodeFilter | None) -> None:
+        self._filter = translate(value)
+        self._filters = value
+
+    @property
+    def top_k_tokens(self) -> int | None:
+        """At most so many tokens stand in an explanation; None for all; 0 for no explanation."""
+        return self._top_k_tokens
+
+    @top_k_tokens.setter
+    def top_k_tokens(self, value: int | None) -> None:
+        if value is not None and value < 0:
+            raise InvalidParameterError(f"top_k_tokens is {value}; it must be 0 or more, or None for all tokens")
+        self._top_k_tokens = value
+
+    def with_options(self, **options: Unpack[RetrieverOptions]) -> Self:
+        """A copy over the same index with some settings replaced; this retriever stays as it is.
+
+        Args:
+            options: See the class. A filter takes the place of the one that was set. Closing the copy closes nothing.
+
+        Raises:
+            InvalidParameterError, FilterError: as in the class.
+        """
+        settings = RetrieverOptions(
+            filters=self.filters,
+            score_threshold=self.score_threshold,
+            top_k_tokens=self.top_k_tokens,
+            callback_manager=self.callback_manager,
+            verbose=self._verbose,
+        )
+        if not options.keys() & {"similarity_top_k", "k", "top_k"}:
+            settings["similarity_top_k"] = self.similarity_top_k
+        settings.update(options)
+        twin = type(self)(self._sparse_retriever, **settings)
+        if "object_map" not in options:
+            twin.object_map = self.object_map
+        return twin
+
+    def with_filters(self, filters: NodeFilter | None) -> Self:
+        """A copy over the same index that these filters hold for: ``retriever.with_filters(mine).retrieve(query)``."""
+        return self.with_options(filters=filters)
+
+    def add_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
+        """Index more nodes in one commit, replacing those whose id is known; return their ids.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
+            IndexLockedError: Another writer holds the index.
+        """
+        nodes = list(nodes)
+        ids = self._sparse_retriever.add([to_document(node) for node in nodes], show_progress=show_progress)
+        self.object_map.update(  # an index file has no place for a query engine
+            {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj is not None}
+        )
+        return ids
+
+    def get_nodes(self, node_ids: Sequence[str]) -> list[BaseNode | None]:
+        """The nodes under the ids, in order; None for an id that is not there."""
+        documents = self._sparse_retriever.get(node_ids)
+        return [None if document is None else to_node(document) for document in documents]
+
+    def delete_nodes(self, node_ids: Sequence[str]) -> int:
+        """Remove nodes by their ids in one commit; return how many existed."""
+        return self._sparse_retriever.delete(node_ids)
+
+    def close(self) -> None:
+        """Close the index if this retriever opened it; one that was passed in, or shared by a copy, stays open."""
+        if self._owns_retriever:
+            self._sparse_retriever.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        results = self._sparse_retriever.search(
+            _query_text(query_bundle),
+            self.similarity_top_k,
+            filter=self._filter,
+            top_k_tokens=self.top_k_tokens,
+            score_threshold=self.score_threshold,
+        )
+        return [NodeWithScore(node=to_node(one.document, one.explanation), score=one.score) for one in results]
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
+
+
+def _query_text(query_bundle: QueryBundle) -> str:
+    """What is searched for: the strings that a query transform wrote to be embedded, or the query itself.
+
+    Several strings are searched as one text. A sparse encoder keeps each token's strongest weight over the text, so
+    this is the union of what they ask for, and every score still is the score of one text that can be explained.
+    """
+    return "\n".join(query_bundle.custom_embedding_strs or [query_bundle.query_str])
+
+
+def _one_top_k(**names: int | None) -> int:
+    """The one number behind the names that were given.
+
+    Raises:
+        InvalidParameterError: Two names say different numbers, or the number is not 1 or more.
+    """
+    given = {name: value for name, value in names.items() if value is not None}
+    if len(set(given.values())) > 1:
+        said = ", ".join(f"{name}={value}" for name, value in given.items())
+        raise InvalidParameterError(f"{said}: these are names of one setting; pass one of them")
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more")
+        return value
+    return DEFAULT_SIMILARITY_TOP_K
+
+
+def _default_encoder() -> Encoder:
+    from pixie_retrievers.encoder.pixie import PixieEncoder
+
+    return PixieEncoder()
