@@ -23,6 +23,7 @@ from pixie_retrievers.index.documents import check_documents, check_ids
 from pixie_retrievers.index.sqlite.check import CheckReport, check_index
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.reader import Reader
+from pixie_retrievers.index.sqlite.search import match_document, search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
@@ -219,7 +220,8 @@ class SqliteIndex:
             CorruptIndexError: What the search had to read does not verify.
 
         Complexity:
-            O(postings of the query's terms + n_documents), one thread.
+            O(postings of the query's terms + n_documents), less what the cut skips. Queries of one call, and the
+            segments of one query over a large index, are shared between idle cores.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise InvalidParameterError(f"k is {k!r}; it must be a whole number of 1 or more")
@@ -229,7 +231,7 @@ class SqliteIndex:
         with self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
-            return [snapshot.search(query, k, filter) for query in queries]
+            return search_snapshot(snapshot, queries, k, filter)
 
     def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""
@@ -239,7 +241,7 @@ class SqliteIndex:
             raise InvalidVectorError(f"match takes one query, not {len(query)}")
         with self._snapshot() as snapshot:
             docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
-            return [snapshot.match(query, docnos[id]) if snapshot and id in docnos else None for id in ids]
+            return [match_document(snapshot, query, docnos[id]) if snapshot and id in docnos else None for id in ids]
 
     def __len__(self) -> int:
         with self._snapshot() as snapshot:

@@ -47,6 +47,7 @@ def search_segment(
     query_terms: NDArray[np.int32],
     query_weights: NDArray[np.float32],
     margin: float,
+    floor: NDArray[np.float32],
     scores: NDArray[np.float32],
     best: NDArray[np.float32],
     n_best: int,
@@ -74,6 +75,9 @@ def search_segment(
         query_weights: float32, shape (m,).
         margin: Just under 1: how far below the k-th best score a document may still belong to the k best once scores
             are computed exactly.
+        floor: float32, shape (1,): a score that k documents are known to reach, 0 at first. Threads that search other
+            segments for the same query may share it: it is only ever raised, and a raise that gets lost costs time,
+            not results.
         scores: float32, shape (WINDOW,): zeros; zeros again on return.
         best: float32, shape (k,): a min-heap of the best scores so far; changed in place.
         n_best: How many of ``best`` are in use.
@@ -112,8 +116,10 @@ def search_segment(
     k = len(best)
     n_documents = len(found)
     n_found = 0
-    cutoff = best[0] * margin if n_best == k else 0.0
     for base in range(0, n_documents, WINDOW):
+        if n_best == k:
+            floor[0] = max(floor[0], best[0])
+        cutoff = floor[0] * margin
         limit = min(base + WINDOW, n_documents)
         n_scored = 0
         while n_scored < n_terms and rests[n_scored] >= cutoff * _REST_SHARE:
@@ -156,7 +162,8 @@ def search_segment(
                 n_found += 1
                 if n_best < k or score > best[0]:
                     n_best = _push(best, n_best, score)
-                    if n_best == k:
+                    if n_best == k and best[0] > floor[0]:
+                        floor[0] = best[0]
                         cutoff = best[0] * margin
                         low = max(np.float32(cutoff - rest), _TINY)
         scores[: limit - base] = np.float32(0)

@@ -8,17 +8,15 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
 from pixie_retrievers.index.sqlite.segment import decode_head, segment_key
-from pixie_retrievers.index.sqlite.snapshot import SegmentView, Snapshot
+from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot
 from pixie_retrievers.index.sqlite.store import META, SEGMENTS, ReadStore
 
 __all__ = ["Reader"]
 
-_MAX_KEPT_FILTERS = 256
+_MAX_KEPT_FILTERS = 64
+"""How many filters' masks are kept: a byte a document and filter."""
 
 
 class Reader:
@@ -36,7 +34,7 @@ class Reader:
         self._row: bytes | None = None
         self._manifest: Manifest | None = None
         self._views: dict[int, SegmentView] = {}
-        self._passing: dict[tuple[int, str], NDArray[np.uint8]] = {}
+        self._kept = Kept()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -46,7 +44,7 @@ class Reader:
             with store.transaction():
                 manifest = self._refreshed(store)
                 views = [self._view(store, manifest, position) for position in range(len(manifest.segments))]
-                yield Snapshot(store, manifest, views, self._passing)
+                yield Snapshot(store, manifest, views, self._kept)
         except BaseException:
             store.close()
             raise
@@ -72,6 +70,8 @@ class Reader:
     def _refreshed(self, store: ReadStore) -> Manifest:
         row = store.get(META, MANIFEST_KEY)
         with self._lock:
+            if len(self._kept.passing) > _MAX_KEPT_FILTERS * max(1, len(self._views)):
+                self._kept = Kept()
             if row == self._row and self._manifest is not None:
                 return self._manifest
         manifest = Manifest.decode(row)
@@ -80,10 +80,7 @@ class Reader:
                 self._row, self._manifest = row, manifest
                 live = {entry.number for entry in manifest.segments}
                 self._views = {number: view for number, view in self._views.items() if number in live}
-                for key in [key for key in self._passing if key[0] not in live]:
-                    del self._passing[key]
-            if len(self._passing) > _MAX_KEPT_FILTERS * max(1, len(manifest.segments)):
-                self._passing.clear()
+                self._kept.forget_all_but(manifest.segments)
         return manifest
 
     def _view(self, store: ReadStore, manifest: Manifest, position: int) -> SegmentView:
@@ -110,5 +107,5 @@ class Reader:
             for store in self._idle:
                 store.close()
             self._idle = []
-            self._views, self._passing = {}, {}
+            self._views, self._kept = {}, Kept()
             self._row = self._manifest = None

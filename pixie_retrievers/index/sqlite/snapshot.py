@@ -1,26 +1,23 @@
-"""A reader's view of one commit point: look documents up, and search."""
+"""A reader's view of one commit point: its segments, its documents, and which of them a filter lets pass."""
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.filters import Filter, compile_filter, filter_key
-from pixie_retrievers.index.sqlite import kernels
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row
-from pixie_retrievers.index.sqlite.manifest import Manifest
+from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, decode_block, segment_key
 from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, METADATA, POSTINGS, TOMBSTONES, ReadStore
-from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
+from pixie_retrievers.types import Document
 
-__all__ = ["SegmentView", "Snapshot", "docno_key"]
+__all__ = ["Kept", "SegmentView", "Snapshot", "docno_key"]
 
 
 def docno_key(docno: int) -> str:
@@ -89,13 +86,24 @@ class SegmentView:
         return Segment(self.head, ordinals, stored)
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Documents of one segment that may belong to the k best, and their scores to within a rounding."""
+class Kept:
+    """What is kept of segments from search to search: they never change, so it stays true.
 
-    view: SegmentView
-    ordinals: NDArray[np.uint16]
-    scores: NDArray[np.float32]
+    Attributes:
+        live: By (segment, number of tombstones): uint8, shape (n_documents,): 1 for each document that can be found.
+        passing: By (segment, filter): uint8, shape (n_documents,): 1 for each document that passes the filter.
+    """
+
+    def __init__(self) -> None:
+        self.live: dict[tuple[int, int], NDArray[np.uint8]] = {}
+        self.passing: dict[tuple[int, str], NDArray[np.uint8]] = {}
+
+    def forget_all_but(self, entries: Sequence[SegmentEntry]) -> None:
+        """Drop what belongs to segments, or to states of segments, that are gone."""
+        numbers = {entry.number for entry in entries}
+        states = {(entry.number, entry.n_deleted) for entry in entries}
+        self.live = {key: mask for key, mask in self.live.items() if key in states}
+        self.passing = {key: mask for key, mask in self.passing.items() if key[0] in numbers}
 
 
 class Snapshot:
@@ -105,7 +113,7 @@ class Snapshot:
         store: A reading connection inside a transaction.
         manifest: The commit point.
         views: The manifest's segments, in its order.
-        passing: Which documents of a segment pass a filter, kept from query to query by (segment, filter).
+        kept: What is known of segments from searches before.
     """
 
     def __init__(
@@ -113,12 +121,12 @@ class Snapshot:
         store: ReadStore,
         manifest: Manifest,
         views: Sequence[SegmentView],
-        passing: dict[tuple[int, str], NDArray[np.uint8]],
+        kept: Kept,
     ) -> None:
         self.store = store
         self.manifest = manifest
         self.views = views
-        self._passing = passing
+        self._kept = kept
         self._firsts = [int(view.head.docnos[0]) for view in views]
 
     def docnos(self, ids: Sequence[str]) -> dict[str, int]:
@@ -162,128 +170,35 @@ class Snapshot:
                 return position, ordinal
         raise CorruptIndexError(f"document number {docno} is in no segment: restore the file from a copy")
 
-    def search(self, query: SparseVectors, k: int, filter: Filter | None) -> list[Hit]:
-        """The k best documents of one query: score descending, ties by insertion number.
-
-        Scores are summed in float32 to choose candidates, with a margin for every rounding that can have happened, and
-        then again in float64, term by term in ascending order: results do not depend on how documents lie in segments.
-        """
-        n_terms = len(query.term_ids)
-        if n_terms == 0 or k == 0:
-            return []
-        # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and for the candidate.
-        margin = 1 - (n_terms + 8) * 2.0**-23
-        best, n_best = np.empty(min(k, max(1, self.manifest.n_live)), np.float32), 0
-        largest = max((view.head.n_documents for view in self.views), default=0)
-        scores = np.zeros(kernels.WINDOW, np.float32)
-        found, found_scores = np.empty(largest, np.uint16), np.empty(largest, np.float32)
-        candidates: list[_Candidates] = []
-        for position, view in enumerate(self.views):
-            head, allowed = view.head, self._allowed(position, filter)
-            while True:
-                n_best, n_found = kernels.search_segment(
-                    head.term_ids,
-                    head.starts,
-                    head.max_weights,
-                    view.loaded,
-                    view.ordinals,
-                    view.weights,
-                    head.scales,
-                    allowed,
-                    query.term_ids,
-                    query.weights,
-                    margin,
-                    scores,
-                    best,
-                    n_best,
-                    found[: head.n_documents],
-                    found_scores,
-                )
-                if n_found >= 0:
-                    break
-                view.load(self.store, query.term_ids)
-            if n_found:
-                candidates.append(_Candidates(view, found[:n_found].copy(), found_scores[:n_found].copy()))
-        return self._hits(query, k, candidates, best[0] * margin if n_best == len(best) else 0.0)
-
-    def _hits(self, query: SparseVectors, k: int, candidates: Sequence[_Candidates], cutoff: float) -> list[Hit]:
-        docnos, scores, rows = [], [], []
-        for part in candidates:
-            ordinals = part.ordinals[part.scores >= cutoff]
-            part_scores, part_rows = self._scores(part.view, query, ordinals)
-            docnos.append(part.view.head.docnos[ordinals])
-            scores.append(part_scores)
-            rows.append(part_rows)
-        if not docnos:
-            return []
-        all_docnos, all_scores, weights = np.concatenate(docnos), np.concatenate(scores), np.concatenate(rows)
-        order = np.lexsort((all_docnos, -all_scores))[:k]
-        documents = self.documents(all_docnos[order].tolist())
-        return [
-            Hit(documents[docno], score, _matches(query, weights[row]))
-            for row, docno, score in zip(
-                order.tolist(), all_docnos[order].tolist(), all_scores[order].tolist(), strict=True
-            )
-        ]
-
-    def match(self, query: SparseVectors, docno: int) -> TermMatches:
-        """The terms that a query shares with one document."""
-        position, ordinal = self.locate(docno)
-        view = self.views[position]
-        view.load(self.store, query.term_ids)
-        return _matches(query, self._scores(view, query, np.array([ordinal], np.uint16))[1][0])
-
-    @staticmethod
-    def _scores(
-        view: SegmentView, query: SparseVectors, wanted: NDArray[np.uint16]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """Scores, shape (n,), and the weights that made them, shape (n, n_terms), of a segment's documents."""
-        head = view.head
-        scores = np.zeros(len(wanted), np.float64)
-        weights = np.zeros((len(wanted), len(query.term_ids)), np.float32)
-        kernels.score_documents(
-            head.term_ids,
-            head.starts,
-            view.ordinals,
-            view.weights,
-            head.scales,
-            wanted,
-            query.term_ids,
-            query.weights,
-            weights,
-            scores,
-        )
-        return scores, weights
-
-    def _allowed(self, position: int, filter: Filter | None) -> NDArray[np.uint8]:
+    def allowed(self, position: int, filter: Filter | None) -> NDArray[np.uint8]:
         """uint8, shape (n_documents,): 1 for each live document that passes the filter; empty when all do."""
-        dead = self.tombstones(position)
-        if filter is None:
-            return np.zeros(0, np.uint8) if dead is None else 1 - dead
-        passing = self._filtered(self.views[position], filter)
-        return passing if dead is None else passing * (1 - dead)
+        entry, view = self.manifest.segments[position], self.views[position]
+        if filter is not None:
+            passing = self._passing(view, filter)
+            return passing * self._live(position) if entry.n_deleted else passing
+        return self._live(position) if entry.n_deleted else np.zeros(0, np.uint8)
 
-    def _filtered(self, view: SegmentView, filter: Filter) -> NDArray[np.uint8]:
+    def _live(self, position: int) -> NDArray[np.uint8]:
+        entry = self.manifest.segments[position]
+        mask = self._kept.live.get((entry.number, entry.n_deleted))
+        if mask is None:
+            dead = self.tombstones(position)
+            mask = np.ones(entry.n_documents, np.uint8) if dead is None else 1 - dead
+            self._kept.live[entry.number, entry.n_deleted] = mask
+        return mask
+
+    def _passing(self, view: SegmentView, filter: Filter) -> NDArray[np.uint8]:
         key = filter_key(filter)
-        if key is not None and (view.number, key) in self._passing:
-            return self._passing[view.number, key]
+        mask = None if key is None else self._kept.passing.get((view.number, key))
+        if mask is not None:
+            return mask
         predicate = compile_filter(filter)
         docnos = view.head.docnos
-        passing = np.zeros(len(docnos), np.uint8)
-        for row_key, metadata in _metadata(self.store, int(docnos[0]), int(docnos[-1])):
-            ordinal = int(np.searchsorted(docnos, row_key))
-            if ordinal < len(docnos) and docnos[ordinal] == row_key and predicate(metadata):
-                passing[ordinal] = 1
+        mask = np.zeros(len(docnos), np.uint8)
+        for row_key, row in self.store.range(METADATA, docno_key(int(docnos[0])), docno_key(int(docnos[-1]))):
+            ordinal = int(np.searchsorted(docnos, int(row_key)))
+            if ordinal < len(docnos) and docnos[ordinal] == int(row_key):
+                mask[ordinal] = predicate(decode_row(row_key, row, 1)[0])
         if key is not None:
-            self._passing[view.number, key] = passing
-        return passing
-
-
-def _metadata(store: ReadStore, first: int, last: int) -> list[tuple[int, Mapping[str, Any]]]:
-    rows = store.range(METADATA, docno_key(first), docno_key(last))
-    return [(int(key), decode_row(key, row, 1)[0]) for key, row in rows]
-
-
-def _matches(query: SparseVectors, document_weights: NDArray[np.float32]) -> TermMatches:
-    shared = np.flatnonzero(document_weights)
-    return TermMatches(query.term_ids[shared], query.weights[shared], document_weights[shared])
+            self._kept.passing[view.number, key] = mask
+        return mask

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ class ReadStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         if not path.exists():
             raise IndexNotFoundError(f"there is no index at {path}: check the path, or build one there")
         if not path.is_file():
@@ -151,34 +153,31 @@ class ReadStore:
 
     def get_many(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
         """The values under the keys that are there."""
-        return {
-            key.decode(): value
-            for part, marks in _parts(keys)
-            for key, value in self._connection.execute(
-                f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})',  # noqa: S608  # fixed names, bound values
-                part,
-            )
-        }
+        statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN (%s)'  # noqa: S608  # fixed names, bound values
+        return {key.decode(): value for key, value in self._rows(statement, keys)}
 
     def get_joined(self, first: str, second: str, keys: Sequence[str]) -> dict[str, tuple[bytes, bytes | None]]:
         """The values under the keys that are in the first table, with those that the second table has."""
-        return {
-            key.decode(): (value, other)
-            for part, marks in _parts(keys)
-            for key, value, other in self._connection.execute(
-                f'SELECT a.key, a.value, b.value FROM "{_known(first)}" a LEFT JOIN "{_known(second)}" b USING (key)'  # noqa: S608  # fixed names, bound values
-                f" WHERE a.key IN ({marks})",
-                part,
-            )
-        }
-
-    def range(self, table: str, first: str, last: str) -> Iterator[tuple[str, bytes]]:
-        """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
-        rows = self._connection.execute(
-            f'SELECT key, value FROM "{_known(table)}" WHERE key BETWEEN ? AND ? ORDER BY key',  # noqa: S608  # fixed names, bound values
-            (first, last),
+        statement = (
+            f'SELECT a.key, a.value, b.value FROM "{_known(first)}" a LEFT JOIN "{_known(second)}" b USING (key)'  # noqa: S608  # fixed names, bound values
+            " WHERE a.key IN (%s)"
         )
-        return ((key.decode(), value) for key, value in rows)
+        return {key.decode(): (value, other) for key, value, other in self._rows(statement, keys)}
+
+    def range(self, table: str, first: str, last: str) -> list[tuple[str, bytes]]:
+        """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
+        statement = f'SELECT key, value FROM "{_known(table)}" WHERE key BETWEEN ? AND ? ORDER BY key'  # noqa: S608  # fixed names, bound values
+        with self._lock:
+            return [(key.decode(), value) for key, value in self._connection.execute(statement, (first, last))]
+
+    def _rows(self, statement: str, keys: Sequence[str]) -> list[Any]:
+        """The rows of a statement whose ``%s`` stands for as many keys as one statement can bind."""
+        rows: list[Any] = []
+        with self._lock:  # the threads that share one search share its connection
+            for start in range(0, len(keys), _MAX_VARIABLES):
+                part = keys[start : start + _MAX_VARIABLES]
+                rows += self._connection.execute(statement % ",".join("?" * len(part)), part)
+        return rows
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -286,13 +285,6 @@ class WriteStore:
         self.failed = True
         self._connection.close(force=True)
         self._connection.join(BUSY_TIMEOUT_S)
-
-
-def _parts(keys: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
-    """Keys in parts that one statement can bind, each with its placeholders."""
-    for start in range(0, len(keys), _MAX_VARIABLES):
-        part = keys[start : start + _MAX_VARIABLES]
-        yield part, ",".join("?" * len(part))
 
 
 def _as_is(value: Any) -> Any:
