@@ -1,0 +1,49 @@
+"""Importing the adapter: lazily, lightly, and with a plain word when LangChain is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import pixie_retrievers.langchain as adapter
+
+
+def run(code: str) -> str:
+    finished = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.strip()
+
+
+def test_every_public_name_is_there_and_no_other():
+    assert adapter.__all__ == sorted(adapter.__all__) == dir(adapter)
+    assert all(getattr(adapter, name).__name__ == name for name in adapter.__all__)
+    with pytest.raises(AttributeError, match="PixieReader"):
+        adapter.PixieReader  # noqa: B018
+
+
+def test_the_package_is_imported_without_langchain():
+    assert run("import sys, pixie_retrievers.langchain; print('langchain_core' in sys.modules)") == "False"
+
+
+def test_the_retriever_is_imported_without_torch_or_numba():
+    code = """
+import sys
+from pixie_retrievers.langchain import PixieRetriever
+print([name for name in ("torch", "transformers", "numba", "llama_index") if name in sys.modules])
+"""
+    assert run(code) == "[]"
+
+
+def test_without_langchain_the_error_holds_the_install_command():
+    code = """
+import sys
+sys.modules["langchain_core"] = None
+from pixie_retrievers.errors import OptionalDependencyError
+try:
+    from pixie_retrievers.langchain import PixieRetriever
+except OptionalDependencyError as error:
+    print(error)
+"""
+    assert 'pip install "pixie-retrievers[langchain]"' in run(code)
