@@ -1,0 +1,208 @@
+"""A tokenizer's terms: their spelling, what a person reads for them, and which of them a text is made of."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pixie_retrievers.errors import InvalidParameterError
+
+__all__ = ["Vocabulary"]
+
+_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_VISIBLE = {" ": "␣", "\u00a0": "␣", "\u3000": "␣", "\n": "↵", "\r": "␍", "\t": "⇥"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a tokenizer writes the pieces of a word; an empty marker means that it has none.
+
+    Attributes:
+        word_start: Stands for the space before a word ("▁").
+        continuation: Stands before a piece that continues a word ("##").
+        word_end: Stands behind a piece that ends a word ("</w>").
+        byte_level: Pieces are bytes, each written as one letter of a fixed alphabet.
+        byte_fallback: Single bytes are written as "<0xEC>".
+    """
+
+    word_start: str = ""
+    continuation: str = ""
+    word_end: str = ""
+    byte_level: bool = False
+    byte_fallback: bool = False
+
+    @classmethod
+    def of(cls, parts: dict[str, Any]) -> Spelling:
+        """Read it off a tokenizer's own description (the content of ``tokenizer.json``)."""
+        model = parts.get("model") or {}
+        steps = [step for name in ("normalizer", "pre_tokenizer", "decoder") for step in _steps(parts.get(name))]
+        decoders = list(_steps(parts.get("decoder")))
+        kind = model.get("type")
+        continuation = model.get("continuing_subword_prefix") or ""
+        word_end = model.get("end_of_word_suffix") or ""
+        word_start = ""
+        for step in steps:
+            if step.get("type") == "Metaspace":
+                word_start = step.get("replacement") or word_start
+        for step in decoders:
+            if step.get("type") == "Replace" and step.get("content") == " ":
+                word_start = word_start or (step.get("pattern") or {}).get("String", "")
+            elif step.get("type") == "WordPiece":
+                continuation = continuation or step.get("prefix") or ""
+            elif step.get("type") == "BPEDecoder":
+                word_end = word_end or step.get("suffix") or ""
+        return cls(
+            word_start=word_start,
+            continuation=continuation if kind in ("WordPiece", "BPE") else "",
+            word_end=word_end if kind == "BPE" else "",
+            byte_level=any(step.get("type") == "ByteLevel" for step in steps),
+            byte_fallback=bool(model.get("byte_fallback")) or any(s.get("type") == "ByteFallback" for s in decoders),
+        )
+
+    def surface(self, token: str) -> str:
+        """What a person reads for a piece: never empty unless the piece is, never a replacement character."""
+        if self.byte_fallback and (match := _BYTE_PIECE.fullmatch(token)):
+            return _readable(_decode(bytes([int(match[1], 16)])))
+        if self.byte_level:
+            known = all(letter in _BYTE_OF for letter in token)
+            return _readable(_decode(bytes(_BYTE_OF[letter] for letter in token)) if known else token)
+        text = token
+        if self.continuation and len(text) > len(self.continuation):
+            text = text.removeprefix(self.continuation)
+        if self.word_end and len(text) > len(self.word_end):
+            text = text.removesuffix(self.word_end)
+        if self.word_start:
+            text = text.replace(self.word_start, " ")
+        return _readable(text)
+
+
+class Vocabulary:
+    """The terms of a model. Safe to use from many threads: it keeps a tokenizer of its own and never changes it.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers.
+        size: The number of terms that the model gives weights to; a tokenizer may name fewer.
+        max_length: Texts are cut to so many tokens, special ones included.
+    """
+
+    def __init__(self, tokenizer: Any, *, size: int, max_length: int) -> None:
+        from tokenizers import Tokenizer
+
+        described = tokenizer.backend_tokenizer.to_str()
+        self.size = size
+        self.max_length = max_length
+        self.special_ids = tuple(sorted(id for id in set(tokenizer.all_special_ids) if 0 <= id < size))
+        self._special = frozenset(self.special_ids)
+        self._spelling = Spelling.of(json.loads(described))
+        self._backend = Tokenizer.from_str(described)
+        self._backend.no_padding()
+        side = getattr(tokenizer, "truncation_side", "right")
+        try:
+            self._backend.enable_truncation(max_length, direction=side)
+        except (ValueError, OverflowError):  # tokenizers' own words are about its internals
+            raise InvalidParameterError(f"max_length is {max_length}: too small for a text of one token") from None
+
+    def tokens(self, term_ids: Sequence[int]) -> list[str]:
+        """The vocabulary's own spelling of each term; "[term 50001]" for a term that the tokenizer has no name for.
+
+        Raises:
+            InvalidParameterError: A term is outside the vocabulary.
+        """
+        return [self._token(int(term_id)) for term_id in term_ids]
+
+    def surfaces(self, term_ids: Sequence[int]) -> list[str]:
+        """Each term as a person reads it; special tokens as they are.
+
+        Raises:
+            InvalidParameterError: A term is outside the vocabulary.
+        """
+        return [
+            self._token(int(term_id)) if int(term_id) in self._special else self._spelling.surface(self._token(term_id))
+            for term_id in term_ids
+        ]
+
+    def _token(self, term_id: int) -> str:
+        if not 0 <= term_id < self.size:
+            raise InvalidParameterError(
+                f"term {term_id} is outside a vocabulary of {self.size} terms: ask the encoder that gave it"
+            )
+        token: str | None = self._backend.id_to_token(int(term_id))
+        return f"[term {term_id}]" if token is None else token
+
+    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
+        """The terms that each text is made of, cut where the model cuts it, without special tokens."""
+        encodings = self._backend.encode_batch(list(texts))
+        return [frozenset(encoding.ids) - self._special for encoding in encodings]
+
+    def lengths(self, texts: Sequence[str], prompt: str = "") -> list[tuple[int, bool]]:
+        """How many tokens the model sees of each text, and whether it was cut.
+
+        Args:
+            texts: The texts.
+            prompt: What stands before each of them; it counts.
+
+        Returns:
+            (number of tokens, special ones and prompt included; cut or not) a text. The number is 0 for a text that
+            has no token of its own: white space, or characters that the tokenizer drops.
+        """
+        encodings = self._backend.encode_batch([prompt + text for text in texts])
+        # Of texts this short the prompt may be all that is left.
+        shortest = len(self._backend.encode(prompt).ids)
+        doubtful = [n for n, encoding in enumerate(encodings) if len(encoding.ids) <= shortest]
+        empty = {
+            n
+            for n, terms in zip(doubtful, self._backend.encode_batch([texts[n] for n in doubtful]), strict=True)
+            if not any(mask == 0 for mask in terms.special_tokens_mask)
+        }
+        empty |= {n for n, text in enumerate(texts) if not text.strip()}
+        return [
+            (0, False) if n in empty else (len(encoding.ids), bool(encoding.overflowing))
+            for n, encoding in enumerate(encodings)
+        ]
+
+
+def _steps(part: Any) -> Iterator[dict[str, Any]]:
+    """A normalizer, pre-tokenizer or decoder, and all the steps inside it."""
+    if isinstance(part, dict):
+        yield part
+        for name in ("normalizers", "pretokenizers", "decoders"):
+            for step in part.get(name) or []:
+                yield from _steps(step)
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Letter to byte: printable Latin-1 stands for itself, the rest is moved to 256 and above, in order.
+
+    Source: the byte-level BPE of GPT-2, which every later byte-level vocabulary is written in.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    moved = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(moved)}
+
+
+_BYTE_OF = _byte_alphabet()
+
+
+def _decode(data: bytes) -> str:
+    """UTF-8 where it is whole; the other bytes as ⟨EC⟩."""
+    text = data.decode("utf-8", "surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda match: f"⟨{ord(match[0]) - 0xDC00:02X}⟩", text)
+
+
+def _readable(text: str) -> str:
+    """Composed Hangul, no outer spaces, nothing invisible where that is all there is, no control characters."""
+    bare = unicodedata.normalize("NFC", text.strip(" ") or text)
+    if not bare.strip():
+        return "".join(_VISIBLE.get(letter, f"⟨{ord(letter):02X}⟩") for letter in bare)
+    return "".join(
+        _VISIBLE[letter]
+        if letter in "\n\r\t"
+        else f"⟨{ord(letter):02X}⟩"
+        if letter == "\ufffd" or unicodedata.category(letter) == "Cc"
+        else letter
+        for letter in bare
+    )
