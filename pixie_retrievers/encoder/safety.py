@@ -1,0 +1,202 @@
+"""What a model folder may ask for: checked by reading, before anything in it is imported or loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
+
+__all__ = ["check_modules", "check_weights", "read_object"]
+
+# The classes a SPLADE model is made of, with the file that defines each today.
+_CLASSES = {
+    "Transformer": "transformer",
+    "MLMTransformer": "mlm_transformer",
+    "SpladePooling": "splade_pooling",
+    "SparseStaticEmbedding": "sparse_static_embedding",
+    "Router": "router",
+    "Asym": "router",
+}
+# sentence-transformers 5 wrote the first two packages, later versions write the others.
+_PACKAGES = (
+    "sentence_transformers.models",
+    "sentence_transformers.sparse_encoder.models",
+    "sentence_transformers.sparse_encoder.modules",
+    "sentence_transformers.base.modules",
+)
+_SAFE_TYPES = frozenset(
+    f"{package}.{path}" for package in _PACKAGES for name, file in _CLASSES.items() for path in (name, f"{file}.{name}")
+)
+_WITH_WEIGHTS = ("Transformer", "MLMTransformer", "SparseStaticEmbedding")
+_TRANSFORMERS = ("Transformer", "MLMTransformer")
+
+_ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+# Settings that a folder may hand on to the loading functions of transformers. Others can name code to fetch.
+_SAFE_SETTINGS = {
+    "attn_implementation",
+    "dtype",
+    "torch_dtype",
+    "model_max_length",
+    "padding_side",
+    "truncation_side",
+    "do_lower_case",
+    "add_prefix_space",
+    "use_fast",
+}
+_SETTINGS_KEYS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds; empty when there is no such file.
+
+    Raises:
+        ModelUnavailableError: The file cannot be read or holds something else.
+    """
+    content = _read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise ModelUnavailableError(f"{path} holds no JSON object: fetch the model again")
+    return content
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailableError(f"{path} cannot be read ({error}): fetch the model again") from error
+
+
+def check_modules(folder: Path) -> list[Path]:
+    """Check that a model is made of sentence-transformers' own SPLADE modules; return the folders that need weights.
+
+    Args:
+        folder: A folder in either layout: what sentence-transformers 5 wrote, or what it writes today. A plain masked
+            language model without ``modules.json`` is taken too, and pooled by maximum.
+
+    Raises:
+        UnsafeModelError: A module, or a setting of one, is not known to be safe.
+        InvalidParameterError: The folder is sound, but holds no SPLADE model.
+        ModelUnavailableError: A file is missing or cannot be read.
+    """
+    modules_path = folder / "modules.json"
+    if not modules_path.is_file():
+        if (folder / "config_sentence_transformers.json").is_file():
+            raise ModelUnavailableError(f"{folder} lacks its modules.json: fetch the model again")
+        architectures = read_object(folder / "config.json").get("architectures") or []
+        if not any(str(name).endswith("ForMaskedLM") for name in architectures):
+            raise InvalidParameterError(
+                f"{folder} holds no SPLADE model: there is neither a modules.json nor the config.json of a masked"
+                " language model; pass a folder that SparseEncoder.save_pretrained wrote"
+            )
+        return [_check_transformer(folder)]
+    modules = _read_json(modules_path)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise ModelUnavailableError(f"{modules_path} is not a list of modules: fetch the model again")
+    parts = [(str(module.get("type")), _inside(folder, module.get("path", ""), modules_path)) for module in modules]
+    names: list[str] = []
+    with_weights: list[Path] = []
+    for type_, path in parts:
+        name = _check_type(type_, modules_path)
+        routed = _check_router(path) if name in ("Router", "Asym") else ([], _check_module(name, path))
+        names += [name, *routed[0]]
+        with_weights += routed[1]
+    if "SpladePooling" not in names:
+        raise InvalidParameterError(
+            f"{folder} holds no SPLADE model: its modules are {', '.join(names)}, without SpladePooling"
+        )
+    # Without this word sentence-transformers would put a new, untrained module behind the model's own.
+    kind = read_object(folder / "config_sentence_transformers.json").get("model_type")
+    if kind != "SparseEncoder":
+        raise InvalidParameterError(
+            f"{folder}/config_sentence_transformers.json has model_type {kind!r}; a SPLADE model has 'SparseEncoder'"
+        )
+    return with_weights
+
+
+def check_weights(folder: Path) -> None:
+    """Check that a module's folder has its weights as safetensors, all of them.
+
+    Raises:
+        UnsafeModelError: There are weights, but only in a form that is unpickled when it is loaded.
+        ModelUnavailableError: Weights are missing.
+    """
+    index_path = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file() or (folder / "idf.json").is_file():
+        return
+    if index_path.is_file():
+        shards = {str(name) for name in read_object(index_path).get("weight_map", {}).values()}
+        missing = sorted(name for name in shards if not _inside(folder, name, index_path).is_file())
+        if missing:
+            raise ModelUnavailableError(
+                f"{folder} lacks {', '.join(missing)}, which its index names: fetch the model again"
+            )
+        return
+    pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.pkl") for path in folder.glob(pattern))
+    if pickled:
+        raise UnsafeModelError(
+            f"{folder} has its weights only as {', '.join(pickled)}, which are unpickled when they are loaded and can"
+            " run any code: convert them to model.safetensors where you trust them"
+        )
+    raise ModelUnavailableError(f"{folder} has no model.safetensors: fetch the model again, or pass another")
+
+
+def _check_type(type_: str, where: Path) -> str:
+    if type_ not in _SAFE_TYPES:
+        raise UnsafeModelError(
+            f"{where} asks for a module of type {type_!r}, which is not one of sentence-transformers' SPLADE modules:"
+            " loading it could run code that came with the model, so it is refused"
+        )
+    return type_.rpartition(".")[2]
+
+
+def _check_module(name: str, folder: Path) -> list[Path]:
+    if name in _TRANSFORMERS:
+        _check_transformer(folder)
+    return [folder] if name in _WITH_WEIGHTS else []
+
+
+def _check_router(folder: Path) -> tuple[list[str], list[Path]]:
+    """The class names behind a router, and the folders that need weights."""
+    path = folder / "router_config.json"
+    types = read_object(path if path.is_file() else folder / "config.json").get("types")
+    if not isinstance(types, dict):
+        raise ModelUnavailableError(f"{path} does not say of which modules the router is made: fetch the model again")
+    names, with_weights = [], []
+    for module_id, type_ in types.items():
+        names.append(_check_type(str(type_), path))
+        with_weights.extend(_check_module(names[-1], _inside(folder, module_id, path)))
+    return names, with_weights
+
+
+def _check_transformer(folder: Path) -> Path:
+    if (folder / "adapter_config.json").is_file():
+        raise UnsafeModelError(
+            f"{folder} is an adapter, which would load a second model from elsewhere:"
+            " merge it into its base model and save that"
+        )
+    for path in sorted(folder.glob("sentence_*_config.json")):
+        config = read_object(path)
+        for key in _SETTINGS_KEYS:
+            for name, value in (config.get(key) or {}).items():
+                _check_setting(name, value, path)
+    config_path = folder / "config.json"
+    for name in ("attn_implementation", "_attn_implementation"):
+        _check_setting("attn_implementation", read_object(config_path).get(name), config_path)
+    return folder
+
+
+def _check_setting(name: str, value: Any, where: Path) -> None:
+    allowed = name in _SAFE_SETTINGS and not isinstance(value, dict | list)
+    if not allowed or (name == "attn_implementation" and value not in _ATTENTION):
+        raise UnsafeModelError(
+            f"{where} sets {name!r} in a way that is not known to be safe: remove the setting where you trust the model"
+        )
+
+
+def _inside(folder: Path, relative: Any, where: Path) -> Path:
+    """A path inside a folder, without looking at what is there."""
+    parts = PureWindowsPath(str(relative))  # splits at both kinds of slashes and knows drives
+    if parts.anchor or ".." in parts.parts or "\0" in str(relative):
+        raise UnsafeModelError(f"{where} points outside the model's folder ({relative!r}): it is refused")
+    return folder / str(relative)
