@@ -1,0 +1,389 @@
+"""PixieEncoder: text to sparse vectors with any SPLADE model that sentence-transformers can run."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from pixie_retrievers.encoder.batches import plan_batches
+from pixie_retrievers.encoder.device import choose_device, choose_precision, this_machine
+from pixie_retrievers.encoder.fingerprint import describe, parse
+from pixie_retrievers.encoder.loading import load_model
+from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
+from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
+from pixie_retrievers.encoder.vocabulary import Vocabulary
+from pixie_retrievers.errors import (
+    IncompatibleIndexError,
+    InvalidParameterError,
+    InvalidTextError,
+    ModelUnavailableError,
+)
+from pixie_retrievers.types import SparseVectors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["PixieEncoder"]
+
+_DEFAULT_MODEL = "telepix/PIXIE-Splade-Preview"
+# The output of the model's head takes 4 bytes times tokens times vocabulary: 0.8 GB for 4,096 tokens of 50,000 terms.
+_MAX_BATCH_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
+_TOKENISED_AT_ONCE = 1024
+_NO_LIMIT = 1 << 30
+
+_Kind = Literal["query", "document"]
+
+_logger = logging.getLogger("pixie_retrievers")
+
+
+class PixieEncoder:
+    """Text in, explainable sparse vectors out.
+
+    Safe to use from many threads; they take turns at the model.
+
+    Args:
+        model: A model's id on the hub, or a folder that holds one: PIXIE, or any other SPLADE model of
+            sentence-transformers, in the layout of version 5 or of today.
+        device: "cpu", "mps", "cuda", "cuda:1"; None or "auto" for the fastest there is.
+        precision: "float32", "bfloat16" or "float16", whatever the weights are stored in; "auto" is bfloat16 on a
+            CUDA device that has it, otherwise float32.
+        min_weight: Keep weights strictly above this, 0 or more.
+        max_active_terms: Keep at most so many terms of a text, those with the largest weights; None keeps all.
+        max_length: Cut texts to so many tokens, prompt and special tokens included; None is the model's own limit.
+        revision: A branch, tag or commit on the hub; None is the newest.
+        max_batch_tokens: How many tokens, padding included, the model sees at once. Decides memory and speed, never
+            the result. A single text may be longer.
+
+    Raises:
+        ModelUnavailableError: The model is neither a folder, nor in the local cache, nor reachable on the hub.
+        UnsafeModelError: Loading it would run code or unpickle data that came with it.
+        DeviceUnavailableError: The device is not on this machine.
+        InvalidParameterError: An argument is out of its range, or the model is no SPLADE model.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = _DEFAULT_MODEL,
+        *,
+        device: str | None = None,
+        precision: str = "auto",
+        min_weight: float = 0.0,
+        max_active_terms: int | None = None,
+        max_length: int | None = None,
+        revision: str | None = None,
+        max_batch_tokens: int | None = None,
+    ) -> None:
+        if not 0 <= min_weight < math.inf:
+            raise InvalidParameterError(f"min_weight is {min_weight}; it must be a finite number, 0 or more")
+        for name, value in (
+            ("max_active_terms", max_active_terms),
+            ("max_length", max_length),
+            ("max_batch_tokens", max_batch_tokens),
+        ):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more, or None")
+        machine = this_machine()
+        device = choose_device(device, machine)
+        self._precision = choose_precision(precision, device, machine)
+        self._source = find_model(model, revision)
+        self._model = load_model(self._source.folder, device=device, precision=self._precision)
+        self._device = str(self._model.device)
+        self._min_weight = float(min_weight)
+        self._max_active_terms = max_active_terms
+        self._max_batch_tokens = max_batch_tokens or _MAX_BATCH_TOKENS[device.partition(":")[0]]
+        self._vocabulary = Vocabulary(
+            self._model.tokenizer, size=_vocabulary_size(self._model), max_length=self._limit_length(max_length)
+        )
+        self._turn = threading.Lock()
+
+    @classmethod
+    def bundled(
+        cls,
+        *,
+        device: str | None = None,
+        precision: str = "auto",
+        min_weight: float = 0.0,
+        max_active_terms: int | None = None,
+        max_length: int | None = None,
+        max_batch_tokens: int | None = None,
+    ) -> Self:
+        """The small model that comes with the package: no download, and no match for PIXIE.
+
+        Args:
+            device, precision, min_weight, max_active_terms, max_length, max_batch_tokens: As for the class.
+
+        Raises:
+            ModelUnavailableError: The package was installed without it.
+        """
+        if not BUNDLED_FOLDER.is_dir():
+            raise ModelUnavailableError(f"the bundled model is missing at {BUNDLED_FOLDER}: install the package again")
+        return cls(
+            BUNDLED_FOLDER,
+            device=device,
+            precision=precision,
+            min_weight=min_weight,
+            max_active_terms=max_active_terms,
+            max_length=max_length,
+            max_batch_tokens=max_batch_tokens,
+        )
+
+    @classmethod
+    def from_fingerprint(cls, fingerprint: str, *, device: str | None = None, precision: str = "auto") -> Self:
+        """The encoder that an index was built with: the same model, revision and thresholds.
+
+        Args:
+            fingerprint: What :attr:`fingerprint` was, as an index remembers it.
+            device: As for the class; another one than before does no harm.
+            precision: As for the class.
+
+        Raises:
+            ModelUnavailableError: The model cannot be fetched, or was a folder, whose place nobody wrote down.
+            IncompatibleIndexError: The fingerprint is none, or the model has changed since.
+        """
+        content = parse(fingerprint)
+        options = {"device": device, "precision": precision} | {
+            name: content.get(name) for name in ("min_weight", "max_active_terms", "max_length")
+        }
+        name, revision = str(content["model"]), content.get("revision")
+        if name == BUNDLED_NAME and revision is None:
+            encoder = cls.bundled(**options)
+        elif revision is None:
+            arguments = ", ".join(
+                f"{name}={content[name]}"
+                for name in ("min_weight", "max_active_terms", "max_length")
+                if content.get(name) is not None
+            )
+            raise ModelUnavailableError(
+                f"the index was built with a model in a local folder named {name!r}: pass the encoder yourself, as"
+                f" PixieEncoder('<path of {name}>', {arguments})"
+            )
+        else:
+            encoder = cls(name, revision=revision, **options)
+        if encoder.fingerprint != fingerprint:
+            raise IncompatibleIndexError(
+                f"the index was built with {fingerprint}, but the model is now {encoder.fingerprint}: build the index"
+                " again, or install the version of the model that it was built with"
+            )
+        return encoder
+
+    def __repr__(self) -> str:
+        return f"PixieEncoder({self.name!r}, device={self.device!r}, precision={self.precision!r})"
+
+    @property
+    def name(self) -> str:
+        """The model's id on the hub, its folder's name, or "pixie-nano" for the bundled one."""
+        return self._source.name
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return self._device
+
+    @property
+    def precision(self) -> str:
+        """The floating-point type that it computes in."""
+        return self._precision
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of terms."""
+        return self._vocabulary.size
+
+    @property
+    def max_length(self) -> int:
+        """Where texts are cut, in tokens, prompt and special tokens included."""
+        return self._vocabulary.max_length
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The model's identity: equal fingerprints give equal vectors, up to device and precision."""
+        return describe(
+            self._source,
+            self._model,
+            max_length=self.max_length,
+            min_weight=self._min_weight,
+            max_active_terms=self._max_active_terms,
+        )
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """One vector a text, with the model's own prompt and route for queries.
+
+        An empty text, or one of white space, gives an empty vector.
+
+        Raises:
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+            InvalidVectorError: The model gave weights that are not finite.
+        """
+        return self._encode(texts, "query", show_progress=False)
+
+    def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> SparseVectors:
+        """One vector a text, with the model's own prompt and route for documents.
+
+        An empty text, or one of white space, gives an empty vector. A text longer than :attr:`max_length` is cut; the
+        logger ``pixie_retrievers`` says how many were.
+
+        Args:
+            texts: The texts.
+            show_progress: Show how many texts are done, how fast, and how long it will take.
+
+        Raises:
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+            InvalidVectorError: The model gave weights that are not finite.
+        """
+        return self._encode(texts, "document", show_progress=show_progress)
+
+    def tokens(self, term_ids: Sequence[int]) -> list[str]:
+        """The vocabulary's own spelling of each term, markers included.
+
+        Raises:
+            InvalidParameterError: A term is outside the vocabulary.
+        """
+        return self._vocabulary.tokens(term_ids)
+
+    def surfaces(self, term_ids: Sequence[int]) -> list[str]:
+        """Each term as a person reads it: no ``##``, no ``▁``, no byte alphabet; bytes that are no text as ⟨EC⟩.
+
+        Raises:
+            InvalidParameterError: A term is outside the vocabulary.
+        """
+        return self._vocabulary.surfaces(term_ids)
+
+    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
+        """The terms that each text itself is made of, cut at :attr:`max_length`, without prompt and special tokens.
+
+        Raises:
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+        """
+        return self._vocabulary.literal_terms(_checked(texts))
+
+    def _encode(self, texts: Sequence[str], kind: _Kind, *, show_progress: bool) -> SparseVectors:
+        checked = _checked(texts)
+        prompt = self._prompt(kind)
+        lengths: list[int] = []
+        n_cut = 0
+        for start in range(0, len(checked), _TOKENISED_AT_ONCE):
+            counted = self._vocabulary.lengths(checked[start : start + _TOKENISED_AT_ONCE], prompt)
+            lengths.extend(length for length, _ in counted)
+            n_cut += sum(cut for _, cut in counted)
+        if n_cut:
+            _logger.info("%d of %d texts were longer than %d tokens and were cut", n_cut, len(checked), self.max_length)
+        done: list[tuple[list[int], SparseRows]] = []
+        with _progress(len(checked), shown=show_progress) as advance:
+            advance(lengths.count(0))
+            for positions in plan_batches(lengths, self._max_batch_tokens):
+                done.append((positions, self._encode_batch([checked[n] for n in positions], kind)))
+                advance(len(positions))
+        return assemble(done, len(checked), self.vocabulary_size)
+
+    def _encode_batch(self, texts: list[str], kind: _Kind) -> SparseRows:
+        """One pass of the model: the only place where texts times vocabulary numbers exist at once."""
+        encode = self._model.encode_query if kind == "query" else self._model.encode_document
+        with self._turn:
+            dense = encode(
+                texts,
+                batch_size=len(texts),
+                show_progress_bar=False,
+                convert_to_tensor=True,
+                convert_to_sparse_tensor=False,
+            )
+            return sparsify(
+                dense,
+                special_ids=self._vocabulary.special_ids,
+                min_weight=self._min_weight,
+                max_active_terms=self._max_active_terms,
+            )
+
+    def _prompt(self, kind: _Kind) -> str:
+        """The prompt that the model will put before a text; needed only to foresee lengths."""
+        names = ("query",) if kind == "query" else ("document", "passage", "corpus")
+        chosen = next((name for name in names if name in self._model.prompts), self._model.default_prompt_name)
+        return self._model.prompts.get(chosen) or ""
+
+    def _limit_length(self, requested: int | None) -> int:
+        limit = self._model.max_seq_length or self._model.tokenizer.model_max_length
+        config = getattr(self._model.transformers_model, "config", None)
+        positions = getattr(config, "max_position_embeddings", None)
+        # A tokenizer that knows no limit reports an absurdly large one.
+        own = min(int(limit), positions if positions and positions > 0 else _NO_LIMIT)
+        if requested is not None:
+            if requested > own:
+                raise InvalidParameterError(f"max_length is {requested}, but {self.name} reads at most {own} tokens")
+            prompt = max(self._prompt("query"), self._prompt("document"), key=len)
+            needed = len(self._model.tokenizer(prompt + "a").input_ids)
+            if requested < needed:
+                raise InvalidParameterError(
+                    f"max_length is {requested}, but {self.name} needs {needed} tokens for a text of one token:"
+                    " special tokens and prompt count"
+                )
+        length = own if requested is None else requested
+        self._model.max_seq_length = length
+        return length
+
+
+def _vocabulary_size(model: Any) -> int:
+    """The width of the model's output, as its head has it: a configuration may leave it out."""
+    transformer = model.transformers_model
+    head = None if transformer is None else transformer.get_output_embeddings()
+    return len(model.tokenizer) if head is None else int(head.weight.shape[0])
+
+
+def _checked(texts: Sequence[str]) -> list[str]:
+    """The texts as a list.
+
+    Raises:
+        InvalidTextError: One is not a string or cannot be written as UTF-8; its content is not quoted.
+    """
+    if isinstance(texts, str):
+        raise InvalidTextError("texts is one string; pass a list of strings")
+    checked = list(texts)
+    for position, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise InvalidTextError(f"text {position} is of type {type(text).__name__}; it must be a string")
+        if not _is_utf8(text):
+            raise InvalidTextError(
+                f"text {position} holds half of a surrogate pair, which UTF-8 cannot carry: decode it with"
+                " errors='replace', or drop the character"
+            )
+    return checked
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # it carries the text, so it must not become part of the error that is raised
+        return False
+    return True
+
+
+@contextmanager
+def _progress(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Yield a function that counts texts as done; on standard error, a bar follows it."""
+    if not shown:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("encoding"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(text_format_no_percentage="{task.speed:.1f} texts/s", show_speed=True),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("encoding", total=total)
+        yield lambda n: bar.advance(task, n)
