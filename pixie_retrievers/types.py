@@ -75,7 +75,7 @@ class SparseVectors:
         nnz = len(term_ids)
         if len(weights) != nnz:
             raise InvalidVectorError(f"{nnz} term ids but {len(weights)} weights")
-        if len(indptr) < 1 or indptr[0] != 0 or indptr[-1] != nnz or bool((np.diff(indptr) < 0).any()):
+        if len(indptr) < 1 or indptr[0] != 0 or indptr[-1] != nnz or bool((indptr[1:] < indptr[:-1]).any()):
             raise InvalidVectorError(f"indptr must rise from 0 to the number of term ids ({nnz})")
         if nnz == 0:
             return

@@ -11,6 +11,7 @@ from pixie_retrievers.types import Document
 
 __all__ = ["check_documents", "check_ids"]
 
+_MAX_INT_BITS = 1024  # the whole numbers that a float reaches; JSON readers elsewhere stop there at the latest
 _MAX_DEPTH = 100  # far above any real metadata, far below where the JSON reader gives up
 
 
@@ -64,15 +65,18 @@ def _check_id(id: Any, where: str) -> None:
 def _check_json(value: Any, where: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise InvalidDocumentError(f"{where} is nested deeper than {_MAX_DEPTH} levels, or holds itself")
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool):
         return
-    if isinstance(value, float):
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_INT_BITS:  # never printed: Python refuses to print some
+            raise InvalidDocumentError(f"{where} is a whole number of more than {_MAX_INT_BITS} bits")
+    elif isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidDocumentError(f"{where} is {value}, which JSON cannot hold")
     elif isinstance(value, str):
         if not _is_utf8(value):
             raise InvalidDocumentError(f"{where} holds a lone surrogate")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping if depth == 0 else dict):
         for key, item in value.items():
             if not isinstance(key, str) or not _is_utf8(key):
                 raise InvalidDocumentError(f"{where} has the key {key!r}; keys must be strings")

@@ -21,6 +21,7 @@ from pixie_retrievers.errors import (
 from pixie_retrievers.filters import Filter, compile_filter
 from pixie_retrievers.index.documents import check_documents, check_ids
 from pixie_retrievers.index.sqlite.check import CheckReport, check_index
+from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.reader import Reader
 from pixie_retrievers.index.sqlite.search import match_document, search_snapshot
@@ -99,12 +100,12 @@ class SqliteIndex:
         if vocabulary_size is not None and vocabulary_size < 1:
             raise InvalidParameterError(f"vocabulary_size is {vocabulary_size}; it must be at least 1")
         try:
-            self.path = Path(path).absolute()
+            self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
             os.stat(self.path)  # noqa: PTH116  # Path.exists() hides what is wrong with a path
             exists = True
         except FileNotFoundError:
             exists = False
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
             raise StorageError(f"{str(path)!r} cannot be the path of an index: {error}") from error
         self.read_only = read_only
         self._pid = os.getpid()
@@ -285,10 +286,11 @@ class SqliteIndex:
     def close(self) -> None:
         """Let go of the file and the writer lock; every commit is on disk already."""
         self._closed = True
-        self._reader.close()
+        with unforked():
+            self._reader.close()
         if self._pid != os.getpid():
             return  # the writer belongs to the process that was forked
-        with self._write_lock:
+        with self._write_lock, unforked():
             if self._writer is not None:
                 writer, self._writer = self._writer, None
                 writer.close()
@@ -325,14 +327,12 @@ class SqliteIndex:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Writer]:
-        with self._write_lock:
+        if self._pid != os.getpid():  # before the lock: a thread that this process does not have may hold it
+            raise IndexClosedError(f"{self.path}: a handle that came through a fork only reads: open the index anew")
+        with self._write_lock, unforked():
             self._check_open()
             if self.read_only:
                 raise StorageError(f"{self.path} was opened with read_only=True: open it without to write")
-            if self._pid != os.getpid():
-                raise IndexClosedError(
-                    f"{self.path}: a handle that came through a fork only reads: open the index anew"
-                )
             if self._writer is None:
                 self._writer = Writer(self.path, self._manifest, self._reader)
             try:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
 from pixie_retrievers.index.sqlite.segment import decode_head, segment_key
 from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot
@@ -29,6 +30,7 @@ class Reader:
         self._path = path
         self._lock = threading.Lock()
         self._idle: list[ReadStore] = []
+        self._closed = False
         self._pid = os.getpid()
         self._orphans: list[list[ReadStore]] = []
         self._row: bytes | None = None
@@ -39,17 +41,21 @@ class Reader:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """The newest commit point, unchanging until the end of the block."""
-        store = self._connection()
-        try:
-            with store.transaction():
-                manifest = self._refreshed(store)
-                views = [self._view(store, manifest, position) for position in range(len(manifest.segments))]
-                yield Snapshot(store, manifest, views, self._kept)
-        except BaseException:
+        with unforked():
+            store = self._connection()
+            try:
+                with store.transaction():
+                    manifest = self._refreshed(store)
+                    views = [self._view(store, manifest, position) for position in range(len(manifest.segments))]
+                    yield Snapshot(store, manifest, views, self._kept)
+            except BaseException:
+                store.close()
+                raise
+            with self._lock:
+                if not self._closed:
+                    self._idle.append(store)
+                    return
             store.close()
-            raise
-        with self._lock:
-            self._idle.append(store)
 
     def _connection(self) -> ReadStore:
         if self._pid != os.getpid():
@@ -100,10 +106,11 @@ class Reader:
         return view
 
     def close(self) -> None:
-        """Close the idle connections, and forget what was kept."""
+        """Close the connections, those in use when their snapshots end, and forget what was kept."""
         if self._pid != os.getpid():
             self._start_over_after_fork()
         with self._lock:
+            self._closed = True
             for store in self._idle:
                 store.close()
             self._idle = []

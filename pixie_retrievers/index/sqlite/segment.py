@@ -185,22 +185,30 @@ def decode_head(number: int, frame: bytes | None, *, n_documents: int, n_posting
     )
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
     sound = (
-        len(docnos) == n_documents <= MAX_DOCUMENTS
+        0 < len(docnos) == n_documents <= MAX_DOCUMENTS
         and len(term_ids) == len(counts) == len(max_weights)
         and len(scales) in (0, n_documents)
         and starts[-1] == n_postings
-        and bool((np.diff(docnos) > 0).all())
-        and bool((np.diff(term_ids) > 0).all())
-        and (len(term_ids) == 0 or (term_ids[0] >= 0 and term_ids[-1] < vocabulary_size and counts.min() > 0))
-        and bool(np.isfinite(scales).all())
+        and docnos[0] >= 0
+        and _ascend(docnos)
+        and _ascend(term_ids)
+        and (len(term_ids) == 0 or (term_ids[0] >= 0 and term_ids[-1] < vocabulary_size))
+        and (len(counts) == 0 or 0 < counts.min() <= counts.max() <= n_documents)
+        and bool(((max_weights > 0) & (max_weights < np.inf)).all())
+        and bool(((scales >= 0) & (scales < np.inf)).all())
         and len(blocks) > 0
         and blocks[0] == 0
         and blocks[-1] == len(term_ids)
-        and bool((np.diff(blocks) > 0).all())
+        and _ascend(blocks)
     )
     if not sound:
         raise CorruptIndexError(f"the head of segment {number} contradicts itself: restore the file from a copy")
     return Head(docnos, term_ids, starts, max_weights, scales, blocks)
+
+
+def _ascend(numbers: NDArray[Any]) -> bool:
+    # Compared, not subtracted: a difference can overflow, and then looks sound.
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def encode_blocks(number: int, segment: Segment) -> Iterator[tuple[str, bytes]]:

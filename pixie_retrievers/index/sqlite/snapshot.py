@@ -91,19 +91,20 @@ class Kept:
 
     Attributes:
         live: By (segment, number of tombstones): uint8, shape (n_documents,): 1 for each document that can be found.
-        passing: By (segment, filter): uint8, shape (n_documents,): 1 for each document that passes the filter.
+        passing: By (segment, number of tombstones, filter): uint8, shape (n_documents,): 1 for each live document that
+            passes the filter. The number is there for a snapshot from before a delete, to which the document counts.
     """
 
     def __init__(self) -> None:
         self.live: dict[tuple[int, int], NDArray[np.uint8]] = {}
-        self.passing: dict[tuple[int, str], NDArray[np.uint8]] = {}
+        self.passing: dict[tuple[int, int, str], NDArray[np.uint8]] = {}
 
     def forget_all_but(self, entries: Sequence[SegmentEntry]) -> None:
         """Drop what belongs to segments, or to states of segments, that are gone."""
-        numbers = {entry.number for entry in entries}
         states = {(entry.number, entry.n_deleted) for entry in entries}
-        self.live = {key: mask for key, mask in self.live.items() if key in states}
-        self.passing = {key: mask for key, mask in self.passing.items() if key[0] in numbers}
+        # Listed first, at one go: searches of other threads add to both meanwhile.
+        self.live = {key: mask for key, mask in list(self.live.items()) if key in states}
+        self.passing = {key: mask for key, mask in list(self.passing.items()) if key[:2] in states}
 
 
 class Snapshot:
@@ -172,9 +173,9 @@ class Snapshot:
 
     def allowed(self, position: int, filter: Filter | None) -> NDArray[np.uint8]:
         """uint8, shape (n_documents,): 1 for each live document that passes the filter; empty when all do."""
-        entry, view = self.manifest.segments[position], self.views[position]
+        entry = self.manifest.segments[position]
         if filter is not None:
-            passing = self._passing(view, filter)
+            passing = self._passing(position, filter)
             return passing * self._live(position) if entry.n_deleted else passing
         return self._live(position) if entry.n_deleted else np.zeros(0, np.uint8)
 
@@ -187,18 +188,26 @@ class Snapshot:
             self._kept.live[entry.number, entry.n_deleted] = mask
         return mask
 
-    def _passing(self, view: SegmentView, filter: Filter) -> NDArray[np.uint8]:
-        key = filter_key(filter)
-        mask = None if key is None else self._kept.passing.get((view.number, key))
+    def _passing(self, position: int, filter: Filter) -> NDArray[np.uint8]:
+        entry, docnos = self.manifest.segments[position], self.views[position].head.docnos
+        text = filter_key(filter)
+        key = None if text is None else (entry.number, entry.n_deleted, text)
+        mask = None if key is None else self._kept.passing.get(key)
         if mask is not None:
             return mask
         predicate = compile_filter(filter)
-        docnos = view.head.docnos
-        mask = np.zeros(len(docnos), np.uint8)
+        mask, n_found = np.zeros(len(docnos), np.uint8), 0
         for row_key, row in self.store.range(METADATA, docno_key(int(docnos[0])), docno_key(int(docnos[-1]))):
+            (metadata,) = decode_row(row_key, row, 1)  # the key verifies with its row
             ordinal = int(np.searchsorted(docnos, int(row_key)))
             if ordinal < len(docnos) and docnos[ordinal] == int(row_key):
-                mask[ordinal] = predicate(decode_row(row_key, row, 1)[0])
+                n_found += 1
+                mask[ordinal] = bool(predicate(metadata))
+        if n_found != entry.n_live:
+            raise CorruptIndexError(
+                f"segment {entry.number} has {entry.n_live} documents, the metadata of {n_found}: restore the file"
+                " from a copy"
+            )
         if key is not None:
-            self._kept.passing[view.number, key] = mask
+            self._kept.passing[key] = mask
         return mask

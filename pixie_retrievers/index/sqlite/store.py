@@ -154,7 +154,7 @@ class ReadStore:
     def get_many(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
         """The values under the keys that are there."""
         statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN (%s)'  # noqa: S608  # fixed names, bound values
-        return {key.decode(): value for key, value in self._rows(statement, keys)}
+        return {_text(key): value for key, value in self._rows(statement, keys)}
 
     def get_joined(self, first: str, second: str, keys: Sequence[str]) -> dict[str, tuple[bytes, bytes | None]]:
         """The values under the keys that are in the first table, with those that the second table has."""
@@ -162,13 +162,13 @@ class ReadStore:
             f'SELECT a.key, a.value, b.value FROM "{_known(first)}" a LEFT JOIN "{_known(second)}" b USING (key)'  # noqa: S608  # fixed names, bound values
             " WHERE a.key IN (%s)"
         )
-        return {key.decode(): (value, other) for key, value, other in self._rows(statement, keys)}
+        return {_text(key): (value, other) for key, value, other in self._rows(statement, keys)}
 
     def range(self, table: str, first: str, last: str) -> list[tuple[str, bytes]]:
         """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
         statement = f'SELECT key, value FROM "{_known(table)}" WHERE key BETWEEN ? AND ? ORDER BY key'  # noqa: S608  # fixed names, bound values
         with self._lock:
-            return [(key.decode(), value) for key, value in self._connection.execute(statement, (first, last))]
+            return [(_text(key), value) for key, value in self._connection.execute(statement, (first, last))]
 
     def _rows(self, statement: str, keys: Sequence[str]) -> list[Any]:
         """The rows of a statement whose ``%s`` stands for as many keys as one statement can bind."""
@@ -267,9 +267,13 @@ class WriteStore:
 
     def shrink(self) -> None:
         """Give the pages that nothing uses back to the file system."""
-        with _translated(self._path):
-            self._run("VACUUM")
-            self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            with _translated(self._path):
+                self._run("VACUUM")
+                self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+        except BaseException:
+            self.abandon()
+            raise
 
     def _run(self, statement: str) -> None:
         for _ in self._connection.select(statement):
@@ -289,6 +293,11 @@ class WriteStore:
 
 def _as_is(value: Any) -> Any:
     return value
+
+
+def _text(key: Any) -> str:
+    # Damage can turn a key into anything; what is no key matches nothing, and is missed where it belongs.
+    return key.decode(errors="replace") if isinstance(key, bytes) else ""
 
 
 def _known(table: str) -> str:

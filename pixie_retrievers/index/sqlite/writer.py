@@ -10,7 +10,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from pixie_retrievers.errors import IndexLockedError, StorageError
+from pixie_retrievers.errors import IncompatibleIndexError, IndexLockedError, StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.merge import merge_segments, pack, tail_to_merge
@@ -54,6 +54,7 @@ class Writer:
 
     Raises:
         IndexLockedError: Another writer holds the index.
+        IncompatibleIndexError: Another writer made the file meanwhile, for another model.
         StorageError: The folder cannot be written.
     """
 
@@ -72,10 +73,18 @@ class Writer:
         try:
             if not path.exists():
                 create_store(path, {MANIFEST_KEY: new.encode()})
+            self._refuse_another(path, new)
             self._store = WriteStore(path)
         except BaseException:
             self._lock.release()
             raise
+
+    def _refuse_another(self, path: Path, new: Manifest) -> None:
+        # There may have been no file when the index was opened, and another writer may have made one.
+        with self._reader.snapshot() as snapshot:
+            found = snapshot.manifest.describe()
+        if found != new.describe():
+            raise IncompatibleIndexError(f"{path} was made meanwhile, with {found}, not {new.describe()}: open it anew")
 
     @property
     def failed(self) -> bool:
