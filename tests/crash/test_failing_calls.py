@@ -117,7 +117,7 @@ def test_any_failing_statement_leaves_the_old_commit_or_the_new_one(base, tmp_pa
 
 @pytest.mark.parametrize("call", ["connect", "replace", "fsync"])
 def test_a_failure_while_a_file_is_made_leaves_no_file_behind(tmp_path, monkeypatch, call):
-    n = 0
+    n, errors = 0, StorageError if call == "connect" else StorageFullError
     while True:
         n += 1
         path = tmp_path / "index.db"
@@ -130,7 +130,7 @@ def test_a_failure_while_a_file_is_made_leaves_no_file_behind(tmp_path, monkeypa
                 patch.setattr(owner, call, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
             try:
                 apply(index, SCENARIOS["upsert"])
-            except StorageError if call == "connect" else StorageFullError:
+            except errors:
                 assert not list(tmp_path.glob(".*")), n  # no draft
             else:
                 break

@@ -1,0 +1,206 @@
+"""Readers beside a writer: in other processes, in threads, and after a fork."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from figures import FORKS, READER_SECONDS, THREAD_QUERIES, holds
+from histories import IDS, Step, apply, opened, queries, shown
+from workers import HANG_S, children, read, write_revisions
+
+N_READERS = 8
+TESTS = Path(__file__).parents[1]
+
+
+@holds(READER_SECONDS)
+def test_readers_beside_a_writer_see_whole_commits_and_never_older_ones(tmp_path):
+    path = tmp_path / "index.db"
+    with opened(path) as index:
+        apply(index, Step("upsert", tuple(IDS[:40]), 0))
+        shown(index, queries())  # the kernels are compiled once, here, not in all processes at once
+    context = children()
+    stop = context.Event()
+    pipes = [context.Pipe(duplex=False) for _ in range(N_READERS + 1)]
+    targets = [write_revisions] + [read] * N_READERS
+    processes = [
+        context.Process(target=target, args=(str(path), stop, theirs))
+        for target, (_, theirs) in zip(targets, pipes, strict=True)
+    ]
+    try:
+        for process in processes:
+            process.start()
+        time.sleep(READER_SECONDS.n)
+        stop.set()
+        answers = []
+        for ours, theirs in pipes:
+            theirs.close()
+            assert ours.poll(HANG_S)
+            answers.append(ours.recv())
+    finally:
+        for process in processes:
+            process.kill()
+            process.join(HANG_S)
+            process.close()
+        for ours, _ in pipes:
+            ours.close()
+    n_commits, *readers = answers
+    assert n_commits > READER_SECONDS.n
+    assert [problems for _, _, problems in readers] == [[]] * N_READERS
+    assert all(n_searches > READER_SECONDS.n for n_searches, _, _ in readers)
+    assert all(newest > 1 for _, newest, _ in readers), "the readers never saw a new commit"
+    with opened(path) as index:
+        assert index.check().sound
+
+
+def script(source: str, *args: str, **environment: str) -> dict:
+    """Run Python in a process of its own, and read the JSON that it prints last."""
+    paths = os.pathsep.join([str(TESTS), *(path for path in sys.path if path)])
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", source, *args],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        timeout=10 * HANG_S,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+THREADS = """
+import json, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import histories
+path, n = sys.argv[1], int(sys.argv[2])
+model = histories.build(path, n_steps=60)
+batch = histories.queries(5, 40)
+filters = [None, {"even": True}, {"revision": {"$gte": 20}}, lambda metadata: metadata["even"]]
+
+def answer(index, number):
+    hits, = index.search(batch[number % 40], 7, filter=filters[number % 4])
+    return [(hit.document.id, hit.score, hit.matches.term_ids.tolist()) for hit in hits]
+
+with histories.opened(path) as index:
+    serial = [answer(index, number) for number in range(n)]
+    assert any(serial)
+
+with histories.opened(path) as index:  # nothing is in memory yet: threads load blocks side by side
+    start = threading.Barrier(32)
+    def thread(_):
+        start.wait()
+        return sum(answer(index, number) != serial[number] for number in range(n))
+    with ThreadPoolExecutor(32) as pool:
+        wrong = sum(pool.map(thread, range(32)))
+
+    # and while a writer replaces every document, over and over, in the same handle
+    stop = threading.Event()
+    torn = []
+    ids = histories.IDS[:40]
+    histories.apply(index, histories.Step("delete", tuple(histories.IDS)))
+    histories.apply(index, histories.Step("upsert", tuple(ids), 0))
+    full = histories.SparseVectors.from_dicts([{t: 1.0 for t in range(histories.VOCABULARY_SIZE)}], histories.VOCABULARY_SIZE)
+    def look():
+        newest = 0
+        while not stop.is_set():
+            for filter in ({"revision": {"$gte": 0}}, None, {"even": False}, {"even": True}):
+                hits, = index.search(full, 100, filter=filter)
+                seen = {hit.document.metadata["revision"] for hit in hits}
+                if len(seen) > 1 or (seen and min(seen) < newest):
+                    torn.append(sorted(seen))
+                if seen:
+                    revision = min(seen)
+                    expected = sum(bool(histories.vector(id, revision)) for id in ids)
+                    if len(hits) != expected:
+                        torn.append((len(hits), expected))
+                    newest = revision
+    readers = [threading.Thread(target=look) for _ in range(6)]
+    for reader in readers: reader.start()
+    for revision in range(1, 1 + n // 4):
+        histories.apply(index, histories.Step("upsert", tuple(ids), revision))
+    stop.set()
+    for reader in readers: reader.join()
+    sound = index.check().sound
+print(json.dumps({"wrong": wrong, "torn": torn[:5], "sound": sound}))
+"""
+
+
+@holds(THREAD_QUERIES)
+def test_threads_get_what_one_thread_gets(tmp_path):
+    found = script(THREADS, str(tmp_path / "index.db"), str(THREAD_QUERIES.n), NUMBA_THREADING_LAYER="workqueue")
+    assert found == {"wrong": 0, "torn": [], "sound": True}
+
+
+FORKING = """
+import json, os, signal, sys, threading, time
+import histories
+from pixie_retrievers import IndexClosedError, IndexLockedError
+path, n = sys.argv[1], int(sys.argv[2])
+batch = histories.queries()
+n_answers = n_refusals = 0
+statuses = []
+
+with histories.opened(path) as index:
+    histories.apply(index, histories.Step("upsert", tuple(histories.IDS[:40]), 1))
+    stop = threading.Event()
+    def busy():
+        revision = 1
+        while not stop.is_set():
+            index.search(batch, 5)
+            if threading.current_thread().name == "writer":
+                revision += 1
+                histories.apply(index, histories.Step("upsert", tuple(histories.IDS[:40]), revision))
+            time.sleep(0.001)
+    threads = [threading.Thread(target=busy, name=name) for name in ("writer", "reader")]
+    for thread in threads: thread.start()
+    for number in range(n):
+        time.sleep(0.005)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # a hang ends as a signal, which the parent counts
+            status = 1
+            try:
+                found = histories.shown(index, batch)
+                seen = {document.metadata["revision"] for document in found["documents"] if document}
+                whole = len(seen) == 1 and found["n_documents"] == 40
+                try:
+                    histories.apply(index, histories.Step("delete", tuple(histories.IDS)))
+                except IndexClosedError:
+                    if number % 2:
+                        index.close()
+                    del index
+                    status = 0 if whole else 2
+                with histories.opened(path) as own:
+                    try:
+                        histories.apply(own, histories.Step("delete", tuple(histories.IDS)))
+                        status = 3
+                    except IndexLockedError:
+                        status = status if len(own) == 40 else 4
+            finally:
+                if number % 5:
+                    os._exit(status)
+                sys.exit(status)  # the interpreter's whole goodbye, destructors included
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    stop.set()
+    for thread in threads: thread.join()
+    histories.apply(index, histories.Step("upsert", tuple(histories.IDS[:2]), 10**6))
+    try:
+        with histories.opened(path) as other:
+            histories.apply(other, histories.Step("delete", tuple(histories.IDS)))
+        locked = False
+    except IndexLockedError:
+        locked = True
+    sound = index.check().sound
+    kept = len(index)
+print(json.dumps({"statuses": sorted(set(statuses)), "locked": locked, "sound": sound, "kept": kept}))
+"""
+
+
+@holds(FORKS)
+def test_a_handle_that_came_through_a_fork_reads_and_leaves_the_writer_alone(tmp_path):
+    found = script(FORKING, str(tmp_path / "index.db"), str(FORKS.n))
+    assert found == {"statuses": [0], "locked": True, "sound": True, "kept": 40}
