@@ -9,18 +9,28 @@ import numpy as np
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.types import Explanation, TermMatches, TokenContribution
 
-__all__ = ["explain", "strongest"]
+__all__ = ["check_top_k_tokens", "explain", "strongest"]
+
+
+def check_top_k_tokens(top_k_tokens: int | None) -> None:
+    """Refuse what is no number of tokens.
+
+    Raises:
+        InvalidParameterError: ``top_k_tokens`` is negative or no whole number.
+    """
+    if top_k_tokens is not None and (not isinstance(top_k_tokens, int) or top_k_tokens < 0):
+        raise InvalidParameterError(f"top_k_tokens is {top_k_tokens!r}; it must be 0 or more, or None for all tokens")
 
 
 def strongest(matches: TermMatches, top_k_tokens: int | None) -> list[int]:
     """Positions in ``matches`` by contribution descending, then by term; at most ``top_k_tokens`` of them.
 
     Raises:
-        InvalidParameterError: ``top_k_tokens`` is negative.
+        InvalidParameterError: ``top_k_tokens`` is negative or no whole number.
     """
-    if top_k_tokens is not None and top_k_tokens < 0:
-        raise InvalidParameterError(f"top_k_tokens is {top_k_tokens}; it must be 0 or more, or None for all tokens")
-    return np.lexsort((matches.term_ids, -matches.contributions))[:top_k_tokens].tolist()
+    check_top_k_tokens(top_k_tokens)
+    positions: list[int] = np.lexsort((matches.term_ids, -matches.contributions))[:top_k_tokens].tolist()
+    return positions
 
 
 def explain(

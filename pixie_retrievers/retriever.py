@@ -19,7 +19,7 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     InvalidTextError,
 )
-from pixie_retrievers.explain import explain, strongest
+from pixie_retrievers.explain import check_top_k_tokens, explain, strongest
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index, open_index
 from pixie_retrievers.types import Document, Explanation, Hit, SearchResult, TermMatches
@@ -53,31 +53,23 @@ class SparseRetriever:
         self._remove_temporary: Callable[[], object] | None = None
 
     @classmethod
-    def open(
-        cls,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        encoder: Encoder | None = None,
-        read_only: bool = False,
-    ) -> Self:
+    def open(cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None) -> Self:
         """Open the index at a path, or begin a new one there.
 
         Args:
             path: An index file; None puts the index into a temporary file that goes when the retriever goes.
-            encoder: None loads the default model.
-            read_only: Never take the writer lock; the file must exist.
+            encoder: None loads the model that an existing index was built with, and the default model for a new one.
 
         Raises:
-            ModelUnavailableError: The default model was needed and cannot be loaded.
+            ModelUnavailableError: A model was needed and cannot be loaded.
             IncompatibleIndexError: The index was built with another encoder.
-            IndexNotFoundError: ``read_only``, and nothing is at the path.
         """
+        if path is not None and Path(path).exists():
+            return cls.from_index(path, encoder=encoder)
         if encoder is None:
             from pixie_retrievers.encoder.pixie import PixieEncoder
 
             encoder = PixieEncoder()
-        if read_only and path is not None:
-            return cls(encoder, open_index(path, read_only=True))
         from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
         directory = None
@@ -89,6 +81,34 @@ class SparseRetriever:
         if directory is not None:
             retriever._remove_temporary = weakref.finalize(retriever, _remove, index, directory, os.getpid())
         return retriever
+
+    @classmethod
+    def from_index(
+        cls, source: str | os.PathLike[str] | Index, *, encoder: Encoder | None = None, read_only: bool = False
+    ) -> Self:
+        """Retrieve from an index that is there already.
+
+        Args:
+            source: The path of an index file, or an open index.
+            encoder: The one the index was built with; None loads it, as the index's fingerprint names it.
+            read_only: Open the file without the right to write. It is not locked before the first write anyway.
+
+        Raises:
+            IndexNotFoundError: Nothing is at the path.
+            ModelUnavailableError: The model cannot be loaded, or was a local folder: pass the encoder.
+            IncompatibleIndexError: The index was built with another encoder.
+        """
+        index = open_index(source, read_only=read_only) if isinstance(source, (str, os.PathLike)) else source
+        try:
+            if encoder is None:
+                from pixie_retrievers.encoder.pixie import PixieEncoder
+
+                encoder = PixieEncoder.from_fingerprint(index.fingerprint)
+            return cls(encoder, index)
+        except BaseException:
+            if index is not source:
+                index.close()
+            raise
 
     def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """Encode and store documents in one commit, replacing those whose id is known; return their ids.
@@ -200,11 +220,14 @@ class SparseRetriever:
             score_threshold: Drop results that score less.
 
         Raises:
-            InvalidParameterError: ``k`` or ``top_k_tokens`` is out of range.
+            InvalidParameterError: ``k``, ``top_k_tokens`` or ``score_threshold`` is out of range or no number.
             InvalidTextError: A query is not a string or cannot be written as UTF-8.
             FilterError: The filter means nothing.
         """
         queries = [query] if isinstance(query, str) else list(query)
+        check_top_k_tokens(top_k_tokens)
+        if score_threshold is not None and not isinstance(score_threshold, (int, float)):
+            raise InvalidParameterError(f"score_threshold is {score_threshold!r}; it must be a number, or None")
         hit_lists = self.index.search(self.encoder.encode_queries(queries), k, filter=filter)
         if score_threshold is not None:
             hit_lists = [[hit for hit in hits if hit.score >= score_threshold] for hits in hit_lists]

@@ -161,7 +161,9 @@ class SparseVectors:
         Raises:
             InvalidVectorError: A weight is negative, not finite or out of range, or a term id is.
         """
-        lengths, term_ids, weights = [0], [], []
+        lengths = [0]
+        term_ids: list[int] = []
+        weights: list[float] = []
         for row in rows:
             kept = sorted((term, weight) for term, weight in row.items() if weight != 0)
             lengths.append(len(kept))

@@ -13,7 +13,6 @@ from typing_extensions import TypedDict, Unpack
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.filters import Filter, compile_filter
-from pixie_retrievers.index.base import open_index
 from pixie_retrievers.langchain.documents import to_langchain, without_explanation
 from pixie_retrievers.retriever import SparseRetriever
 
@@ -184,7 +183,7 @@ class PixieRetriever(BaseRetriever):
         Args:
             path_or_index: An index file; or an open index or facade, which stays open when the retriever closes.
                 Nothing is locked before the first write: any number of processes may retrieve from one file.
-            encoder: The one that the index was built with; None loads the default model. A facade brings its own.
+            encoder: The one that the index was built with; None loads it, as the index names it. A facade has its own.
             **options: As in :meth:`from_texts`.
 
         Raises:
@@ -196,15 +195,14 @@ class PixieRetriever(BaseRetriever):
             if encoder is not None and encoder is not path_or_index.encoder:
                 raise InvalidParameterError("the SparseRetriever has an encoder of its own; leave encoder out")
             return cls.model_validate({"retriever": path_or_index, **options})
+        sparse = SparseRetriever.from_index(path_or_index, encoder=encoder)
+        owns_index = isinstance(path_or_index, (str, PathLike))
         with ExitStack() as on_error:
-            index = path_or_index
-            if isinstance(index, (str, PathLike)):
-                index = open_index(index)
-                on_error.callback(index.close)
-            sparse = SparseRetriever(encoder or _default_encoder(), index)
+            if owns_index:
+                on_error.callback(sparse.close)
             retriever = cls.model_validate({"retriever": sparse, **options})
-            retriever._owns_index = index is not path_or_index  # noqa: SLF001  # its own class
             on_error.pop_all()
+        retriever._owns_index = owns_index  # noqa: SLF001  # its own class
         return retriever
 
     def add_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
@@ -286,12 +284,6 @@ class PixieRetriever(BaseRetriever):
             "ls_embedding_provider": type(encoder).__name__,
             "ls_embedding_model": getattr(encoder, "name", encoder.fingerprint),
         }
-
-
-def _default_encoder() -> Encoder:
-    from pixie_retrievers.encoder.pixie import PixieEncoder
-
-    return PixieEncoder()
 
 
 def _take_k(given: dict[str, Any], k: int | None = None) -> int | None:

@@ -13,7 +13,6 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.index.base import open_index
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import to_document, to_node
 from pixie_retrievers.retriever import SparseRetriever
@@ -186,7 +185,7 @@ class PixieRetriever(BaseRetriever):
 
         Args:
             path_or_index: An index file, or an open Index or SparseRetriever, which stays open when this one closes.
-            encoder: The one the index was built with; None loads the default model.
+            encoder: The one the index was built with; None loads it, as the index names it.
             options: See the class.
 
         Raises:
@@ -197,14 +196,10 @@ class PixieRetriever(BaseRetriever):
             if encoder is not None and encoder is not path_or_index.encoder:
                 raise InvalidParameterError("the SparseRetriever has its own encoder; leave encoder out")
             return cls(path_or_index, **options)
-        if not isinstance(path_or_index, (str, os.PathLike)):
-            return cls(SparseRetriever(_default_encoder() if encoder is None else encoder, path_or_index), **options)
-        index = open_index(path_or_index)
-        try:
-            return cls._owning(SparseRetriever(_default_encoder() if encoder is None else encoder, index), options)
-        except BaseException:
-            index.close()
-            raise
+        sparse_retriever = SparseRetriever.from_index(path_or_index, encoder=encoder)
+        if isinstance(path_or_index, (str, os.PathLike)):
+            return cls._owning(sparse_retriever, options)
+        return cls(sparse_retriever, **options)
 
     @classmethod
     def _owning(cls, sparse_retriever: SparseRetriever, options: RetrieverOptions) -> Self:
@@ -352,9 +347,3 @@ def _one_top_k(**names: int | None) -> int:
             raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more")
         return value
     return DEFAULT_SIMILARITY_TOP_K
-
-
-def _default_encoder() -> Encoder:
-    from pixie_retrievers.encoder.pixie import PixieEncoder
-
-    return PixieEncoder()

@@ -18,9 +18,8 @@ from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import IndexNode, NodeRelationship, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
-import pixie_retrievers.encoder.pixie
 import pixie_retrievers.llama_index
-from pixie_retrievers import SparseRetriever, SqliteIndex
+from pixie_retrievers import PixieEncoder, SparseRetriever, SqliteIndex
 from pixie_retrievers.errors import (
     DuplicateIdError,
     FilterError,
@@ -345,11 +344,11 @@ class TestPersistence:
         with PixieRetriever.from_nodes(nodes[1:], encoder=encoder, path=path) as retriever:
             assert ids(retriever.retrieve(QUERY)) == ["orbit", "rocket"]
 
-    def test_no_encoder_means_the_default_model(self, nodes, encoder, tmp_path, monkeypatch):
-        monkeypatch.setattr(pixie_retrievers.encoder.pixie, "PixieEncoder", lambda: encoder)
+    def test_an_index_brings_the_model_it_was_built_with(self, nodes, encoder, tmp_path):
         path = tmp_path / "corpus.db"
-        PixieRetriever.from_nodes(nodes, path=path).close()
+        PixieRetriever.from_nodes(nodes, encoder=PixieEncoder.bundled(), path=path).close()
         with PixieRetriever.from_index(str(path), top_k=1) as retriever:
+            assert retriever.sparse_retriever.encoder.fingerprint == PixieEncoder.bundled().fingerprint
             assert ids(retriever.retrieve(QUERY)) == ["orbit"]
 
     def test_nothing_at_the_path_is_an_error(self, encoder, tmp_path):
