@@ -1,0 +1,161 @@
+"""Latency, side by side: every engine answers the same query in turn, so that noise hits all alike."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from corpus import Corpus
+from numpy.typing import NDArray
+from peers import Answer, Peer
+
+__all__ = ["Latency", "latencies", "prepared", "throughput", "warm_up"]
+
+_WARM_UP_QUERIES = 5
+_SLOW = 10
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one engine took for a query, in milliseconds.
+
+    Attributes:
+        median_ms, p95_ms, p99_ms: Over all queries of all rounds.
+        rounds_ms: The median of each round: their spread is the noise of the machine.
+        n: How many searches were timed.
+        speed: The reference engine's median divided by this one's, over the queries that both answered.
+        speed_rounds: The same for each round.
+    """
+
+    median_ms: float
+    p95_ms: float
+    p99_ms: float
+    rounds_ms: list[float]
+    n: int
+    speed: float | None = None
+    speed_rounds: list[float] | None = None
+
+
+def prepared(peer: Peer, corpus: Corpus) -> list[Any]:
+    """The queries in the engine's own form."""
+    return [peer.prepare(query) for query in corpus.queries]
+
+
+def warm_up(peer: Peer, queries: Sequence[Any], k: int) -> float:
+    """Answer all queries once, or as many as fit in 20 seconds; return the median seconds of a query.
+
+    All postings that the rounds will ask for are loaded here, and everything is compiled.
+    """
+    seconds = []
+    begun = time.perf_counter()
+    for query in queries:
+        seconds.append(peer.timed_search(query, k)[1])
+        if len(seconds) >= _WARM_UP_QUERIES and time.perf_counter() - begun > 20:
+            break
+    return float(np.median(seconds))
+
+
+def answers(peer: Peer, queries: Sequence[Any], k: int, n: int) -> list[Answer]:
+    """What an engine answers to the first n queries."""
+    return [peer.read(peer.search(query, k)) for query in queries[:n]]
+
+
+def latencies(
+    peers: Sequence[Peer],
+    queries: Mapping[str, Sequence[Any]],
+    typical_s: Mapping[str, float],
+    *,
+    k: int,
+    rounds: int,
+    budget_s: float,
+    reference: str,
+) -> dict[str, Latency]:
+    """Time all engines on the same queries, query by query.
+
+    In each round the queries come in another order, and for each query the engines. Engines that take more than
+    ``_SLOW`` times as long as the reference go through rounds of their own: what they leave in the caches would weigh
+    on the others. An engine that would take more than ``budget_s`` a round answers only as many of the queries as fit.
+    The garbage collector rests during a round, as it does in ``timeit``.
+
+    Args:
+        peers: Warmed up.
+        queries: Prepared, by the engine's name.
+        typical_s: Seconds of a query, by the engine's name.
+        k: How many documents.
+        rounds: How many rounds.
+        budget_s: Seconds an engine may take in a round.
+        reference: The engine that ``speed`` compares with.
+    """
+    n_queries = len(next(iter(queries.values())))
+    limits = {peer.name: max(3, min(n_queries, int(budget_s / max(typical_s[peer.name], 1e-9)))) for peer in peers}
+    times = {peer.name: np.full((rounds, n_queries), np.nan) for peer in peers}
+    longest = _SLOW * typical_s.get(reference, min(typical_s.values()))
+    groups = [
+        [peer for peer in peers if typical_s[peer.name] <= longest],
+        [peer for peer in peers if typical_s[peer.name] > longest],
+    ]
+    rng = np.random.default_rng(0)
+    for round_, group in product(range(rounds), groups):
+        gc.collect()
+        gc.disable()
+        try:
+            for query in rng.permutation(n_queries).tolist():
+                for place in rng.permutation(len(group)).tolist():
+                    peer = group[place]
+                    if query < limits[peer.name]:
+                        times[peer.name][round_, query] = peer.timed_search(queries[peer.name][query], k)[1]
+        finally:
+            gc.enable()
+    return {name: _latency(values * 1e3, times.get(reference)) for name, values in times.items()}
+
+
+def _latency(ms: NDArray[np.float64], reference_s: NDArray[np.float64] | None) -> Latency:
+    answered = ~np.isnan(ms[0])
+    mine = ms[:, answered]
+    speed, speed_rounds = None, None
+    if reference_s is not None:
+        both = answered & ~np.isnan(reference_s[0])
+        theirs = reference_s[:, both] * 1e3
+        speed = float(np.median(theirs) / np.median(ms[:, both]))
+        speed_rounds = (np.median(theirs, axis=1) / np.median(ms[:, both], axis=1)).tolist()
+    return Latency(
+        float(np.median(mine)),
+        float(np.percentile(mine, 95)),
+        float(np.percentile(mine, 99)),
+        np.median(mine, axis=1).tolist(),
+        int(mine.size),
+        speed,
+        speed_rounds,
+    )
+
+
+def throughput(peer: Peer, queries: Sequence[Any], k: int, n_threads: int, seconds: float = 3.0) -> float:
+    """Queries a second with so many callers at once, each asking for one query after the other."""
+    stop = threading.Event()
+    counts = [0] * n_threads
+    start = threading.Barrier(n_threads + 1)
+
+    def caller(number: int) -> None:
+        start.wait()
+        position = number
+        while not stop.is_set():
+            peer.search(queries[position % len(queries)], k)
+            counts[number] += 1
+            position += n_threads
+
+    threads = [threading.Thread(target=caller, args=(number,)) for number in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    begun = time.perf_counter()
+    time.sleep(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - begun)
