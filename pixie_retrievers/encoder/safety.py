@@ -26,8 +26,12 @@ _PACKAGES = (
     "sentence_transformers.sparse_encoder.modules",
     "sentence_transformers.base.modules",
 )
+# Version 5 kept each class in a file of its own name, and routers spell that out.
 _SAFE_TYPES = frozenset(
-    f"{package}.{path}" for package in _PACKAGES for name, file in _CLASSES.items() for path in (name, f"{file}.{name}")
+    f"{package}.{path}"
+    for package in _PACKAGES
+    for name, file in _CLASSES.items()
+    for path in (name, f"{name}.{name}", f"{file}.{name}")
 )
 _WITH_WEIGHTS = ("Transformer", "MLMTransformer", "SparseStaticEmbedding")
 _TRANSFORMERS = ("Transformer", "MLMTransformer")

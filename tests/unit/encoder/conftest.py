@@ -103,17 +103,31 @@ def random_network(seed: int = 0) -> Any:
     return network
 
 
+def splade_modules(folder: Path) -> list[Any]:
+    """The parts of a SPLADE model, whatever the installed sentence-transformers calls them."""
+    try:
+        from sentence_transformers.sparse_encoder.modules import SpladePooling, Transformer
+    except ImportError:  # before version 5.4
+        from sentence_transformers.sparse_encoder.models import MLMTransformer, SpladePooling
+
+        return [MLMTransformer(str(folder), max_seq_length=MAX_LENGTH), SpladePooling("max")]
+    return [Transformer(str(folder), transformer_task="fill-mask", max_seq_length=MAX_LENGTH), SpladePooling("max")]
+
+
+@pytest.fixture(scope="session")
+def make_splade_modules() -> Callable[[Path], list[Any]]:
+    return splade_modules
+
+
 @pytest.fixture(scope="session")
 def today_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Saved by the installed sentence-transformers itself."""
     from sentence_transformers import SparseEncoder
-    from sentence_transformers.sparse_encoder import modules
 
     base = tmp_path_factory.mktemp("base") / "masked-language-model"
     random_network().save_pretrained(base)
     korean_tokenizer().save_pretrained(base)
-    transformer = modules.Transformer(str(base), transformer_task="fill-mask", max_seq_length=MAX_LENGTH)
-    model = SparseEncoder(modules=[transformer, modules.SpladePooling("max")], device="cpu")
+    model = SparseEncoder(modules=splade_modules(base), device="cpu")
     folder = tmp_path_factory.mktemp("today") / "random-splade"
     model.save_pretrained(str(folder), create_model_card=False)
     return folder

@@ -131,13 +131,20 @@ def test_prompts_of_the_model_are_used_for_queries_and_documents(today_folder, c
         PixieEncoder(folder, device="cpu", max_length=4)
 
 
-def test_queries_and_documents_take_the_routes_of_a_router(today_folder, tmp_path, encoder, sentences):
+def test_queries_and_documents_take_the_routes_of_a_router(
+    today_folder, tmp_path, encoder, sentences, make_splade_modules
+):
     from sentence_transformers import SparseEncoder
-    from sentence_transformers.sparse_encoder import modules
 
-    transformer = modules.Transformer(str(today_folder), transformer_task="fill-mask", max_seq_length=64)
-    table = modules.SparseStaticEmbedding(transformer.tokenizer, weight=torch.full((50_000,), 0.5))
-    router = modules.Router.for_query_document([table], [transformer, modules.SpladePooling("max")])
+    try:
+        from sentence_transformers.sparse_encoder.modules import Router, SparseStaticEmbedding
+    except ImportError:  # before version 5.4
+        from sentence_transformers.models import Router
+        from sentence_transformers.sparse_encoder.models import SparseStaticEmbedding
+
+    parts = make_splade_modules(today_folder)
+    table = SparseStaticEmbedding(parts[0].tokenizer, weight=torch.full((50_000,), 0.5))
+    router = Router.for_query_document([table], parts)
     SparseEncoder(modules=[router], device="cpu").save_pretrained(str(tmp_path / "routed"), create_model_card=False)
     routed = PixieEncoder(tmp_path / "routed", device="cpu")
     assert routed.vocabulary_size == 50_000
@@ -145,6 +152,33 @@ def test_queries_and_documents_take_the_routes_of_a_router(today_folder, tmp_pat
     assert np.abs(dense(routed.encode_documents(sentences)) - dense(expected)).max() <= TOLERANCE
     for row, literal in zip(routed.encode_queries(sentences).to_dicts(), routed.literal_terms(sentences), strict=True):
         assert row == dict.fromkeys(sorted(literal), 0.5)
+
+
+def test_a_router_that_version_5_wrote_loads_too(today_folder, tmp_path, make_splade_modules, sentences, encoder):
+    from sentence_transformers import SparseEncoder
+
+    try:
+        from sentence_transformers.sparse_encoder.modules import Router
+    except ImportError:  # before version 5.4
+        from sentence_transformers.models import Router
+    folder = tmp_path / "routed"
+    parts = make_splade_modules(today_folder)
+    router = Router({"query": parts, "document": parts}, default_route="document")
+    SparseEncoder(modules=[router], device="cpu").save_pretrained(str(folder), create_model_card=False)
+    package = "sentence_transformers.sparse_encoder.models"
+    spelling = {"Transformer": "MLMTransformer", "MLMTransformer": "MLMTransformer", "SpladePooling": "SpladePooling"}
+
+    def respell(config):
+        for id, type_ in config["types"].items():
+            name = spelling[type_.rpartition(".")[2]]
+            config["types"][id] = f"{package}.{name}.{name}"
+
+    edit(folder / "router_config.json", respell)
+    edit(folder / "modules.json", lambda found: found[0].update(type="sentence_transformers.models.Router"))
+    routed = PixieEncoder(folder, device="cpu")
+    expected = dense(encoder.encode_documents(sentences))
+    assert np.abs(dense(routed.encode_documents(sentences)) - expected).max() <= TOLERANCE
+    assert np.abs(dense(routed.encode_queries(sentences)) - expected).max() <= TOLERANCE
 
 
 # What is kept
