@@ -8,7 +8,7 @@ import sqlite3
 import threading
 
 import pytest
-from histories import FINGERPRINT, VOCABULARY_SIZE, Step, apply, build, document, opened, queries
+from histories import VOCABULARY_SIZE, Step, apply, build, document, opened, queries
 from workers import HANG_S, children, hold_lock
 
 from pixie_retrievers import (

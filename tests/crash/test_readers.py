@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 from figures import FORKS, READER_SECONDS, THREAD_QUERIES, holds
 from histories import IDS, Step, apply, opened, queries, shown
+from processes import script
 from workers import HANG_S, children, read, write_revisions
 
 N_READERS = 8
-TESTS = Path(__file__).parents[1]
 
 
 @holds(READER_SECONDS)
@@ -57,21 +52,6 @@ def test_readers_beside_a_writer_see_whole_commits_and_never_older_ones(tmp_path
         assert index.check().sound
 
 
-def script(source: str, *args: str, **environment: str) -> dict:
-    """Run Python in a process of its own, and read the JSON that it prints last."""
-    paths = os.pathsep.join([str(TESTS), *(path for path in sys.path if path)])
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", source, *args],
-        env={**os.environ, "PYTHONPATH": paths, **environment},
-        capture_output=True,
-        text=True,
-        timeout=10 * HANG_S,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr[-3000:]
-    return json.loads(process.stdout.splitlines()[-1])
-
-
 THREADS = """
 import json, sys, threading
 from concurrent.futures import ThreadPoolExecutor
@@ -103,7 +83,8 @@ with histories.opened(path) as index:  # nothing is in memory yet: threads load 
     ids = histories.IDS[:40]
     histories.apply(index, histories.Step("delete", tuple(histories.IDS)))
     histories.apply(index, histories.Step("upsert", tuple(ids), 0))
-    full = histories.SparseVectors.from_dicts([{t: 1.0 for t in range(histories.VOCABULARY_SIZE)}], histories.VOCABULARY_SIZE)
+    n_terms = histories.VOCABULARY_SIZE
+    full = histories.SparseVectors.from_dicts([dict.fromkeys(range(n_terms), 1.0)], n_terms)
     def look():
         newest = 0
         while not stop.is_set():
