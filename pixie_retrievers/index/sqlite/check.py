@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import decode_row
 from pixie_retrievers.index.sqlite.snapshot import Snapshot, docno_key
-from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, METADATA, POSTINGS, SEGMENTS, TOMBSTONES
+from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, POSTINGS, SEGMENTS, TOMBSTONES
 
 __all__ = ["CheckReport", "check_index"]
 
@@ -55,7 +55,6 @@ def _problems(snapshot: Snapshot) -> Iterator[str]:
         POSTINGS: n_blocks,
         TOMBSTONES: n_tombstones,
         DOCUMENTS: snapshot.manifest.n_live,
-        METADATA: snapshot.manifest.n_live,
         IDS: snapshot.manifest.n_live,
     }
     for table, expected in counts.items():
@@ -67,8 +66,7 @@ def _problems(snapshot: Snapshot) -> Iterator[str]:
 def _document_problems(snapshot: Snapshot, docno: int) -> Iterator[str]:
     key = docno_key(docno)
     try:
-        id, _ = decode_row(key, snapshot.store.get(DOCUMENTS, key), 2)
-        decode_row(key, snapshot.store.get(METADATA, key), 1)
+        id, _, _ = decode_row(key, snapshot.store.get(DOCUMENTS, key), 3)
         if decode_row(id, snapshot.store.get(IDS, id), 1) != [docno]:
             yield f"the id of document number {docno} leads to another document"
     except CorruptIndexError as error:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,13 @@ __all__ = ["match_document", "search_snapshot"]
 
 _SPLIT_FROM = 300_000
 """A query over at least so many documents is worth a second thread; below, handing it over costs more than it saves."""
+
+
+class _Query(NamedTuple):
+    """One row of a batch that has been checked: term ids and weights."""
+
+    term_ids: NDArray[np.int32]
+    weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,10 @@ def search_snapshot(snapshot: Snapshot, queries: SparseVectors, k: int, filter: 
     crew = _crew
     n_threads = crew.enter()
     try:
-        if len(queries) > 1 and n_threads > 1:
-            return list(crew.pool.map(lambda query: _search_one(snapshot, query, k, filter, 1), queries))
-        return [_search_one(snapshot, query, k, filter, n_threads) for query in queries]
+        vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
+        if len(vectors) > 1 and n_threads > 1:
+            return list(crew.pool.map(lambda query: _search_one(snapshot, query, k, filter, 1), vectors))
+        return [_search_one(snapshot, query, k, filter, n_threads) for query in vectors]
     finally:
         crew.leave()
 
@@ -93,10 +103,11 @@ def match_document(snapshot: Snapshot, query: SparseVectors, docno: int) -> Term
     position, ordinal = snapshot.locate(docno)
     view = snapshot.views[position]
     view.load(snapshot.store, query.term_ids)
-    return _matches(query, _scores(view, query, np.array([ordinal], np.uint16))[1][0])
+    vector = _Query(query.term_ids, query.weights)
+    return _matches(vector, _scores(view, vector, np.array([ordinal], np.uint16))[1][0])
 
 
-def _search_one(snapshot: Snapshot, query: SparseVectors, k: int, filter: Filter | None, n_threads: int) -> list[Hit]:
+def _search_one(snapshot: Snapshot, query: _Query, k: int, filter: Filter | None, n_threads: int) -> list[Hit]:
     n_terms = len(query.term_ids)
     if n_terms == 0:
         return []
@@ -120,7 +131,7 @@ def _search_one(snapshot: Snapshot, query: SparseVectors, k: int, filter: Filter
 def _collect(
     snapshot: Snapshot,
     positions: Sequence[int],
-    query: SparseVectors,
+    query: _Query,
     n_kept: int,
     filter: Filter | None,
     margin: float,
@@ -173,9 +184,7 @@ def _collect(
     return candidates
 
 
-def _hits(
-    snapshot: Snapshot, query: SparseVectors, k: int, candidates: Sequence[_Candidates], cutoff: float
-) -> list[Hit]:
+def _hits(snapshot: Snapshot, query: _Query, k: int, candidates: Sequence[_Candidates], cutoff: float) -> list[Hit]:
     docnos, scores, rows = [], [], []
     for part in candidates:
         ordinals = part.ordinals[part.scores >= cutoff]
@@ -197,7 +206,7 @@ def _hits(
 
 
 def _scores(
-    view: SegmentView, query: SparseVectors, wanted: NDArray[np.uint16]
+    view: SegmentView, query: _Query, wanted: NDArray[np.uint16]
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Scores, shape (n,), and the weights that made them, shape (n, n_terms), of a segment's documents."""
     head = view.head
@@ -218,6 +227,6 @@ def _scores(
     return scores, weights
 
 
-def _matches(query: SparseVectors, document_weights: NDArray[np.float32]) -> TermMatches:
-    shared = np.flatnonzero(document_weights)
+def _matches(query: _Query, document_weights: NDArray[np.float32]) -> TermMatches:
+    shared = document_weights.nonzero()[0]
     return TermMatches(query.term_ids[shared], query.weights[shared], document_weights[shared])

@@ -14,7 +14,7 @@ from pixie_retrievers.filters import Filter, compile_filter, filter_key
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, decode_block, segment_key
-from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, METADATA, POSTINGS, TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, POSTINGS, TOMBSTONES, ReadStore
 from pixie_retrievers.types import Document
 
 __all__ = ["Kept", "SegmentView", "Snapshot", "docno_key"]
@@ -141,13 +141,8 @@ class Snapshot:
             CorruptIndexError: One is missing or damaged.
         """
         keys = [docno_key(docno) for docno in docnos]
-        rows = self.store.get_joined(DOCUMENTS, METADATA, keys)
-        found: dict[int, Document] = {}
-        for docno, key in zip(docnos, keys, strict=True):
-            text_row, metadata_row = rows.get(key, (None, None))
-            id, text = decode_row(key, text_row, 2)
-            found[docno] = Document(id, text, decode_row(key, metadata_row, 1)[0])
-        return found
+        rows = self.store.get_many(DOCUMENTS, keys)
+        return {docno: Document(*decode_row(key, rows.get(key), 3)) for docno, key in zip(docnos, keys, strict=True)}
 
     def tombstones(self, position: int) -> NDArray[np.uint8] | None:
         """uint8, shape (n_documents,): 1 for each deleted document of a segment; None when it has none."""
@@ -197,7 +192,7 @@ class Snapshot:
             return mask
         predicate = compile_filter(filter)
         mask, n_found = np.zeros(len(docnos), np.uint8), 0
-        for row_key, row in self.store.range(METADATA, docno_key(int(docnos[0])), docno_key(int(docnos[-1]))):
+        for row_key, row in self.store.range(DOCUMENTS, docno_key(int(docnos[0])), docno_key(int(docnos[-1]))):
             (metadata,) = decode_row(row_key, row, 1)  # the key verifies with its row
             ordinal = int(np.searchsorted(docnos, int(row_key)))
             if ordinal < len(docnos) and docnos[ordinal] == int(row_key):

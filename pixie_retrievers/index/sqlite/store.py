@@ -34,15 +34,15 @@ from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION
 
 __all__ = ["TABLES", "ReadStore", "WriteStore", "create_store"]
 
-TABLES = (META, IDS, DOCUMENTS, METADATA, SEGMENTS, POSTINGS, TOMBSTONES) = (
+TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES) = (
     "meta",
     "ids",
     "documents",
-    "metadata",
     "segments",
     "postings",
     "tombstones",
 )
+_SMALL = (IDS, DOCUMENTS)
 APPLICATION_ID = 0x50495849  # "PIXI": what `file` and SQLite itself can tell the format by
 BUSY_TIMEOUT_S = 5.0
 _PAGE_SIZE = 8192
@@ -71,7 +71,12 @@ def create_store(path: Path, rows: dict[str, str]) -> None:
                     f"PRAGMA application_id = {APPLICATION_ID}",
                     f"PRAGMA user_version = {FORMAT_VERSION}",
                     "BEGIN",
-                    *(f'CREATE TABLE "{table}" (key TEXT PRIMARY KEY, value BLOB)' for table in TABLES),
+                    # As sqlitedict would make them; without a rowid, small values lie where their key is.
+                    *(
+                        f'CREATE TABLE "{table}" (key TEXT PRIMARY KEY, value BLOB)'
+                        + " WITHOUT ROWID" * (table in _SMALL)
+                        for table in TABLES
+                    ),
                 ):
                     connection.execute(statement)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
@@ -153,31 +158,20 @@ class ReadStore:
 
     def get_many(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
         """The values under the keys that are there."""
-        statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN (%s)'  # noqa: S608  # fixed names, bound values
-        return {_text(key): value for key, value in self._rows(statement, keys)}
-
-    def get_joined(self, first: str, second: str, keys: Sequence[str]) -> dict[str, tuple[bytes, bytes | None]]:
-        """The values under the keys that are in the first table, with those that the second table has."""
-        statement = (
-            f'SELECT a.key, a.value, b.value FROM "{_known(first)}" a LEFT JOIN "{_known(second)}" b USING (key)'  # noqa: S608  # fixed names, bound values
-            " WHERE a.key IN (%s)"
-        )
-        return {_text(key): (value, other) for key, value, other in self._rows(statement, keys)}
+        found: dict[str, bytes] = {}
+        with self._lock:  # the threads that share one search share its connection
+            for start in range(0, len(keys), _MAX_VARIABLES):
+                part = keys[start : start + _MAX_VARIABLES]
+                marks = ",".join("?" * len(part))
+                statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})'  # noqa: S608  # fixed names, bound values
+                found.update((key.decode(), value) for key, value in self._connection.execute(statement, part))
+        return found
 
     def range(self, table: str, first: str, last: str) -> list[tuple[str, bytes]]:
         """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
         statement = f'SELECT key, value FROM "{_known(table)}" WHERE key BETWEEN ? AND ? ORDER BY key'  # noqa: S608  # fixed names, bound values
         with self._lock:
             return [(_text(key), value) for key, value in self._connection.execute(statement, (first, last))]
-
-    def _rows(self, statement: str, keys: Sequence[str]) -> list[Any]:
-        """The rows of a statement whose ``%s`` stands for as many keys as one statement can bind."""
-        rows: list[Any] = []
-        with self._lock:  # the threads that share one search share its connection
-            for start in range(0, len(keys), _MAX_VARIABLES):
-                part = keys[start : start + _MAX_VARIABLES]
-                rows += self._connection.execute(statement % ",".join("?" * len(part)), part)
-        return rows
 
     def count(self, table: str) -> int:
         """How many rows a table has."""

@@ -29,7 +29,6 @@ from pixie_retrievers.index.sqlite.store import (
     DOCUMENTS,
     IDS,
     META,
-    METADATA,
     POSTINGS,
     SEGMENTS,
     TOMBSTONES,
@@ -108,8 +107,8 @@ class Writer:
         rows = list(zip(keys, documents, strict=True))
         with self._store.transaction():
             changes.write(self._store, next_docno=manifest.next_docno + len(documents))
-            self._store.put(DOCUMENTS, ((key, encode_row(key, [doc.id, doc.text])) for key, doc in rows))
-            self._store.put(METADATA, ((key, encode_row(key, [dict(doc.metadata)])) for key, doc in rows))
+            texts = ((key, encode_row(key, [doc.id, doc.text, dict(doc.metadata)])) for key, doc in rows)
+            self._store.put(DOCUMENTS, texts)
             self._store.put(IDS, ((doc.id, encode_row(doc.id, [int(key)])) for key, doc in rows))
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -218,9 +217,7 @@ class _Changes:
                 store.remove(TOMBSTONES, [segment_key(entry.number)])
                 n_blocks = len(view.head.blocks) - 1
                 store.remove(POSTINGS, [block_key(entry.number, block) for block in range(n_blocks)])
-        dead_keys = [docno_key(docno) for docno in self._dead_docnos]
-        store.remove(DOCUMENTS, dead_keys)
-        store.remove(METADATA, dead_keys)
+        store.remove(DOCUMENTS, [docno_key(docno) for docno in self._dead_docnos])
         committed = replace(
             manifest,
             generation=manifest.generation + 1,
