@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from pixie_retrievers.index.sqlite.snapshot import SegmentView, Snapshot
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
 __all__ = ["match_document", "search_snapshot"]
+
+_T = TypeVar("_T")
 
 _SPLIT_FROM = 300_000
 """A query over at least so many documents is worth a second thread; below, handing it over costs more than it saves."""
@@ -92,10 +94,16 @@ def search_snapshot(snapshot: Snapshot, queries: SparseVectors, k: int, filter: 
     try:
         vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
         if len(vectors) > 1 and n_threads > 1:
-            return list(crew.pool.map(lambda query: _search_one(snapshot, query, k, filter, 1), vectors))
+            return _all([crew.pool.submit(_search_one, snapshot, query, k, filter, 1) for query in vectors])
         return [_search_one(snapshot, query, k, filter, n_threads) for query in vectors]
     finally:
         crew.leave()
+
+
+def _all(futures: Sequence[Future[_T]]) -> list[_T]:
+    """All results; on an error too, not before every thread is done with the snapshot."""
+    wait(futures)
+    return [future.result() for future in futures]
 
 
 def match_document(snapshot: Snapshot, query: SparseVectors, docno: int) -> TermMatches:
@@ -122,9 +130,11 @@ def _search_one(snapshot: Snapshot, query: _Query, k: int, filter: Filter | None
     futures = [
         _crew.pool.submit(_collect, snapshot, share, query, n_kept, filter, margin, floor) for share in shares[1:]
     ]
-    candidates = _collect(snapshot, shares[0], query, n_kept, filter, margin, floor) if shares else []
-    for future in futures:
-        candidates += future.result()
+    try:
+        candidates = _collect(snapshot, shares[0], query, n_kept, filter, margin, floor) if shares else []
+    finally:
+        others = _all(futures)
+    candidates += [candidate for part in others for candidate in part]
     return _hits(snapshot, query, k, candidates, floor[0] * margin)
 
 

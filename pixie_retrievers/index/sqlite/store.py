@@ -186,8 +186,9 @@ class ReadStore:
         return [] if rows == ["ok"] else rows
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Close the connection; a thread that still reads gets an error, not memory that is gone."""
+        with self._lock:
+            self._connection.close()
 
 
 class _Table(SqliteDict):  # type: ignore[misc]  # sqlitedict has no types
