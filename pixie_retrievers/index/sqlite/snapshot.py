@@ -193,14 +193,14 @@ class Snapshot:
         predicate = compile_filter(filter)
         mask, n_found = np.zeros(len(docnos), np.uint8), 0
         for row_key, row in self.store.range(DOCUMENTS, docno_key(int(docnos[0])), docno_key(int(docnos[-1]))):
-            (metadata,) = decode_row(row_key, row, 1)  # the key verifies with its row
+            _, _, metadata = decode_row(row_key, row, 3)  # the key verifies with its row
             ordinal = int(np.searchsorted(docnos, int(row_key)))
             if ordinal < len(docnos) and docnos[ordinal] == int(row_key):
                 n_found += 1
                 mask[ordinal] = bool(predicate(metadata))
         if n_found != entry.n_live:
             raise CorruptIndexError(
-                f"segment {entry.number} has {entry.n_live} documents, the metadata of {n_found}: restore the file"
+                f"segment {entry.number} has {entry.n_live} documents, but the rows of {n_found}: restore the file"
                 " from a copy"
             )
         if key is not None:
