@@ -8,6 +8,7 @@ For example::
 import argparse
 import json
 import random
+import sys
 import time
 from pathlib import Path
 
@@ -121,7 +122,8 @@ def show_expansions(model: SparseEncoder, console: Console) -> None:
 def main() -> None:
     """Evaluate a model on the folders of the command line."""
     options = parse_arguments()
-    console = Console()
+    # Redirected output is 80 columns wide otherwise, too narrow for the table.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     model = SparseEncoder(options.model, device="cpu", local_files_only=Path(options.model).exists())
     if options.max_length:
         model.max_seq_length = options.max_length
