@@ -72,6 +72,10 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
 
 
 def _from_hub(name: str, revision: str | None) -> ModelSource:
+    if revision is not None and _COMMIT.fullmatch(revision):  # it never changes: the hub has nothing to add
+        cached = _cached(name, revision)
+        if cached is not None:
+            return cached
     folder = _fetch(name, revision, _DESCRIPTIONS)
     commit = folder.name if _COMMIT.fullmatch(folder.name) else None
     needed = check_modules(folder)  # before the large files are fetched
@@ -85,6 +89,31 @@ def _from_hub(name: str, revision: str | None) -> ModelSource:
     return ModelSource(name, folder, commit)
 
 
+def _cached(name: str, commit: str) -> ModelSource | None:
+    """A commit that the local cache holds whole; None if it does not.
+
+    Raises:
+        UnsafeModelError: It does, and the model is not safe to load.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(
+            snapshot_download(
+                name,
+                revision=commit,
+                allow_patterns=_DESCRIPTIONS,
+                ignore_patterns=_OTHER_BACKENDS,
+                cache_dir=_cache_folder(),
+                local_files_only=True,
+            )
+        )
+        whole = all(_has_weights(path) for path in check_modules(folder))
+    except (OSError, ModelUnavailableError, InvalidParameterError):  # the hub's own errors for this are OSErrors
+        return None
+    return ModelSource(name, folder, commit) if whole else None
+
+
 def _has_weights(folder: Path) -> bool:
     try:
         check_weights(folder)
@@ -95,9 +124,12 @@ def _has_weights(folder: Path) -> bool:
 
 def _fetch(name: str, revision: str | None, patterns: list[str], *, show_progress: bool = False) -> Path:
     """The snapshot's folder in the local cache, once the files that match are there."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
     try:
+        if revision is not None and _COMMIT.fullmatch(revision):
+            # A name is resolved in one request, a commit is listed with many retries: see first who is there.
+            HfApi().model_info(name, revision=revision, timeout=_ETAG_TIMEOUT_S)
         return Path(
             snapshot_download(
                 name,
@@ -105,8 +137,7 @@ def _fetch(name: str, revision: str | None, patterns: list[str], *, show_progres
                 allow_patterns=patterns,
                 ignore_patterns=_OTHER_BACKENDS,
                 etag_timeout=_ETAG_TIMEOUT_S,
-                # The place where sentence-transformers keeps its own downloads, if it was told one.
-                cache_dir=os.environ.get("SENTENCE_TRANSFORMERS_HOME"),
+                cache_dir=_cache_folder(),
                 library_name="pixie-retrievers",
                 # A download of hundreds of megabytes shows the hub's own progress bar; a look-up shows nothing.
                 tqdm_class=None if show_progress else _silent_tqdm(),
@@ -119,6 +150,11 @@ def _fetch(name: str, revision: str | None, patterns: list[str], *, show_progres
             f" reachable on the hub ({reason}). Connect once, so that it is cached; or pass the path of a folder that"
             " holds it; or use PixieEncoder.bundled(), a small model that needs no download"
         ) from error
+
+
+def _cache_folder() -> str | None:
+    """Where sentence-transformers keeps its own downloads; None is the hub's own place."""
+    return os.environ.get("SENTENCE_TRANSFORMERS_HOME")
 
 
 def _silent_tqdm() -> type:

@@ -282,15 +282,25 @@ def test_a_cached_hub_model_is_checked_like_a_folder(cached_on_hub):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "modules.json"])
-def test_a_half_cached_hub_model_is_unavailable_offline(cached_on_hub, name):
+@pytest.mark.parametrize("revision", [None, COMMIT])
+def test_a_half_cached_hub_model_is_unavailable_offline(cached_on_hub, name, revision):
     (cached_on_hub / name).unlink()
-    with pytest.raises(ModelUnavailableError, match=name):
-        PixieEncoder(HUB_NAME, device="cpu")
+    with pytest.raises(ModelUnavailableError, match="random-splade|" + COMMIT):
+        PixieEncoder(HUB_NAME, revision=revision, device="cpu")
 
 
-def test_an_unknown_revision_is_unavailable(cached_on_hub):
-    with pytest.raises(ModelUnavailableError, match="none-such"):
-        PixieEncoder(HUB_NAME, revision="none-such", device="cpu")
+def test_a_cached_commit_is_used_without_asking_the_hub(cached_on_hub, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: pytest.fail("the hub was asked"))
+    assert json.loads(PixieEncoder(HUB_NAME, revision=COMMIT, device="cpu").fingerprint)["revision"] == COMMIT
+
+
+@pytest.mark.parametrize("revision", ["none-such", "f" * 40])
+def test_an_unknown_revision_is_unavailable(cached_on_hub, revision):
+    with pytest.raises(ModelUnavailableError, match=revision):
+        PixieEncoder(HUB_NAME, revision=revision, device="cpu")
 
 
 def test_a_package_without_its_bundled_model_says_so(monkeypatch, tmp_path):
