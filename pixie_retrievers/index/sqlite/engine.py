@@ -206,16 +206,20 @@ class SqliteIndex:
             documents = snapshot.documents(list(docnos.values()))
             return [documents[docnos[id]] if id in docnos else None for id in ids]
 
-    def search(self, queries: SparseVectors, k: int, *, filter: Filter | None = None) -> list[list[Hit]]:
-        """The k best documents of each query: exact, score descending, ties by insertion order.
+    def search(
+        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, exactness: float = 1.0
+    ) -> list[list[Hit]]:
+        """The k best documents of each query: score descending, ties by insertion order.
 
         Args:
             queries: Over the index's vocabulary; an empty vector finds nothing.
             k: 1 or more; fewer hits come back when fewer documents share a term and pass the filter.
             filter: Which documents count (see :mod:`pixie_retrievers.filters`); applied before the k best are taken.
+            exactness: 1 finds exactly the k best. Less, above 0, is faster and may miss some of them: it supposes that
+                terms yet to be scored add at most this share of what they could. Scores are exact all the same.
 
         Raises:
-            InvalidParameterError: ``k`` is not a whole number of 1 or more.
+            InvalidParameterError: ``k`` is not a whole number of 1 or more, or ``exactness`` is not in (0, 1].
             IncompatibleIndexError: The queries are over another vocabulary.
             FilterError: The filter means nothing.
             CorruptIndexError: What the search had to read does not verify.
@@ -226,13 +230,15 @@ class SqliteIndex:
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise InvalidParameterError(f"k is {k!r}; it must be a whole number of 1 or more")
+        if not 0 < exactness <= 1:
+            raise InvalidParameterError(f"exactness is {exactness!r}; it must be above 0, and 1 for exact results")
         self._check_vectors(queries)
         if filter is not None:
             compile_filter(filter)
         with self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
-            return search_snapshot(snapshot, queries, k, filter)
+            return search_snapshot(snapshot, queries, k, filter, exactness)
 
     def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""

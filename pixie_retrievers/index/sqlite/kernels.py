@@ -47,6 +47,7 @@ def search_segment(
     query_terms: NDArray[np.int32],
     query_weights: NDArray[np.float32],
     margin: float,
+    exactness: float,
     floor: NDArray[np.float32],
     scores: NDArray[np.float32],
     best: NDArray[np.float32],
@@ -58,7 +59,7 @@ def search_segment(
 
     Terms are taken by falling bound (query weight times the term's largest weight). Once what the remaining terms can
     add is far too little to lift a new document into the k best, only the documents that are close enough already are
-    looked up under them. The rule is exact. Documents are scored window by window.
+    looked up under them. With full bounds the rule is exact. Documents are scored window by window.
     (The cut is MaxScore's: Turtle and Flood 1995, "Query evaluation: strategies and optimizations". The windows are
     those of bulk scoring in Lucene and Knowhere.)
 
@@ -75,6 +76,7 @@ def search_segment(
         query_weights: float32, shape (m,).
         margin: Just under 1: how far below the k-th best score a document may still belong to the k best once scores
             are computed exactly.
+        exactness: 1 takes what terms can add at its full bound, which is exact; less takes that share of it.
         floor: float32, shape (1,): a score that k documents are known to reach, 0 at first. Threads that search other
             segments for the same query may share it: it is only ever raised, and a raise that gets lost costs time,
             not results.
@@ -104,7 +106,7 @@ def search_segment(
             cursors[n_terms] = starts[place]
             ends[n_terms] = starts[place + 1]
             factors[n_terms] = query_weights[position]
-            bounds[n_terms] = np.float64(query_weights[position]) * np.float64(max_weights[place])
+            bounds[n_terms] = exactness * np.float64(query_weights[position]) * np.float64(max_weights[place])
             n_terms += 1
     if n_terms == 0:
         return n_best, 0

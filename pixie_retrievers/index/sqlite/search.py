@@ -87,15 +87,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_crew)
 
 
-def search_snapshot(snapshot: Snapshot, queries: SparseVectors, k: int, filter: Filter | None) -> list[list[Hit]]:
+def search_snapshot(
+    snapshot: Snapshot, queries: SparseVectors, k: int, filter: Filter | None, exactness: float
+) -> list[list[Hit]]:
     """The k best documents of each query: score descending, ties by insertion number."""
     crew = _crew
     n_threads = crew.enter()
     try:
         vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
         if len(vectors) > 1 and n_threads > 1:
-            return _all([crew.pool.submit(_search_one, snapshot, query, k, filter, 1) for query in vectors])
-        return [_search_one(snapshot, query, k, filter, n_threads) for query in vectors]
+            return _all([crew.pool.submit(_search_one, snapshot, query, k, filter, exactness, 1) for query in vectors])
+        return [_search_one(snapshot, query, k, filter, exactness, n_threads) for query in vectors]
     finally:
         crew.leave()
 
@@ -115,7 +117,9 @@ def match_document(snapshot: Snapshot, query: SparseVectors, docno: int) -> Term
     return _matches(vector, _scores(view, vector, np.array([ordinal], np.uint16))[1][0])
 
 
-def _search_one(snapshot: Snapshot, query: _Query, k: int, filter: Filter | None, n_threads: int) -> list[Hit]:
+def _search_one(
+    snapshot: Snapshot, query: _Query, k: int, filter: Filter | None, exactness: float, n_threads: int
+) -> list[Hit]:
     n_terms = len(query.term_ids)
     if n_terms == 0:
         return []
@@ -128,10 +132,11 @@ def _search_one(snapshot: Snapshot, query: _Query, k: int, filter: Filter | None
         n_threads = 1
     shares = [positions[i::n_threads] for i in range(min(n_threads, len(positions)))]
     futures = [
-        _crew.pool.submit(_collect, snapshot, share, query, n_kept, filter, margin, floor) for share in shares[1:]
+        _crew.pool.submit(_collect, snapshot, share, query, n_kept, filter, margin, exactness, floor)
+        for share in shares[1:]
     ]
     try:
-        candidates = _collect(snapshot, shares[0], query, n_kept, filter, margin, floor) if shares else []
+        candidates = _collect(snapshot, shares[0], query, n_kept, filter, margin, exactness, floor) if shares else []
     finally:
         others = _all(futures)
     candidates += [candidate for part in others for candidate in part]
@@ -145,6 +150,7 @@ def _collect(
     n_kept: int,
     filter: Filter | None,
     margin: float,
+    exactness: float,
     floor: NDArray[np.float32],
 ) -> list[_Candidates]:
     """The candidates of some segments.
@@ -155,7 +161,7 @@ def _collect(
         query: One vector.
         n_kept: How many best scores to keep.
         filter: Which documents count.
-        margin: See :func:`pixie_retrievers.index.sqlite.kernels.search_segment`.
+        margin, exactness: See :func:`pixie_retrievers.index.sqlite.kernels.search_segment`.
         floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
     """
     best, n_best = np.empty(n_kept, np.float32), 0
@@ -179,6 +185,7 @@ def _collect(
                 query.term_ids,
                 query.weights,
                 margin,
+                exactness,
                 floor,
                 scores,
                 best,

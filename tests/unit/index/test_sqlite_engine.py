@@ -24,6 +24,7 @@ from pixie_retrievers import (
     StorageError,
     open_index,
 )
+from pixie_retrievers.index.sqlite import search
 from pixie_retrievers.index.sqlite.store import WriteStore
 
 
@@ -266,3 +267,32 @@ def test_more_documents_than_a_segment_holds(tmp_path):
         index.delete([f"d{i}" for i in range(0, n, 2)])
         assert len(index) == n // 2
         assert index.get(["d69999"])[0] is not None
+
+
+def test_less_exactness_finds_mostly_the_same_with_exact_scores(tmp_path):
+    vectors, queries = random_vectors(2000, seed=11), random_vectors(30, seed=12)
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index:
+        index.upsert(documents(2000), vectors)
+        exact = [{hit.document.id: hit.score for hit in hits} for hits in index.search(queries, 10)]
+        rough = [{hit.document.id: hit.score for hit in hits} for hits in index.search(queries, 10, exactness=0.3)]
+        overlap = [len(a.keys() & b.keys()) / 10 for a, b in zip(exact, rough, strict=True)]
+        assert sum(overlap) / len(overlap) > 0.8
+        for a, b in zip(exact, rough, strict=True):
+            assert all(a[id] == b[id] for id in a.keys() & b.keys())
+        for wrong in (0, -1, 1.01, float("nan")):
+            with pytest.raises(InvalidParameterError, match="exactness"):
+                index.search(queries, 10, exactness=wrong)
+
+
+def test_threads_and_one_thread_find_the_same(tmp_path, monkeypatch):
+    vectors, queries = random_vectors(3000, seed=13), random_vectors(20, seed=14)
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index:
+        for start in range(0, 3000, 500):
+            index.upsert(documents(500, start=start), vectors[start : start + 500])
+        assert index.stats().n_segments > 1
+        together = index.search(queries, 10)
+        one_by_one = [index.search(query, 10)[0] for query in queries]
+        monkeypatch.setattr(search, "_SPLIT_FROM", 0)
+        monkeypatch.setattr(search._crew, "n_cores", 3)
+        split = [index.search(query, 10)[0] for query in queries]
+    assert together == one_by_one == split
