@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
 
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import decode_row
-from pixie_retrievers.index.sqlite.snapshot import Snapshot, docno_key
-from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, POSTINGS, SEGMENTS, TOMBSTONES
+from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
+from pixie_retrievers.index.sqlite.segment import Segment, decode_head, segment_key
+from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, docno_key
+from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
 
-__all__ = ["CheckReport", "check_index"]
+__all__ = ["CheckReport", "check_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +35,61 @@ class CheckReport:
         return not self.problems
 
 
-def check_index(snapshot: Snapshot) -> CheckReport:
-    """Check one commit point, whole."""
-    return CheckReport(tuple(_problems(snapshot)))
+def check_file(path: Path) -> CheckReport:
+    """Read a file's last commit point, whole, and say what is wrong with it; also where no index can be opened.
+
+    Raises:
+        IndexNotFoundError: There is no file.
+        IncompatibleIndexError: The file is a database, but not an index, or a newer format wrote it.
+        StorageError: The file cannot be read.
+    """
+    problems: list[str] = []
+    try:
+        with contextlib.closing(ReadStore(path)) as store:
+            with contextlib.suppress(CorruptIndexError):
+                problems += (f"SQLite: {problem}" for problem in store.damage())
+            with store.transaction():
+                for problem in _problems(store):
+                    problems.append(problem)  # what was found before an error counts
+    except CorruptIndexError as error:
+        problems.append(str(error))
+    return CheckReport(tuple(problems))
 
 
-def _problems(snapshot: Snapshot) -> Iterator[str]:
-    store = snapshot.store
-    yield from (f"SQLite: {problem}" for problem in store.damage())
+def _problems(store: ReadStore) -> Iterator[str]:
+    manifest = Manifest.decode(store.get(META, MANIFEST_KEY))
     n_blocks = n_tombstones = 0
-    for position, view in enumerate(snapshot.views):
-        n_blocks += len(view.head.blocks) - 1
-        n_tombstones += snapshot.manifest.segments[position].n_deleted > 0
+    last_docno = -1
+    for entry in manifest.segments:
+        n_tombstones += entry.n_deleted > 0
         try:
-            view.whole(store)
-            dead = snapshot.tombstones(position)
+            head = decode_head(
+                entry.number,
+                store.get(SEGMENTS, segment_key(entry.number)),
+                n_documents=entry.n_documents,
+                n_postings=entry.n_postings,
+                vocabulary_size=manifest.vocabulary_size,
+            )
+            n_blocks += len(head.blocks) - 1
+            if head.docnos[0] <= last_docno or head.docnos[-1] >= manifest.next_docno:
+                yield f"the documents of segment {entry.number} are out of order"
+            last_docno = int(head.docnos[-1])
+            view = SegmentView(entry.number, head, manifest.weights)
+            if not _maxima_hold(view.whole(store)):
+                yield f"segment {entry.number} has weights above or below what its head says"
+            dead = Snapshot(store, replace(manifest, segments=(entry,)), [view], Kept()).tombstones(0)
         except CorruptIndexError as error:
             yield str(error)
             continue
-        alive = view.head.docnos if dead is None else view.head.docnos[dead == 0]
+        alive = head.docnos if dead is None else head.docnos[dead == 0]
         for docno in alive.tolist():
-            yield from _document_problems(snapshot, docno)
+            yield from _document_problems(store, docno)
     counts = {
-        SEGMENTS: len(snapshot.views),
+        SEGMENTS: len(manifest.segments),
         POSTINGS: n_blocks,
         TOMBSTONES: n_tombstones,
-        DOCUMENTS: snapshot.manifest.n_live,
-        IDS: snapshot.manifest.n_live,
+        DOCUMENTS: manifest.n_live,
+        IDS: manifest.n_live,
     }
     for table, expected in counts.items():
         found = store.count(table)
@@ -63,11 +97,21 @@ def _problems(snapshot: Snapshot) -> Iterator[str]:
             yield f"the table {table} has {found} rows where {expected} belong"
 
 
-def _document_problems(snapshot: Snapshot, docno: int) -> Iterator[str]:
+def _maxima_hold(segment: Segment) -> bool:
+    head = segment.head
+    if not len(head.term_ids):
+        return True
+    values = segment.weights.astype(np.float32)
+    if len(head.scales):
+        values *= head.scales[segment.ordinals]
+    return bool((np.maximum.reduceat(values, head.starts[:-1]) == head.max_weights).all())
+
+
+def _document_problems(store: ReadStore, docno: int) -> Iterator[str]:
     key = docno_key(docno)
     try:
-        id, _, _ = decode_row(key, snapshot.store.get(DOCUMENTS, key), 3)
-        if decode_row(id, snapshot.store.get(IDS, id), 1) != [docno]:
+        id, _, _ = decode_row(key, store.get(DOCUMENTS, key), 3)
+        if decode_row(id, store.get(IDS, id), 1) != [docno]:
             yield f"the id of document number {docno} leads to another document"
     except CorruptIndexError as error:
         yield str(error)

@@ -20,7 +20,7 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Filter, compile_filter
 from pixie_retrievers.index.documents import check_documents, check_ids
-from pixie_retrievers.index.sqlite.check import CheckReport, check_index
+from pixie_retrievers.index.sqlite.check import CheckReport, check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.reader import Reader
@@ -274,8 +274,11 @@ class SqliteIndex:
 
     def check(self) -> CheckReport:
         """Read everything and hold it against everything else; changes nothing."""
-        with self._snapshot() as snapshot:
-            return CheckReport(()) if snapshot is None else check_index(snapshot)
+        self._check_open()
+        if self._writer is None and not self.path.exists():
+            return CheckReport(())
+        with unforked():
+            return check_file(self.path)
 
     def compact(self) -> None:
         """Merge all segments, drop tombstones for good, and give unused space back to the file system.

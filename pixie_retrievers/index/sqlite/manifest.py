@@ -8,9 +8,12 @@ from typing import Any
 from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError
 from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION, decode_row, encode_row
 
-__all__ = ["MANIFEST_KEY", "WEIGHT_FORMATS", "Manifest", "SegmentEntry"]
+__all__ = ["IDENTITY_KEY", "MANIFEST_KEY", "WEIGHT_FORMATS", "Manifest", "SegmentEntry"]
 
 MANIFEST_KEY = "manifest"
+IDENTITY_KEY = "identity"
+"""A row of what is fixed for the life of the file, written once: a repair needs it when the manifest is damaged."""
+
 WEIGHT_FORMATS = ("float32", "float16", "uint8")
 
 
@@ -80,6 +83,10 @@ class Manifest:
             return cls(**content, segments=segments)
         except (TypeError, KeyError, AttributeError) as error:
             raise CorruptIndexError("the manifest does not hold what it should") from error
+
+    def first_rows(self) -> dict[str, str]:
+        """The rows that a new file begins with."""
+        return {MANIFEST_KEY: self.encode(), IDENTITY_KEY: encode_row(IDENTITY_KEY, [self.describe()])}
 
     def describe(self) -> dict[str, Any]:
         """What is fixed for the life of the file."""

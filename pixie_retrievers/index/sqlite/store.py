@@ -32,7 +32,7 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION
 
-__all__ = ["TABLES", "ReadStore", "WriteStore", "create_store"]
+__all__ = ["PAGE_SIZE", "TABLES", "ReadStore", "WriteStore", "create_store", "sync_folder"]
 
 TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES) = (
     "meta",
@@ -45,7 +45,7 @@ TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES) = (
 _SMALL = (IDS, DOCUMENTS)
 APPLICATION_ID = 0x50495849  # "PIXI": what `file` and SQLite itself can tell the format by
 BUSY_TIMEOUT_S = 5.0
-_PAGE_SIZE = 8192
+PAGE_SIZE = 8192
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
 # sqlitedict logs what it also raises; without a handler Python would print it.
@@ -66,7 +66,7 @@ def create_store(path: Path, rows: dict[str, str]) -> None:
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
                 for statement in (
-                    f"PRAGMA page_size = {_PAGE_SIZE}",
+                    f"PRAGMA page_size = {PAGE_SIZE}",
                     "PRAGMA synchronous = FULL",
                     f"PRAGMA application_id = {APPLICATION_ID}",
                     f"PRAGMA user_version = {FORMAT_VERSION}",
@@ -85,7 +85,7 @@ def create_store(path: Path, rows: dict[str, str]) -> None:
             finally:
                 connection.close()
             draft.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -301,8 +301,8 @@ def _known(table: str) -> str:
     return table
 
 
-def _sync_folder(folder: Path) -> None:
-    # Makes the new name itself durable; Windows has neither the need nor the call.
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder durable; Windows has neither the need nor the call."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -71,7 +71,7 @@ class Writer:
             raise StorageError(f"{path}: {error.strerror or error}: an index needs a folder it can write to") from error
         try:
             if not path.exists():
-                create_store(path, {MANIFEST_KEY: new.encode()})
+                create_store(path, new.first_rows())
             self._refuse_another(path, new)
             self._store = WriteStore(path)
         except BaseException:
