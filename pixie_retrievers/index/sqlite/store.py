@@ -164,7 +164,7 @@ class ReadStore:
                 part = keys[start : start + _MAX_VARIABLES]
                 marks = ",".join("?" * len(part))
                 statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})'  # noqa: S608  # fixed names, bound values
-                found.update((key.decode(), value) for key, value in self._connection.execute(statement, part))
+                found.update((_text(key), value) for key, value in self._connection.execute(statement, part))
         return found
 
     def range(self, table: str, first: str, last: str) -> list[tuple[str, bytes]]:
@@ -180,7 +180,7 @@ class ReadStore:
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong with the file; empty when it is sound."""
         try:
-            rows = [row[0].decode() for row in self._connection.execute("PRAGMA quick_check")]
+            rows = [row[0].decode(errors="replace") for row in self._connection.execute("PRAGMA quick_check")]
         except sqlite3.DatabaseError as error:
             return [str(error)]
         return [] if rows == ["ok"] else rows
