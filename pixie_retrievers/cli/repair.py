@@ -30,8 +30,8 @@ def repair(
 ) -> None:
     """Write all that verifies in a damaged index into a new file, and list what was lost (exit code 1).
 
-    The damaged file is only read. Documents that lost their vector but not their text go to NEW_FILE.lost.jsonl; add
-    them to the new file with `pixie index`.
+    The damaged file is only read. Documents that lost their vector but not their text go to NEW_FILE.lost.jsonl, one
+    JSON object of id, text and metadata a line.
     """
     from pixie_retrievers.index.sqlite.repair import repair_index
 
@@ -46,9 +46,7 @@ def repair(
             output().print(Text(f"lost: {one_line(loss['what'])}: {loss['why']}"), soft_wrap=True)
         output().print(Text(f"{target}: {report.n_documents} documents"), soft_wrap=True)
         if texts is not None:
-            notes().print(
-                Text(f"{report.n_texts} documents to encode again: pixie index {texts} --output {target}"),
-                soft_wrap=True,
-            )
+            message = f"{report.n_texts} documents kept their text but not their vector: encode and add {texts} again"
+            notes().print(Text(message), soft_wrap=True)
     if lost:
         raise typer.Exit(1)
