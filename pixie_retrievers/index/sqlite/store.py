@@ -345,7 +345,7 @@ def _translation(error: sqlite3.Error, path: Path) -> PixieError:
     if "not a database" in message:
         return CorruptIndexError(f"{path} is not an SQLite database: check the path, or restore the file from a copy")
     if isinstance(error, sqlite3.OperationalError) and not any(
-        word in message for word in ("malformed", "no such table", "no such column", "decode")
+        word in message for word in ("malformed", "no such table", "no such column", "decode", "unsafe")
     ):
         return StorageError(f"{path}: {message}: check that the folder can be written and has space")
     return CorruptIndexError(f"{path} is damaged ({message}): restore the file from a copy")
