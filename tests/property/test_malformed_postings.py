@@ -1,0 +1,225 @@
+"""Arrays that lie, under checksums that hold: refused before any kernel sees them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from figures import BOUNDS, POSTINGS, holds
+from processes import script
+from vectors import random_vectors
+
+from pixie_retrievers import CorruptIndexError
+from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arrays
+from pixie_retrievers.index.sqlite.segment import (
+    block_key,
+    build_segment,
+    decode_block,
+    decode_head,
+    encode_blocks,
+    encode_head,
+    segment_key,
+)
+
+N, V = 300, 200
+HEAD = ("docnos", "term_ids", "counts", "max_weights", "scales", "blocks")
+HEAD_TYPES = "i8 i4 i4 f4 f4 i4"
+EXTREMES = {
+    "i": [-1, 0, 1, 2**31 - 1, -(2**31), 65535, 65536],
+    "u": [0, 1, 255, 254],
+    "f": [np.nan, np.inf, -np.inf, -1.0, 0.0, -0.0, 1e-45],
+}
+
+
+def segment(weights):
+    return build_segment(random_vectors(N, vocabulary_size=V), np.arange(100, 100 + N), weights)
+
+
+def mutated(rng, arrays):
+    """The arrays with one of them changed: a value, two values exchanged, an order, or a length."""
+    arrays = [array.copy() for array in arrays]
+    which = int(rng.choice([i for i, array in enumerate(arrays) if len(array) > 1]))
+    array = arrays[which]
+    place, other = int(rng.integers(len(array))), int(rng.integers(len(array)))
+    action = rng.choice(["extreme", "random", "exchange", "longer", "shorter", "reverse", "equal"])
+    if action == "extreme":
+        value = rng.choice(EXTREMES[array.dtype.kind])
+        array[place] = np.array(value).astype(array.dtype)
+    elif action == "random":
+        array[place] = np.frombuffer(rng.bytes(array.dtype.itemsize), array.dtype)[0]
+    elif action == "exchange":
+        array[[place, other]] = array[[other, place]]
+    elif action == "longer":
+        arrays[which] = np.append(array, array[place])
+    elif action == "shorter":
+        arrays[which] = np.delete(array, place)
+    elif action == "reverse":
+        arrays[which] = array[::-1].copy()
+    else:
+        array[place] = array[other]
+    return arrays
+
+
+def head_of(arrays, **said):
+    frame = encode_arrays(Kind.HEAD, segment_key(1), arrays)
+    return decode_head(1, frame, n_documents=N, n_postings=said.pop("n_postings"), vocabulary_size=V)
+
+
+def holds_together(head):
+    """What kernels rely on, written without numpy's subtractions."""
+    docnos, terms, starts, blocks = (array.tolist() for array in (head.docnos, head.term_ids, head.starts, head.blocks))
+    ascending = all(all(a < b for a, b in itertools.pairwise(row)) for row in (docnos, terms, starts, blocks))
+    return (
+        ascending
+        and len(docnos) == N
+        and terms[0] >= 0
+        and terms[-1] < V
+        and (blocks[0], blocks[-1]) == (0, len(terms))
+        and all(b - a <= N for a, b in itertools.pairwise(starts))
+        and all(0 < weight < np.inf for weight in head.max_weights.tolist())
+        and all(0 <= scale < np.inf for scale in head.scales.tolist())
+    )
+
+
+@holds(POSTINGS)
+@pytest.mark.parametrize("weights", ["float32", "uint8"])
+def test_a_head_that_contradicts_itself_is_refused(weights):
+    rng = np.random.default_rng(1)
+    sound = segment(weights)
+    arrays = decode_arrays(Kind.HEAD, segment_key(1), encode_head(1, sound.head), HEAD_TYPES)
+    n_refused = 0
+    with np.errstate(all="ignore"):
+        for _ in range(POSTINGS.n // 4):
+            changed = mutated(rng, arrays)
+            try:
+                head = head_of(changed, n_postings=sound.head.n_postings)
+            except CorruptIndexError:
+                n_refused += 1
+            else:
+                assert holds_together(head), changed
+    assert n_refused > POSTINGS.n // 10
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("term_ids", [0, 2**31 - 1, -2, 5]),  # every difference overflows into a positive one
+        ("blocks", [0, 2**31 - 1, -2, 4]),
+        ("docnos", [0, 2**63 - 1, -2, 300]),
+        ("counts", [2**31 - 1, 1, 1, 1]),
+    ],
+)
+def test_numbers_that_overflow_when_subtracted_are_refused(name, values):
+    arrays = {
+        "docnos": np.arange(4, dtype=np.int64),
+        "term_ids": np.arange(4, dtype=np.int32),
+        "counts": np.ones(4, np.int32),
+        "max_weights": np.ones(4, np.float32),
+        "scales": np.zeros(0, np.float32),
+        "blocks": np.array([0, 4], np.int32),
+    }
+    frame = encode_arrays(Kind.HEAD, segment_key(1), list(arrays.values()))
+    decode_head(1, frame, n_documents=4, n_postings=4, vocabulary_size=10)
+    arrays[name] = np.array(values, arrays[name].dtype)
+    n_postings = int(arrays["counts"].sum(dtype=np.int64))
+    frame = encode_arrays(Kind.HEAD, segment_key(1), list(arrays.values()))
+    with pytest.raises(CorruptIndexError):
+        decode_head(1, frame, n_documents=4, n_postings=n_postings, vocabulary_size=10)
+
+
+@holds(POSTINGS)
+@pytest.mark.parametrize(("weights", "dtypes"), [("float32", "u2 f4"), ("float16", "u2 f2"), ("uint8", "u2 u1")])
+def test_a_block_that_contradicts_its_head_is_refused(weights, dtypes):
+    rng = np.random.default_rng(2)
+    sound = segment(weights)
+    frames = dict(encode_blocks(1, sound))
+    arrays = decode_arrays(Kind.BLOCK, block_key(1, 0), frames[block_key(1, 0)], dtypes)
+    n_refused = 0
+    with np.errstate(all="ignore"):
+        for _ in range(POSTINGS.n // 4):
+            changed = mutated(rng, arrays)
+            frame = encode_arrays(Kind.BLOCK, block_key(1, 0), changed)
+            try:
+                ordinals, values = decode_block(1, 0, frame, sound.head, weights)
+            except CorruptIndexError:
+                n_refused += 1
+                continue
+            assert ((values > 0) & (values < np.inf)).all()
+            for start, end in zip(sound.head.starts, sound.head.starts[1:], strict=False):
+                row = ordinals[start:end].astype(int)
+                assert (np.diff(row) > 0).all()
+                assert row[0] >= 0
+                assert row[-1] < N
+    assert n_refused > POSTINGS.n // 40
+
+
+BOUNDS_SCRIPT = """
+import json, sqlite3, sys
+import numpy as np
+import histories
+sys.path.insert(0, sys.argv[3])
+import test_malformed_postings as fuzz
+from pixie_retrievers import CorruptIndexError, SqliteIndex
+from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arrays
+
+folder, n = sys.argv[1], int(sys.argv[2])
+rng = np.random.default_rng(3)
+batch = histories.queries(1, 10)
+TYPES = {
+    "segments": (Kind.HEAD, fuzz.HEAD_TYPES),
+    "postings": (Kind.BLOCK, "u2 f4"),
+    "tombstones": (Kind.TOMBSTONES, "u1"),
+}
+path = folder + "/index.db"
+histories.build(path, n_steps=60)
+with histories.opened(path) as index:
+    index.delete([document.id for document in index.get(histories.IDS) if document][:3])
+connection = sqlite3.connect(path, isolation_level=None)
+rows = [
+    (table, key, frame)
+    for table in TYPES
+    for key, frame in connection.execute(f'SELECT key, value FROM "{table}"')
+]
+n_refused = n_answers = 0
+problems = []
+np.seterr(all="ignore")
+for number in range(n):
+    table, key, frame = rows[number % len(rows)]
+    kind, dtypes = TYPES[table]
+    changed = encode_arrays(kind, key, fuzz.mutated(rng, decode_arrays(kind, key, frame, dtypes)))
+    connection.execute(f'UPDATE "{table}" SET value = ? WHERE key = ?', (changed, key))
+    try:
+        with histories.opened(path) as index:
+            index.search(batch, 9)
+            index.search(batch, 9, filter={"even": True})
+            index.match(batch[:1], histories.IDS)
+            n_answers += 1
+        with histories.opened(path, read_only=True) as index:
+            index.check()
+    except CorruptIndexError:
+        n_refused += 1
+    except Exception as error:
+        problems.append(f"{table} {key}: {type(error).__name__}: {error}")
+    connection.execute(f'UPDATE "{table}" SET value = ? WHERE key = ?', (frame, key))
+connection.close()
+with histories.opened(path) as index:
+    sound = index.check().sound
+    histories.apply(index, histories.Step("compact"))
+print(json.dumps({"refused": n_refused, "answers": n_answers, "problems": problems[:10], "sound": sound}))
+"""
+
+
+@holds(BOUNDS)
+def test_kernels_stay_inside_their_arrays_whatever_the_file_says(tmp_path):
+    found = script(
+        BOUNDS_SCRIPT,
+        str(tmp_path),
+        str(BOUNDS.n),
+        __file__.rpartition("/")[0],
+        NUMBA_BOUNDSCHECK="1",
+        NUMBA_CACHE_DIR=str(tmp_path / "cache"),
+    )
+    assert found["problems"] == []
+    assert found["sound"]
+    assert found["refused"] > 0

@@ -1,0 +1,72 @@
+"""The package's source, read: no pickle, no evaluation, no SQL made of values."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pixie_retrievers
+
+PACKAGE = Path(pixie_retrievers.__file__).parent
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "jsonpickle", "yaml"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+STORE = "index/sqlite/store.py"
+INTERPOLATED = {"_known(table)", "marks", "table", "name", "PAGE_SIZE", "APPLICATION_ID", "FORMAT_VERSION", "setting"}
+"""What an SQL statement may be made of: names from a fixed list, placeholders, constants."""
+
+
+def trees():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def called(node):
+    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+
+
+def test_nothing_unpickles_and_nothing_evaluates():
+    found = []
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found += [(name, alias.name) for alias in node.names if alias.name.split(".")[0] in FORBIDDEN_MODULES]
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FORBIDDEN_MODULES:
+                found.append((name, node.module))
+            elif isinstance(node, ast.Call):
+                if isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS:
+                    found.append((name, node.func.id))
+                if ast.unparse(node.func) in ("torch.load", "np.load", "numpy.load", "os.system", "os.popen"):
+                    found.append((name, ast.unparse(node.func)))
+                for keyword in node.keywords:
+                    switched_on = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
+                    if keyword.arg in ("allow_pickle", "trust_remote_code", "shell") and switched_on:
+                        found.append((name, keyword.arg))
+    assert found == []
+
+
+def test_sql_is_made_of_fixed_names_and_bound_values_in_one_module():
+    statements = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "CREATE ", "DROP ", "PRAGMA ", "ATTACH ", "REPLACE INTO ")
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+                if text.startswith(statements):
+                    assert name == STORE, f"{name}:{node.lineno} makes SQL"
+                    parts = {ast.unparse(part.value) for part in node.values if isinstance(part, ast.FormattedValue)}
+                    assert parts <= INTERPOLATED | {"int(BUSY_TIMEOUT_S * 1000)"}, f"{name}:{node.lineno} {parts}"
+            if isinstance(node, ast.Call) and called(node) in ("execute", "executemany", "executescript") and node.args:
+                assert name == STORE, f"{name}:{node.lineno} runs SQL"
+                assert called(node) != "executescript"
+                statement = node.args[0]
+                assert isinstance(statement, (ast.Constant, ast.JoinedStr, ast.Name)), f"{name}:{node.lineno}"
+
+
+def test_no_kernel_is_parallel_and_every_one_lets_go_of_the_interpreter():
+    tree = ast.parse((PACKAGE / "index/sqlite/kernels.py").read_text(encoding="utf-8"))
+    decorators = [
+        ast.unparse(d) for node in tree.body if isinstance(node, ast.FunctionDef) for d in node.decorator_list
+    ]
+    assert decorators
+    for decorator in decorators:
+        assert "parallel" not in decorator
+        assert "nogil=True" in decorator or "inline" in decorator
