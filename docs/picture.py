@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
@@ -15,6 +17,13 @@ from pixie_retrievers.cli.corpus import passages
 from pixie_retrievers.render import LEGEND, results_view
 
 QUESTION = "거래하던 은행이 망하면 맡긴 돈을 얼마까지 돌려받나요?"
+
+
+def _with_cells(text: re.Match[str]) -> str:
+    """Give a text the width of its cells: rich counts characters, and a Korean one takes two cells."""
+    content = html.unescape(text[3])
+    width = float(text[1]) / max(1, len(content)) * cell_len(content)
+    return f'textLength="{width:.1f}"{text[2]}>{text[3]}<'
 
 
 def main() -> None:
@@ -27,6 +36,7 @@ def main() -> None:
     console.print(Text(LEGEND, style="dim"))
     svg = console.export_svg(title="pixie demo", theme=MONOKAI)
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # a picture fetches nothing
+    svg = re.sub(r'textLength="([\d.]+)"([^>]*)>([^<]*)<', _with_cells, svg)
     Path(__file__).with_name("demo.svg").write_text(svg, encoding="utf-8")
 
 
