@@ -1,0 +1,68 @@
+"""The commands put together, and what an error looks like: one line on stderr, exit code 1."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pixie_retrievers import PixieError, __version__
+from pixie_retrievers.cli.check import check
+from pixie_retrievers.cli.demo import demo
+from pixie_retrievers.cli.explain import explain
+from pixie_retrievers.cli.index import index
+from pixie_retrievers.cli.info import info
+from pixie_retrievers.cli.repair import repair
+from pixie_retrievers.cli.search import search
+from pixie_retrievers.cli.terminal import one_line
+
+__all__ = ["app"]
+
+
+class Commands(TyperGroup):
+    """Turns what a command may raise into an exit code; a bug still shows its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # a reader that has gone away is noticed here, not while the interpreter shuts down
+        except PixieError as error:
+            typer.echo(f"error: {one_line(error)}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
+        return result
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
+)
+for command in (demo, index, search, explain, info, check, repair):
+    app.command(name=command.__name__)(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pixie {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,53 @@
+"""`pixie info`: what an index file holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from pixie_retrievers.cli.options import IndexFile
+from pixie_retrievers.cli.terminal import file_size, notes, output, print_json
+
+__all__ = ["info"]
+
+
+def info(
+    index_file: IndexFile,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read everything and hold it against its checksums; exit code 1 on damage.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as one JSON document.")] = False,
+) -> None:
+    """Show what an index file holds and which model it was built with. Loads no model."""
+    from pixie_retrievers.index.sqlite.engine import SqliteIndex
+
+    with SqliteIndex(index_file, read_only=True) as index:
+        stats = index.stats()
+        if check:
+            with notes().status("checking"):
+                problems = list(index.check().problems)
+    if as_json:
+        print_json({**asdict(stats), **({"problems": problems} if check else {})})
+    else:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in (
+            ("file", f"{stats.path} ({file_size(stats.file_bytes)})"),
+            ("model", stats.fingerprint or "unknown"),
+            ("vocabulary", f"{stats.vocabulary_size:,} terms"),
+            ("documents", f"{stats.n_documents:,}"),
+            ("postings", f"{stats.n_postings:,} in {stats.n_segments:,} segments, weights as {stats.weights}"),
+            ("deleted", f"{stats.n_deleted:,} documents await a merge"),
+            ("commits", f"{stats.generation:,}"),
+        ):
+            table.add_row(name, Text(value))
+        if check:
+            table.add_row("check", Text("sound" if not problems else "\n".join(problems)))
+        output().print(table)
+    if check and problems:
+        raise typer.Exit(1)

@@ -1,0 +1,65 @@
+"""Which encoder a command runs with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pixie_retrievers.errors import ModelUnavailableError
+
+if TYPE_CHECKING:
+    from pixie_retrievers.encoder.pixie import PixieEncoder
+
+__all__ = ["encoder_for_index", "load_encoder"]
+
+_THRESHOLDS = ("min_weight", "max_active_terms", "max_length")
+
+
+def load_encoder(model: str | None, *, device: str | None = None) -> PixieEncoder:
+    """The named model: a hub id, a folder, or ``bundled``; None is the default model.
+
+    Raises:
+        ModelUnavailableError: It is neither a folder, nor cached, nor reachable. Nothing takes its place.
+    """
+    return _loaded(lambda encoder: _named(encoder, model)(device=device))
+
+
+def encoder_for_index(fingerprint: str, model: str | None, *, device: str | None = None) -> PixieEncoder:
+    """The model that an index was built with, or the named one with the index's own thresholds.
+
+    Raises:
+        ModelUnavailableError: It is neither a folder, nor cached, nor reachable.
+        IncompatibleIndexError: The fingerprint is none of an encoder, or the model has changed since.
+    """
+    from pixie_retrievers.encoder.fingerprint import parse
+    from pixie_retrievers.encoder.source import BUNDLED_NAME
+
+    content = parse(fingerprint)
+    if model is not None:
+        thresholds = {name: content.get(name) for name in _THRESHOLDS}
+        return _loaded(lambda encoder: _named(encoder, model)(device=device, **thresholds))
+    name = str(content["model"])
+    if name != BUNDLED_NAME and content.get("revision") is None:
+        raise ModelUnavailableError(
+            f"the index was built with a model in a local folder named {name!r}: say where it is with --model"
+        )
+    return _loaded(lambda encoder: encoder.from_fingerprint(fingerprint, device=device))
+
+
+def _named(encoder: type[PixieEncoder], model: str | None) -> Callable[..., PixieEncoder]:
+    if model == "bundled":
+        return encoder.bundled
+    return encoder if model is None else lambda **options: encoder(model, **options)
+
+
+def _loaded(load: Callable[[type[PixieEncoder]], PixieEncoder]) -> PixieEncoder:
+    # Loading a model is no news to who asked for a search; errors still come through.
+    for name in ("transformers", "sentence_transformers", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from pixie_retrievers.encoder.pixie import PixieEncoder
+
+    try:
+        return load(PixieEncoder)
+    except ModelUnavailableError as error:  # its advice is for Python; here the same is an option
+        raise ModelUnavailableError(str(error).replace("PixieEncoder.bundled()", "--model bundled")) from error

@@ -1,0 +1,68 @@
+"""What `pixie demo` runs in a new process: open the index file again, and search it again.
+
+Reads one JSON object from stdin (``{"index", "model", "device", "k", "searches": [[query, filter], ...]}``) and writes
+one JSON list to stdout: for each search its hits as ``[id, score]``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["Ranking", "Search", "ranking", "search_in_new_process"]
+
+Search = tuple[str, "dict[str, Any] | None"]
+Ranking = list[tuple[str, float]]
+
+
+def search_in_new_process(
+    index_file: str, searches: Sequence[Search], *, k: int, model: str | None, device: str | None
+) -> list[Ranking]:
+    """The ranking of each search, from a process that knows nothing but the file.
+
+    Raises:
+        PixieError: The process failed.
+    """
+    from pixie_retrievers.errors import PixieError
+
+    task = {"index": index_file, "model": model, "device": device, "k": k, "searches": searches}
+    process = subprocess.run(
+        [sys.executable, "-m", "pixie_retrievers.cli.reopen"],
+        input=json.dumps(task).encode(),
+        capture_output=True,
+        check=False,
+    )
+    if process.returncode:
+        lines = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise PixieError(f"the new process left with exit code {process.returncode}: {lines[-1]}")
+    return [[(id, score) for id, score in hits] for hits in json.loads(process.stdout)]
+
+
+def ranking(results: Sequence[Any]) -> Ranking:
+    """What two rankings are compared by: ids and scores, in order."""
+    return [(result.document.id, result.score) for result in results]
+
+
+def _main() -> None:
+    from contextlib import closing
+
+    from pixie_retrievers.cli.models import encoder_for_index
+    from pixie_retrievers.index.base import open_index
+    from pixie_retrievers.retriever import SparseRetriever
+
+    task = json.load(sys.stdin.buffer)
+    with closing(open_index(task["index"], read_only=True)) as index:
+        encoder = encoder_for_index(index.fingerprint, task["model"], device=task["device"])
+        retriever = SparseRetriever(encoder, index)
+        found = [
+            ranking(retriever.search(query, task["k"], filter=filter, top_k_tokens=0))
+            for query, filter in task["searches"]
+        ]
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    _main()

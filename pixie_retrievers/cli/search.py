@@ -1,0 +1,72 @@
+"""`pixie search`: the best documents for a question, and why."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from pixie_retrievers.cli.options import Device, IndexFile, ModelName, Query
+from pixie_retrievers.cli.terminal import notes, output, print_json
+
+__all__ = ["search"]
+
+
+def search(
+    index_file: IndexFile,
+    query: Query,
+    k: Annotated[int, typer.Option("-k", min=1, help="At most so many hits.")] = 5,
+    filter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="""Only documents whose metadata pass: '{"year": {"$gte": 2020}}'.""",
+            show_default=False,
+        ),
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=0, help="At most so many tokens a hit; 0 for none.")] = 8,
+    threshold: Annotated[float | None, typer.Option(help="Leave out hits that score less.", show_default=False)] = None,
+    full: Annotated[bool, typer.Option("--full", help="Show whole texts instead of the passage that matches.")] = False,
+    model: ModelName = None,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the hits as one JSON document.")] = False,
+) -> None:
+    """Find the best documents for a question, and show which tokens made each one match."""
+    wanted = _parsed_filter(filter)
+
+    from pixie_retrievers.cli.models import encoder_for_index
+    from pixie_retrievers.index.base import open_index
+    from pixie_retrievers.retriever import SparseRetriever
+
+    with closing(open_index(index_file, read_only=True)) as index:
+        with notes().status("loading the model"):
+            encoder = encoder_for_index(index.fingerprint, model, device=device)
+        results = SparseRetriever(encoder, index).search(
+            query, k, filter=wanted, top_k_tokens=tokens, score_threshold=threshold
+        )
+    if as_json:
+        hits = [{"rank": rank, **result.to_dict()} for rank, result in enumerate(results, start=1)]
+        print_json({"query": query, "index": index_file, "model": encoder.fingerprint, "results": hits})
+        return
+
+    from pixie_retrievers.render import LEGEND, results_view
+
+    console = output()
+    console.print(results_view(results, max_characters=None if full else 240))
+    if results and tokens and console.is_terminal:
+        console.print()
+        console.print(LEGEND, style="dim", markup=False)
+
+
+def _parsed_filter(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not valid JSON: {error}", param_hint="--filter") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('a filter is a JSON object, such as {"year": 2020}', param_hint="--filter")
+    return value

@@ -1,0 +1,74 @@
+"""Where output goes: results to stdout, everything said along the way to stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any, TextIO, cast
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["file_size", "notes", "one_line", "output", "print_json", "progress_bar"]
+
+_NARROWEST = 60  # below it a table of tokens is no table any more
+
+
+def output() -> Console:
+    """Results. A pipe has no width of its own: 80 columns, unless COLUMNS says otherwise."""
+    console = Console(highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.file = cast("TextIO", _Trimmed(sys.stdout))
+    console.width = max(console.width, _NARROWEST)
+    return console
+
+
+def notes() -> Console:
+    """Progress, warnings, and all else that no program reads."""
+    return Console(stderr=True, highlight=False, emoji=False)
+
+
+class _Trimmed:
+    """A stream without the spaces that tables end their lines with: nobody wants them in a file."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout, Korean as Korean."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar that is gone when its work is done; on anything but a terminal it is never drawn."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def one_line(error: BaseException | str) -> str:
+    """An error's message, whatever line breaks and control characters it holds."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
+
+
+def file_size(n_bytes: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"
