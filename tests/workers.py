@@ -10,7 +10,7 @@ from typing import Any
 
 import histories
 
-__all__ = ["children", "commit_history", "hold_lock", "read", "write_revisions"]
+__all__ = ["answer", "children", "commit_history", "create", "hold_lock", "read", "write_revisions"]
 
 HANG_S = 120
 """No child may take so long, on the slowest machine: a guard against a hang, not a measurement."""
@@ -89,3 +89,9 @@ def read(path: str, stop: Any, answers: Any) -> None:
                     problems.append(f"wrong hits at revision {newest}")
             n_searches += 1
     answers.send((n_searches, newest, problems))
+
+
+def answer(path: str, answers: Any) -> None:
+    """Search once, and say what was found."""
+    with histories.opened(path, read_only=True) as index:
+        answers.send(histories.shown(index, histories.queries()))

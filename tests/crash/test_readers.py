@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 
-from figures import FORKS, READER_SECONDS, THREAD_QUERIES, holds
+import pytest
+from figures import FORKS, READER_SECONDS, THREAD_QUERIES, Figure, holds
 from histories import IDS, Step, apply, opened, queries, shown
 from processes import script
-from workers import HANG_S, children, read, write_revisions
+from workers import HANG_S, answer, children, read, write_revisions
 
 N_READERS = 8
 
@@ -185,3 +187,66 @@ print(json.dumps({"statuses": sorted(set(statuses)), "locked": locked, "sound": 
 def test_a_handle_that_came_through_a_fork_reads_and_leaves_the_writer_alone(tmp_path):
     found = script(FORKING, str(tmp_path / "index.db"), str(FORKS.n))
     assert found == {"statuses": [0], "locked": True, "sound": True, "kept": 40}
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_started_child_reads_beside_its_parent_who_writes(tmp_path, method):
+    children()  # sets the path that a spawned child imports from
+    context = multiprocessing.get_context(method)
+    with opened(tmp_path / "index.db") as index:
+        apply(index, Step("upsert", tuple(IDS[:9]), 1))
+        expected = shown(index, queries())
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=answer, args=(str(tmp_path / "index.db"), theirs))
+        child.start()
+        theirs.close()
+        assert ours.poll(HANG_S)
+        assert ours.recv() == expected
+        child.join(HANG_S)
+        assert child.exitcode == 0
+        child.close()
+        ours.close()
+        apply(index, Step("upsert", tuple(IDS[:9]), 2))
+
+
+AWAITING = """
+import asyncio, json, sys
+import histories
+from pixie_retrievers.langchain import PixieRetriever
+
+class Encoder:
+    vocabulary_size, fingerprint = histories.VOCABULARY_SIZE, histories.FINGERPRINT
+    def encode_queries(self, texts):
+        return histories.SparseVectors.concatenate([histories.queries(int(t), 1) for t in texts], self.vocabulary_size)
+    encode_documents = encode_queries
+    def tokens(self, term_ids): return [f"t{t}" for t in term_ids]
+    surfaces = tokens
+    def literal_terms(self, texts): return [frozenset() for _ in texts]
+
+def seen(documents):
+    return [(d.id, d.metadata["score"], d.metadata["token_explanations"]) for d in documents]
+
+async def all_at_once(retriever, n):
+    async def one(start):
+        return [seen(await retriever.ainvoke(str((start + i) % 50))) for i in range(n)]
+    return await asyncio.gather(*(one(start) for start in range(32)))
+
+path, n = sys.argv[1], int(sys.argv[2])
+histories.build(path, n_steps=60)
+retriever = PixieRetriever.from_index(path, encoder=Encoder(), k=7)
+serial = [seen(retriever.invoke(str(i))) for i in range(50)]
+answers = asyncio.run(all_at_once(retriever, n))
+wrong = sum(a != serial[(start + i) % 50] for start, row in enumerate(answers) for i, a in enumerate(row))
+retriever.close()
+print(json.dumps({"wrong": wrong, "hits": sum(map(len, serial)) > 50}))
+"""
+
+
+@holds(Figure(7, "queries of each of 32 awaiting tasks", 50, 500))
+def test_awaiting_tasks_get_what_one_caller_gets(tmp_path):
+    pytest.importorskip("langchain_core")
+    n = str(Figure(7, "", 50, 500).n)
+    found = script(
+        AWAITING, str(tmp_path / "index.db"), n, NUMBA_THREADING_LAYER="workqueue", LANGSMITH_TRACING="false"
+    )
+    assert found == {"wrong": 0, "hits": True}
