@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.sqlite import kernels
+from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
 from pixie_retrievers.index.sqlite.snapshot import SegmentView, Snapshot
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
@@ -45,6 +46,18 @@ class _Candidates:
     view: SegmentView
     ordinals: NDArray[np.uint16]
     scores: NDArray[np.float32]
+
+
+class _Scratch(threading.local):
+    """A thread's working memory for the kernel; ``scores`` is all zeros between calls."""
+
+    def __init__(self) -> None:
+        self.scores = np.zeros(kernels.WINDOW, np.float32)
+        self.found = np.empty(MAX_DOCUMENTS, np.uint16)
+        self.found_scores = np.empty(MAX_DOCUMENTS, np.float32)
+
+
+_scratch = _Scratch()
 
 
 class _Crew:
@@ -165,9 +178,6 @@ def _collect(
         floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
     """
     best, n_best = np.empty(n_kept, np.float32), 0
-    largest = max(snapshot.views[position].head.n_documents for position in positions)
-    scores = np.zeros(kernels.WINDOW, np.float32)
-    found, found_scores = np.empty(largest, np.uint16), np.empty(largest, np.float32)
     candidates: list[_Candidates] = []
     for position in positions:
         view = snapshot.views[position]
@@ -187,17 +197,18 @@ def _collect(
                 margin,
                 exactness,
                 floor,
-                scores,
+                _scratch.scores,
                 best,
                 n_best,
-                found[: head.n_documents],
-                found_scores,
+                _scratch.found[: head.n_documents],
+                _scratch.found_scores,
             )
             if n_found >= 0:
                 break
             view.load(snapshot.store, query.term_ids)
         if n_found:
-            candidates.append(_Candidates(view, found[:n_found].copy(), found_scores[:n_found].copy()))
+            found, found_scores = _scratch.found[:n_found].copy(), _scratch.found_scores[:n_found].copy()
+            candidates.append(_Candidates(view, found, found_scores))
     return candidates
 
 
