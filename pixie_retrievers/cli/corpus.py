@@ -22,7 +22,7 @@ CARD = ("q-151", "q-152", "q-153")
 CHOSEN = ("q-033", "q-104", "q-059", "q-139", "q-042", "q-022", "q-080", "q-025")
 """Questions in different fields; the demo shows as many as it is asked for."""
 
-FILTERED: tuple[str, dict[str, Any]] = ("q-028", {"year": {"$gte": 2023}})
+FILTERED: tuple[str, dict[str, Any]] = ("q-065", {"year": {"$lt": 2020}})
 """A question, and which documents count for it."""
 
 
