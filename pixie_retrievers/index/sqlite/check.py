@@ -11,7 +11,7 @@ import numpy as np
 
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import decode_row
-from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
+from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
 from pixie_retrievers.index.sqlite.segment import Segment, decode_head, segment_key
 from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, docno_key
 from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
@@ -58,6 +58,12 @@ def check_file(path: Path) -> CheckReport:
 
 def _problems(store: ReadStore) -> Iterator[str]:
     manifest = Manifest.decode(store.get(META, MANIFEST_KEY))
+    try:
+        (identity,) = decode_row(IDENTITY_KEY, store.get(META, IDENTITY_KEY), 1)
+        if identity != manifest.describe():
+            yield "the identity row and the manifest name different models, vocabularies or weight formats"
+    except CorruptIndexError as error:
+        yield str(error)
     n_blocks = n_tombstones = 0
     last_docno = -1
     for entry in manifest.segments:
