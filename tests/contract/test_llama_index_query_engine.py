@@ -112,7 +112,7 @@ def test_postprocessors_work_on_explained_nodes(pixie, llm):
     ]
     engine = RetrieverQueryEngine.from_args(pixie, llm=llm, node_postprocessors=postprocessors)
     response = engine.query(QUERY)
-    assert [hit.node.get_content() for hit in response.source_nodes] == ["앞뒤 문장까지"]
+    assert [hit.node.get_content() for hit in response.source_nodes] == [best.node.metadata["window"]]
     assert response.source_nodes[0].metadata["token_explanations"] == best.metadata["token_explanations"]
 
 
