@@ -172,7 +172,8 @@ def to_text(
 def to_html(result: SearchResult, *, rank: int | None = None) -> str:
     """One result as a self-contained piece of HTML: inline styles, no script, every string escaped."""
     title, body = _title_and_body(result)
-    heading = ("" if rank is None else f"{rank}. ") + (title or _printable(result.document.id))
+    id = _printable(result.document.id)
+    heading = ("" if rank is None else f"{rank}. ") + (title or id)
     contributions = () if result.explanation is None else result.explanation.contributions
     text = "".join(
         f"<mark>{_escaped(piece)}</mark>" if marked else _escaped(piece)
@@ -181,7 +182,7 @@ def to_html(result: SearchResult, *, rank: int | None = None) -> str:
     lines = [
         '<section lang="ko" style="font-family:sans-serif;margin:1em 0">',
         (
-            f"<div><strong>{_escaped(heading)}</strong> <small>{_escaped(_printable(result.document.id))}</small>"
+            f"<div><strong>{_escaped(heading)}</strong>{f' <small>{_escaped(id)}</small>' if title else ''}"
             f' <span style="float:right">score {_number(result.score)}</span></div>'
         ),
         f"<p>{text}</p>",

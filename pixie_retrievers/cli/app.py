@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -36,9 +37,19 @@ class Commands(TyperGroup):
             typer.echo("interrupted", err=True)
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_stdout()
             raise typer.Exit(141) from None
+        except OSError as error:
+            _give_up_stdout()
+            typer.echo(f"error: {one_line(error)}", err=True)
+            raise typer.Exit(1) from None
         return result
+
+
+def _give_up_stdout() -> None:
+    """What stdout could not take is dropped: the interpreter would try again while it shuts down, and complain."""
+    with suppress(OSError, ValueError):  # a stand-in for stdout has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pixie_retrievers.cli.reopen import Ranking, Search
     from pixie_retrievers.encoder.pixie import PixieEncoder
+    from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.retriever import SparseRetriever
 
 __all__ = ["demo"]
@@ -82,7 +83,7 @@ def _tell(path: Path, model: str | None, device: str | None, n_chosen: int, cons
     index = SqliteIndex(path, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
     with SparseRetriever(encoder, index) as retriever:
         _heading(console, 2, "A corpus in one SQLite file")
-        report["index"] = _fill(retriever, path, console)
+        report["index"] = _fill(retriever, index, console)
         _heading(console, 3, "Questions, and why each passage was found")
         report["queries"] = _ask(retriever, searches, console)
         report["quality"] = _measure(retriever, list(questions.values()), console)
@@ -124,19 +125,19 @@ def _load(model: str | None, device: str | None, console: Console) -> tuple[Pixi
     }
 
 
-def _fill(retriever: SparseRetriever, path: Path, console: Console) -> dict[str, Any]:
+def _fill(retriever: SparseRetriever, index: SqliteIndex, console: Console) -> dict[str, Any]:
     from pixie_retrievers.cli.storing import store
 
     documents = corpus.passages()
     began = time.perf_counter()
-    store(retriever.index, retriever.encoder, documents, notes())
+    store(index, retriever.encoder, documents, notes())
     seconds = time.perf_counter() - began
     n_fields = len({document.metadata["field"] for document in documents})
-    size = path.stat().st_size
+    size = index.stats().file_bytes  # the write-ahead log included, where all of it is so far
     console.print(
         f"{len(retriever)} passages from {n_fields} fields, encoded and committed; {file_size(size)}, {seconds:.1f} s"
     )
-    return {"path": str(path), "documents": len(retriever), "bytes": size, "seconds": round(seconds, 3)}
+    return {"path": str(index.path), "documents": len(retriever), "bytes": size, "seconds": round(seconds, 3)}
 
 
 def _ask(retriever: SparseRetriever, searches: Sequence[Search], console: Console) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pixie_retrievers.cli.options import IndexFile
-from pixie_retrievers.cli.terminal import file_size, notes, output, print_json
+from pixie_retrievers.cli.terminal import file_size, notes, one_line, output, print_json
 
 __all__ = ["info"]
 
@@ -29,7 +29,7 @@ def info(
         stats = index.stats()
         if check:
             with notes().status("checking"):
-                problems = list(index.check().problems)
+                problems = [one_line(problem) for problem in index.check().problems]
     if as_json:
         print_json({**asdict(stats), **({"problems": problems} if check else {})})
     else:
@@ -45,7 +45,7 @@ def info(
             ("deleted", f"{stats.n_deleted:,} documents await a merge"),
             ("commits", f"{stats.generation:,}"),
         ):
-            table.add_row(name, Text(value))
+            table.add_row(name, Text(one_line(value)))  # a file may hold anything, its fingerprint too
         if check:
             table.add_row("check", Text("sound" if not problems else "\n".join(problems)))
         output().print(table)

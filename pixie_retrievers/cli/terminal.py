@@ -43,9 +43,12 @@ class _Trimmed:
         return getattr(self._stream, name)
 
 
+_C1_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # json escapes the others itself
+
+
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, Korean as Korean."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """One JSON document on stdout, Korean as Korean, and nothing in it that a terminal would obey."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2).translate(_C1_CONTROLS))
 
 
 def progress_bar(console: Console) -> Progress:

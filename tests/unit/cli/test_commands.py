@@ -1,0 +1,444 @@
+"""`pixie index`, `search`, `explain` and `info` inside this process: what they store, print and refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from pixie_retrievers.index.sqlite.engine import SqliteIndex
+from pixie_retrievers.types import Document, SparseVectors
+
+PASSAGES = [
+    {"id": "위성", "title": "정찰 위성", "text": "정찰 위성이 국경의 움직임을 살핀다.", "year": 2024},
+    {"id": "김치", "text": "김치는 낮은 온도에서 천천히 익는다.", "year": 2019},
+    {"id": "이자", "text": "대출 이자는 기준 금리를 따라 움직인다.", "year": 2022},
+]
+QUERY = "국방에 쓰이는 위성"
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return write(tmp_path / "corpus.jsonl", PASSAGES)
+
+
+@pytest.fixture
+def index(pixie, corpus, tmp_path):
+    path = tmp_path / "corpus.db"
+    assert pixie("index", corpus, "-o", path, "--model", "bundled").exit_code == 0
+    return path
+
+
+def foreign_index(path, fingerprint, vocabulary_size=10):
+    """An index of one document that another model built."""
+    with SqliteIndex(path, vocabulary_size=vocabulary_size, fingerprint=fingerprint) as index:
+        index.upsert([Document("1", "글")], SparseVectors.from_dicts([{1: 1.0}], vocabulary_size))
+    return path
+
+
+def answer(result):
+    """The one JSON document on stdout."""
+    assert result.exit_code == 0, result.output
+    assert not re.search(r"\\u[a-d]", result.stdout), "Korean is escaped"
+    return json.loads(result.stdout)
+
+
+def refusal(result):
+    """The one line on stderr."""
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+# index
+
+
+def test_indexing_says_what_became_of_the_documents(pixie, corpus, tmp_path):
+    result = pixie("index", corpus, "-o", tmp_path / "new.db", "--model", "bundled")
+    assert result.exit_code == 0
+    assert "3 added, 0 updated, 0 unchanged; 3 documents" in result.stdout
+    assert result.stdout.count("\n") == 1
+
+
+def test_indexing_the_same_again_changes_nothing(pixie, corpus, index, encoder, monkeypatch):
+    with SqliteIndex(index, read_only=True) as opened:
+        before = opened.stats()
+    monkeypatch.setattr(encoder, "encode_documents", lambda *_, **__: pytest.fail("encoded again"))
+    summary = answer(pixie("index", corpus, "-o", index, "--json"))
+    assert {name: summary[name] for name in ("documents", "added", "updated", "unchanged")} == {
+        "documents": 3,
+        "added": 0,
+        "updated": 0,
+        "unchanged": 3,
+    }
+    assert summary["index"] == str(index)
+    assert summary["model"] == encoder.fingerprint
+    with SqliteIndex(index, read_only=True) as opened:
+        assert opened.stats().generation == before.generation
+
+
+def test_a_changed_text_or_changed_metadata_replace_a_document(pixie, index, tmp_path):
+    changed = [
+        PASSAGES[0],
+        PASSAGES[1] | {"text": "국방 위성은 김치를 담그지 않는다."},
+        PASSAGES[2] | {"year": 2022.0},
+        {"id": "새", "text": "새 글이다."},
+    ]
+    summary = answer(pixie("index", write(tmp_path / "changed.jsonl", changed), "-o", index, "--json"))
+    assert (summary["documents"], summary["added"], summary["updated"], summary["unchanged"]) == (4, 1, 2, 1)
+    found = answer(pixie("search", index, QUERY, "--json"))["results"]
+    assert {hit["id"]: hit["text"] for hit in found}["김치"] == changed[1]["text"]
+
+
+def test_files_and_folders_go_into_one_index(pixie, corpus, tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "위성.txt").write_text("위성은 하늘에 있다.\n\n둘째 문단", encoding="utf-8")
+    (tmp_path / "글.md").write_text("첫 문단\n\n둘째 문단", encoding="utf-8")
+    arguments = ("index", corpus, folder, tmp_path / "글.md", "-o", tmp_path / "all.db", "--model", "bundled", "--json")
+    assert answer(pixie(*arguments))["documents"] == 6
+    found = answer(pixie("search", tmp_path / "all.db", "하늘", "--json"))["results"]
+    assert found[0]["id"] == "위성.txt"
+    assert found[0]["metadata"] == {"source": "위성.txt"}
+
+
+def test_a_bad_line_stores_nothing(pixie, index, tmp_path):
+    before = index.read_bytes()
+    bad = write(tmp_path / "bad.jsonl", [{"id": "새", "text": "새 글"}, {"id": "더", "text": None}])
+    assert f"{bad}:2: " in refusal(pixie("index", bad, "-o", index))
+    assert index.read_bytes() == before
+    assert f"{bad}:2: " in refusal(pixie("index", bad, "-o", tmp_path / "new.db", "--model", "bundled"))
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_inputs_are_judged_before_a_model_is_loaded(pixie, tmp_path, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.cli.models.load_encoder", lambda *_, **__: pytest.fail("loaded"))
+    refusal(pixie("index", tmp_path / "nowhere.jsonl", "-o", tmp_path / "new.db"))
+    refusal(pixie("index", tmp_path, "-o", tmp_path / "new.db"))
+
+
+@pytest.mark.parametrize("weights", ["uint8", "float16"])
+def test_weights_can_be_kept_smaller(pixie, corpus, tmp_path, weights):
+    path = tmp_path / "small.db"
+    answer(pixie("index", corpus, "-o", path, "--model", "bundled", "--weights", weights, "--json"))
+    assert answer(pixie("info", path, "--json"))["weights"] == weights
+    (hit,) = answer(pixie("search", path, QUERY, "--json", "-k", 1))["results"]
+    assert hit["id"] == "위성"
+    contributions = [item["contribution"] for item in hit["explanation"]["contributions"]]
+    assert sum(contributions) + hit["explanation"]["residual"] == pytest.approx(hit["score"])
+
+
+def test_an_index_does_not_change_its_weights(pixie, corpus, index):
+    assert "float32" in refusal(pixie("index", corpus, "-o", index, "--weights", "uint8"))
+
+
+def test_a_target_that_is_no_index_is_refused_and_left_alone(pixie, corpus, tmp_path):
+    before = corpus.read_bytes()
+    assert "not an SQLite database" in refusal(pixie("index", corpus, "-o", corpus, "--model", "bundled"))
+    assert corpus.read_bytes() == before
+    refusal(pixie("index", corpus, "-o", tmp_path, "--model", "bundled"))
+    refusal(pixie("index", corpus, "-o", tmp_path / "no" / "folder" / "x.db", "--model", "bundled"))
+    assert not (tmp_path / "no").exists()
+
+
+# search
+
+
+def test_a_search_prints_rank_score_text_and_tokens_in_80_columns(pixie, index):
+    result = pixie("search", index, QUERY)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    first, *_ = result.stdout.splitlines()
+    assert first.split()[:3] == ["1", "정찰", "위성"]
+    assert "score" in first
+    assert "국경의 움직임을 살핀다." in result.stdout
+    assert "2.0" in result.stdout
+    assert "query + text" in result.stdout
+    assert "█" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert all(cell_len(line) <= 80 and line == line.rstrip() for line in result.stdout.splitlines())
+
+
+def test_a_search_as_json_holds_all_that_is_known_of_a_hit(pixie, index, encoder):
+    content = answer(pixie("search", index, QUERY, "--json"))
+    assert (content["query"], content["index"], content["model"]) == (QUERY, str(index), encoder.fingerprint)
+    first = content["results"][0]
+    assert list(first) == ["rank", "id", "score", "text", "metadata", "explanation"]
+    assert (first["rank"], first["id"]) == (1, "위성")
+    assert first["metadata"] == {"title": "정찰 위성", "year": 2024}
+    for hit in content["results"]:
+        explanation = hit["explanation"]
+        parts = [item["contribution"] for item in explanation["contributions"]]
+        assert sum(parts) + explanation["residual"] == pytest.approx(hit["score"])
+        assert parts == sorted(parts, reverse=True)
+        for item in explanation["contributions"]:
+            assert item["contribution"] == pytest.approx(item["query_weight"] * item["document_weight"])
+
+
+def test_fewer_tokens_leave_a_larger_residual(pixie, index):
+    query = PASSAGES[0]["text"]
+    one = answer(pixie("search", index, query, "--json", "--tokens", 1, "-k", 1))["results"][0]["explanation"]
+    assert len(one["contributions"]) == 1
+    assert one["n_tokens"] > 1
+    assert one["contributions"][0]["contribution"] + one["residual"] == pytest.approx(one["score"])
+    none = answer(pixie("search", index, query, "--json", "--tokens", 0, "-k", 1))["results"][0]
+    assert none["explanation"] is None
+    assert "query + text" not in pixie("search", index, query, "--tokens", 0).stdout
+
+
+def test_k_filter_and_threshold_leave_hits_out(pixie, index):
+    query = "위성 김치 이자"
+    every = answer(pixie("search", index, query, "--json"))["results"]
+    assert sorted(hit["id"] for hit in every) == ["김치", "위성", "이자"]
+    assert answer(pixie("search", index, query, "--json", "-k", 2))["results"] == every[:2]
+    late = answer(pixie("search", index, query, "--json", "--filter", '{"year": {"$gte": 2022}}'))["results"]
+    assert sorted(hit["id"] for hit in late) == ["위성", "이자"]
+    best = every[0]["score"]
+    assert answer(pixie("search", index, query, "--json", "--threshold", best))["results"] == every[:1]
+
+
+def test_a_long_text_is_cut_unless_it_is_wanted_whole(pixie, tmp_path):
+    text = "처음 " + "아무 말이나 길게 늘어놓는다. " * 40 + "끝에 위성이 나온다."
+    rows = write(tmp_path / "long.jsonl", [{"id": "long", "text": text}])
+    assert pixie("index", rows, "-o", tmp_path / "long.db", "--model", "bundled").exit_code == 0
+    cut = pixie("search", tmp_path / "long.db", "위성").stdout
+    assert "끝에 위성이 나온다" in cut
+    assert "처음" not in cut
+    assert "처음" in pixie("search", tmp_path / "long.db", "위성", "--full").stdout
+
+
+def test_no_hit_is_an_answer_too(pixie, index):
+    arguments = ("search", index, QUERY, "--filter", '{"year": 1900}')
+    assert answer(pixie(*arguments, "--json"))["results"] == []
+    assert pixie(*arguments).stdout.count("\n") == 1
+
+
+def test_hostile_documents_come_out_inert(pixie, tmp_path):
+    row = {
+        "id": "[red]id[/red]\x1b[2J",
+        "title": "[bold]x[/]",
+        "text": "위성 \x1b[31m빨강\x07\u202e뒤집힘",
+        "k\x1b[1m": "v\x9b",
+    }
+    rows = write(tmp_path / "hostile.jsonl", [row])
+    path = tmp_path / "hostile.db"
+    for result in (
+        pixie("index", rows, "-o", path, "--model", "bundled"),
+        pixie("search", path, "위성"),
+        pixie("explain", path, "위성", row["id"]),
+    ):
+        assert result.exit_code == 0
+        assert not set(result.output) & {"\x1b", "\x07", "\x9b", "\u202e"}
+    shown = pixie("search", path, "위성").stdout
+    assert "[bold]x[/]" in shown
+    assert "[red]id[/red]" in shown
+    as_json = pixie("search", path, "위성", "--json")
+    assert not set(as_json.output) & {"\x1b", "\x07", "\x9b"}
+    assert answer(as_json)["results"][0]["text"] == f"[bold]x[/]\n{row['text']}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("{year: 1}", "not valid JSON"), ("[1]", "a filter is a JSON object"), ("2020", "JSON object")]
+)
+def test_a_filter_that_is_no_json_object_is_a_usage_error(pixie, index, text, reason):
+    result = pixie("search", index, QUERY, "--filter", text)
+    assert result.exit_code == 2
+    assert reason in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+def test_a_filter_that_means_nothing_is_refused(pixie, index):
+    assert "$near" in refusal(pixie("search", index, QUERY, "--filter", '{"year": {"$near": 2020}}'))
+
+
+# explain
+
+
+def test_an_explanation_lists_every_shared_token(pixie, index):
+    content = answer(pixie("explain", index, PASSAGES[0]["text"], "위성", "--json"))
+    assert content["id"] == "위성"
+    explanation = content["explanation"]
+    assert len(explanation["contributions"]) == explanation["n_tokens"] > 1
+    assert explanation["residual"] == 0
+    assert sum(item["contribution"] for item in explanation["contributions"]) == pytest.approx(content["score"])
+    shown = pixie("explain", index, PASSAGES[0]["text"], "위성")
+    assert shown.exit_code == 0
+    for item in explanation["contributions"]:
+        assert item["surface"] in shown.stdout
+    assert "found in: " in shown.stdout
+
+
+def test_an_explanation_agrees_with_the_search(pixie, index):
+    hit = answer(pixie("search", index, QUERY, "--json", "--tokens", 3))["results"][0]
+    alone = answer(pixie("explain", index, QUERY, hit["id"], "--json", "--tokens", 3))
+    assert alone["score"] == pytest.approx(hit["score"])
+    assert [c["token_id"] for c in alone["explanation"]["contributions"]] == [
+        c["token_id"] for c in hit["explanation"]["contributions"]
+    ]
+
+
+def test_a_document_that_shares_nothing_is_explained_too(pixie, index):
+    content = answer(pixie("explain", index, "qqq", "위성", "--json"))
+    assert (content["score"], content["explanation"]["contributions"]) == (0, [])
+    assert "the score is 0" in pixie("explain", index, "qqq", "위성").stdout
+
+
+def test_an_unknown_document_is_refused_before_a_model_is_loaded(pixie, index, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.cli.models.encoder_for_index", lambda *_, **__: pytest.fail("loaded"))
+    assert "'없음'" in refusal(pixie("explain", index, QUERY, "없음"))
+
+
+# info
+
+
+def test_info_says_what_a_file_holds_without_a_model(pixie, index, encoder, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.cli.models._loaded", lambda *_: pytest.fail("loaded"))
+    content = answer(pixie("info", index, "--json", "--check"))
+    assert content["n_documents"] == 3
+    assert content["fingerprint"] == encoder.fingerprint
+    assert content["vocabulary_size"] == encoder.vocabulary_size
+    assert content["file_bytes"] >= index.stat().st_size
+    assert content["problems"] == []
+    shown = pixie("info", index, "--check")
+    assert shown.exit_code == 0
+    for line in ("documents   3", "commits     1", "check       sound"):
+        assert line in shown.stdout
+
+
+def test_info_shows_a_hostile_fingerprint_inert(pixie, tmp_path):
+    path = foreign_index(tmp_path / "hostile.db", "\x1b[2J[bold]model[/]")
+    shown = pixie("info", path)
+    assert shown.exit_code == 0
+    assert "\x1b" not in shown.output
+    assert "[bold]model[/]" in shown.stdout
+    assert "\x1b" not in refusal(pixie("search", path, QUERY))
+
+
+# Indexes that cannot be used
+
+
+@pytest.mark.parametrize("command", [("search", QUERY), ("explain", QUERY, "위성"), ("info",)])
+def test_what_is_no_index_is_refused(pixie, corpus, tmp_path, command):
+    name, *rest = command
+    assert "not an SQLite database" in refusal(pixie(name, corpus, *rest))
+    assert "no index at" in refusal(pixie(name, tmp_path / "nowhere.db", *rest))
+    assert not (tmp_path / "nowhere.db").exists()
+    refusal(pixie(name, tmp_path, *rest))
+    (tmp_path / "empty.db").touch()
+    refusal(pixie(name, tmp_path / "empty.db", *rest))
+
+
+def test_an_index_of_another_model_is_refused(pixie, corpus, tmp_path, encoder):
+    fingerprint = json.dumps(json.loads(encoder.fingerprint) | {"sha256": "0" * 16})
+    path = foreign_index(tmp_path / "other.db", fingerprint, encoder.vocabulary_size)
+    before = path.read_bytes()
+    for arguments in (
+        ("search", path, QUERY),
+        ("search", path, QUERY, "--model", "bundled"),
+        ("index", corpus, "-o", path),
+        ("index", corpus, "-o", path, "--model", "bundled"),
+    ):
+        refusal(pixie(*arguments))
+    assert path.read_bytes() == before
+
+
+def test_an_index_of_a_local_folder_asks_where_the_folder_is(pixie, tmp_path):
+    fingerprint = json.dumps({"model": "my-model", "sha256": "0" * 16, "max_length": 512, "min_weight": 0.0})
+    path = foreign_index(tmp_path / "local.db", fingerprint)
+    message = refusal(pixie("search", path, QUERY))
+    assert "'my-model'" in message
+    assert "--model" in message
+
+
+# Usage
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("frobnicate",),
+        ("--frobnicate",),
+        ("search",),
+        ("search", "x.db"),
+        ("search", "x.db", "q", "-k", "0"),
+        ("search", "x.db", "q", "-k", "many"),
+        ("search", "x.db", "q", "--tokens", "-1"),
+        ("search", "x.db", "q", "--frobnicate"),
+        ("explain", "x.db", "q"),
+        ("explain", "x.db", "q", "id", "--tokens", "0"),
+        ("index", "-o", "x.db"),
+        ("index", "a.jsonl"),
+        ("index", "a.jsonl", "-o", "x.db", "--weights", "int4"),
+        ("index", "a.jsonl", "-o", "x.db", "--split", "word"),
+        ("info",),
+        ("demo", "--queries", "-1"),
+        ("demo", "extra"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_leaves_with_2(pixie, arguments):
+    result = pixie(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_an_error_of_the_system_is_one_line_too(pixie, monkeypatch, tmp_path):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pixie_retrievers.cli.inputs.read_documents", full)
+    assert "No space left on device" in refusal(pixie("index", "a.jsonl", "-o", tmp_path / "x.db"))
+
+
+def test_an_interrupt_leaves_with_130(pixie, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pixie_retrievers.cli.inputs.read_documents", interrupt)
+    result = pixie("index", "a.jsonl", "-o", tmp_path / "x.db")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+
+
+def test_a_bug_shows_its_traceback(pixie, monkeypatch, tmp_path):
+    def bug(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pixie_retrievers.cli.inputs.read_documents", bug)
+    assert isinstance(pixie("index", "a.jsonl", "-o", tmp_path / "x.db").exception, ZeroDivisionError)
+
+
+# Help
+
+
+def test_every_command_and_every_option_says_what_it_is_for():
+    from typer.main import get_command
+
+    from pixie_retrievers.cli.app import app
+
+    for name, command in get_command(app).commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.help, (name, parameter.name)
+
+
+def test_every_command_is_documented():
+    from pathlib import Path
+
+    from typer.main import get_command
+
+    from pixie_retrievers.cli.app import app
+
+    root = Path(__file__).parents[3]
+    pages = "".join(page.read_text("utf-8") for page in (root / "README.md", *(root / "docs").glob("*.md")))
+    for name in get_command(app).commands:
+        assert f"pixie {name}" in pages, name
