@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 
 from pixie_retrievers.errors import FilterError
 
-__all__ = ["Filter", "Predicate", "compile_filter", "filter_key"]
+__all__ = ["Filter", "Predicate", "compile_filter", "filter_fields", "filter_key"]
 
 Predicate: TypeAlias = Callable[[Mapping[str, Any]], bool]
 Filter: TypeAlias = Mapping[str, Any] | Predicate
@@ -47,6 +47,24 @@ def compile_filter(filter: Filter) -> Predicate:
         raise FilterError(f"a filter is a dict or a callable on the metadata, not {type(filter).__name__}")
     conditions = [_compile_entry(key, operand) for key, operand in filter.items()]
     return lambda metadata: all(condition(metadata) for condition in conditions)
+
+
+def filter_fields(filter: Filter) -> frozenset[str] | None:
+    """The fields that a filter looks at; None for a callable, which may look at any."""
+    if callable(filter):
+        return None
+    fields: set[str] = set()
+    for key, operand in filter.items():
+        parts = operand if key in ("$and", "$or") else [operand] if key == "$not" else None
+        if parts is None:
+            fields.add(key)
+            continue
+        for part in parts:
+            inner = filter_fields(part)
+            if inner is None:
+                return None
+            fields |= inner
+    return frozenset(fields)
 
 
 def filter_key(filter: Filter) -> str | None:

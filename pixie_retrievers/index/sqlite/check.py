@@ -11,10 +11,11 @@ import numpy as np
 
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import decode_row
+from pixie_retrievers.index.sqlite.columns import Column, build_column
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
 from pixie_retrievers.index.sqlite.segment import Segment, decode_head, segment_key
 from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, docno_key
-from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
 
 __all__ = ["CheckReport", "check_file"]
 
@@ -83,7 +84,9 @@ def _problems(store: ReadStore) -> Iterator[str]:
             view = SegmentView(entry.number, head, manifest.weights)
             if not _maxima_hold(view.whole(store)):
                 yield f"segment {entry.number} has weights above or below what its head says"
-            dead = Snapshot(store, replace(manifest, segments=(entry,)), [view], Kept()).tombstones(0)
+            snapshot = Snapshot(store, replace(manifest, segments=(entry,)), [view], Kept())
+            dead = snapshot.tombstones(0)
+            yield from _column_problems(snapshot)
         except CorruptIndexError as error:
             yield str(error)
             continue
@@ -96,11 +99,30 @@ def _problems(store: ReadStore) -> Iterator[str]:
         TOMBSTONES: n_tombstones,
         DOCUMENTS: manifest.n_live,
         IDS: manifest.n_live,
+        COLUMNS: len(manifest.segments) * len(manifest.fields),
     }
     for table, expected in counts.items():
         found = store.count(table)
         if found != expected:
             yield f"the table {table} has {found} rows where {expected} belong"
+
+
+def _column_problems(snapshot: Snapshot) -> Iterator[str]:
+    """Columns against the documents of a snapshot of one segment."""
+    if not snapshot.manifest.fields:
+        return
+    metadata = snapshot.metadata(0)
+    for field in snapshot.manifest.fields:
+        stored = snapshot.column(0, field)
+        right = build_column(field, metadata, len(stored.codes))
+        # A deleted document may still stand in a column: only the live ones are held to it.
+        if any(_value(stored, ordinal) != _value(right, ordinal) for ordinal in metadata):
+            yield f"the column of {field!r} in segment {snapshot.manifest.segments[0].number} is not the documents'"
+
+
+def _value(column: Column, ordinal: int) -> str | None:
+    code = int(column.codes[ordinal])
+    return column.values[code] if code >= 0 else None
 
 
 def _maxima_hold(segment: Segment) -> bool:

@@ -50,6 +50,7 @@ class Kind(enum.IntEnum):
     HEAD = 1
     BLOCK = 2
     TOMBSTONES = 3
+    COLUMN = 4
 
 
 def encode_arrays(kind: Kind, key: str, arrays: Sequence[NDArray[Any]]) -> bytes:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError
-from pixie_retrievers.filters import Filter, compile_filter, filter_key
+from pixie_retrievers.filters import Filter, compile_filter, filter_fields, filter_key
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row
+from pixie_retrievers.index.sqlite.columns import Column, column_key, decode_column, passing_documents
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, decode_block, segment_key
-from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, POSTINGS, TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, POSTINGS, TOMBSTONES, ReadStore
 from pixie_retrievers.types import Document
 
 __all__ = ["Kept", "SegmentView", "Snapshot", "docno_key"]
@@ -190,19 +192,40 @@ class Snapshot:
         mask = None if key is None else self._kept.passing.get(key)
         if mask is not None:
             return mask
-        predicate = compile_filter(filter)
-        mask, n_found = np.zeros(len(docnos), np.uint8), 0
+        predicate, fields = compile_filter(filter), filter_fields(filter)
+        if fields is not None and fields <= set(self.manifest.fields):
+            columns = {field: self.column(position, field) for field in sorted(fields)}
+            mask = passing_documents(columns, predicate, len(docnos))
+        else:
+            mask = np.zeros(len(docnos), np.uint8)
+            for ordinal, metadata in self.metadata(position).items():
+                mask[ordinal] = bool(predicate(metadata))
+        if key is not None:
+            self._kept.passing[key] = mask
+        return mask
+
+    def column(self, position: int, field: str) -> Column:
+        """An indexed field of a segment's documents."""
+        entry = self.manifest.segments[position]
+        frame = self.store.get(COLUMNS, column_key(entry.number, field))
+        return decode_column(entry.number, field, frame, entry.n_documents)
+
+    def metadata(self, position: int) -> dict[int, Mapping[str, Any]]:
+        """The metadata of a segment's live documents, by ordinal.
+
+        Raises:
+            CorruptIndexError: A row is missing or damaged.
+        """
+        entry, docnos = self.manifest.segments[position], self.views[position].head.docnos
+        found: dict[int, Mapping[str, Any]] = {}
         for row_key, row in self.store.range(DOCUMENTS, docno_key(int(docnos[0])), docno_key(int(docnos[-1]))):
             _, _, metadata = decode_row(row_key, row, 3)  # the key verifies with its row
             ordinal = int(np.searchsorted(docnos, int(row_key)))
             if ordinal < len(docnos) and docnos[ordinal] == int(row_key):
-                n_found += 1
-                mask[ordinal] = bool(predicate(metadata))
-        if n_found != entry.n_live:
+                found[ordinal] = metadata
+        if len(found) != entry.n_live:
             raise CorruptIndexError(
-                f"segment {entry.number} has {entry.n_live} documents, but the rows of {n_found}: restore the file"
+                f"segment {entry.number} has {entry.n_live} documents, but the rows of {len(found)}: restore the file"
                 " from a copy"
             )
-        if key is not None:
-            self._kept.passing[key] = mask
-        return mask
+        return found

@@ -34,13 +34,14 @@ from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION
 
 __all__ = ["PAGE_SIZE", "TABLES", "ReadStore", "WriteStore", "create_store", "sync_folder"]
 
-TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES) = (
+TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
     "meta",
     "ids",
     "documents",
     "segments",
     "postings",
     "tombstones",
+    "columns",
 )
 _SMALL = (IDS, DOCUMENTS)
 APPLICATION_ID = 0x50495849  # "PIXI": what `file` and SQLite itself can tell the format by
@@ -320,6 +321,8 @@ def _translated(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _translation(error, path) from error
+    except UnicodeDecodeError as error:  # a damaged name in the message of what was an SQLite error
+        raise CorruptIndexError(f"{path} is damaged (a name in its schema): restore the file from a copy") from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         kind = StorageFullError if full else StorageError

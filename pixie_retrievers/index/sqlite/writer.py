@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.errors import IncompatibleIndexError, IndexLockedError, StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, encode_arrays, encode_row
+from pixie_retrievers.index.sqlite.columns import Column, build_column, column_key, encode_column, merge_columns
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.merge import merge_segments, pack, tail_to_merge
 from pixie_retrievers.index.sqlite.reader import Reader
@@ -26,6 +28,7 @@ from pixie_retrievers.index.sqlite.segment import (
 )
 from pixie_retrievers.index.sqlite.snapshot import Snapshot, docno_key
 from pixie_retrievers.index.sqlite.store import (
+    COLUMNS,
     DOCUMENTS,
     IDS,
     META,
@@ -101,7 +104,8 @@ class Writer:
             docnos = np.arange(manifest.next_docno, manifest.next_docno + len(documents))
             for start in range(0, len(documents), MAX_DOCUMENTS):
                 part = slice(start, start + MAX_DOCUMENTS)
-                changes.append(build_segment(vectors[part], docnos[part], manifest.weights))
+                metadata = {ordinal: document.metadata for ordinal, document in enumerate(documents[part])}
+                changes.append(build_segment(vectors[part], docnos[part], manifest.weights), metadata)
             changes.merge()
         keys = [docno_key(docno) for docno in docnos.tolist()]
         rows = list(zip(keys, documents, strict=True))
@@ -123,6 +127,16 @@ class Writer:
             changes.write(self._store, next_docno=snapshot.manifest.next_docno)
             self._store.remove(IDS, known)
         return len(known)
+
+    def index_field(self, field: str) -> None:
+        """Give a metadata field its column in every segment, in one commit."""
+        with self._reader.snapshot() as snapshot:
+            if field in snapshot.manifest.fields:
+                return
+            changes = _Changes(snapshot, {})
+            changes.add_field(field)
+        with self._store.transaction():
+            changes.write(self._store, next_docno=snapshot.manifest.next_docno)
 
     def compact(self) -> None:
         """Merge everything into as few segments as can be, in one commit, and shrink the file."""
@@ -149,6 +163,8 @@ class _Changes:
         self._dead_docnos = list(dead.values())
         self._entries: list[SegmentEntry] = list(snapshot.manifest.segments)
         self._segments: list[Segment | None] = [None] * len(self._entries)  # None: stays as it is stored
+        self._columns: list[dict[str, Column] | None] = [None] * len(self._entries)  # None: stay as they are stored
+        self._fields = snapshot.manifest.fields
         self._tombstones: dict[int, NDArray[np.uint8]] = {}
         for position in range(len(self._entries)):
             bitmap = snapshot.tombstones(position)
@@ -161,10 +177,19 @@ class _Changes:
         for position, bitmap in self._tombstones.items():
             self._entries[position] = replace(self._entries[position], n_deleted=int(bitmap.sum()))
 
-    def append(self, segment: Segment) -> None:
-        """Add a new segment behind the others."""
+    def append(self, segment: Segment, metadata: Mapping[int, Mapping[str, Any]]) -> None:
+        """Add a new segment behind the others, with its documents' metadata by ordinal."""
+        n_documents = segment.head.n_documents
+        self._columns.append({field: build_column(field, metadata, n_documents) for field in self._fields})
         self._entries.append(SegmentEntry(-1, segment.head.n_documents, 0, segment.head.n_postings))
         self._segments.append(segment)
+
+    def add_field(self, field: str) -> None:
+        """Build a field's column for every segment."""
+        self._fields = (*self._fields, field)
+        for position, entry in enumerate(self._entries):
+            column = build_column(field, self._snapshot.metadata(position), entry.n_documents)
+            self._columns[position] = {field: column}
 
     def merge(self, *, everything: bool = False) -> None:
         """Merge what the policy says, and rewrite segments that hold too many tombstones."""
@@ -174,6 +199,7 @@ class _Changes:
         runs += [range(run.start + start, run.stop + start) for run in tail]
         entries: list[SegmentEntry] = []
         segments: list[Segment | None] = []
+        columns: list[dict[str, Column] | None] = []
         tombstones: dict[int, NDArray[np.uint8]] = {}
         for run in runs:
             first = self._entries[run[0]]
@@ -183,6 +209,7 @@ class _Changes:
                     tombstones[len(entries)] = self._tombstones[run[0]]
                 entries.append(first)
                 segments.append(self._segments[run[0]])
+                columns.append(self._columns[run[0]])
                 continue
             merged = merge_segments(
                 [self._segments[i] or self._snapshot.views[i].whole(self._snapshot.store) for i in run],
@@ -192,7 +219,17 @@ class _Changes:
             if merged is not None:
                 entries.append(SegmentEntry(-1, merged.head.n_documents, 0, merged.head.n_postings))
                 segments.append(merged)
-        self._entries, self._segments, self._tombstones = entries, segments, tombstones
+                columns.append({field: self._merged_column(run, field) for field in self._fields})
+        self._entries, self._segments, self._columns, self._tombstones = entries, segments, columns, tombstones
+
+    def _merged_column(self, run: range, field: str) -> Column:
+        parts, alive = [], []
+        for position in run:
+            built, dead = self._columns[position], self._tombstones.get(position)
+            parts.append(self._snapshot.column(position, field) if built is None else built[field])
+            n_documents = self._entries[position].n_documents
+            alive.append(np.ones(n_documents, bool) if dead is None else dead == 0)
+        return merge_columns(parts, alive)
 
     def write(self, store: WriteStore, *, next_docno: int) -> None:
         """Put the changes into the store's open transaction, the manifest among them."""
@@ -204,6 +241,9 @@ class _Changes:
                 store.put(SEGMENTS, [(segment_key(next_segment), encode_head(next_segment, segment.head))])
                 store.put(POSTINGS, encode_blocks(next_segment, segment))
                 next_segment += 1
+            number = self._entries[position].number
+            built = self._columns[position] or {}
+            store.put(COLUMNS, [encode_column(number, field, column) for field, column in built.items()])
         before = {entry.number: entry.n_deleted for entry in manifest.segments}
         for position, bitmap in self._tombstones.items():
             entry = self._entries[position]
@@ -215,6 +255,7 @@ class _Changes:
             if entry.number not in kept:
                 store.remove(SEGMENTS, [segment_key(entry.number)])
                 store.remove(TOMBSTONES, [segment_key(entry.number)])
+                store.remove(COLUMNS, [column_key(entry.number, field) for field in manifest.fields])
                 n_blocks = len(view.head.blocks) - 1
                 store.remove(POSTINGS, [block_key(entry.number, block) for block in range(n_blocks)])
         store.remove(DOCUMENTS, [docno_key(docno) for docno in self._dead_docnos])
@@ -223,6 +264,7 @@ class _Changes:
             generation=manifest.generation + 1,
             next_docno=next_docno,
             next_segment=next_segment,
+            fields=self._fields,
             segments=tuple(self._entries),
         )
         store.put(META, [(MANIFEST_KEY, committed.encode())])
