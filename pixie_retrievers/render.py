@@ -341,15 +341,21 @@ def _excerpt(text: str, spans: Sequence[tuple[int, int, float]], max_characters:
     if max_characters is None or len(text) <= max_characters:
         return 0, len(text)
     sentences = {0, *(match.end() for match in re.finditer(r"[.!?…] ", text))}
-    words = {text.rfind(" ", 0, max(0, start - 20)) + 1 for start, _, _ in spans}
+    words = set()
+    for start, _, _ in spans:
+        ahead = max(0, start - 20)
+        word = text.rfind(" ", 0, ahead) + 1
+        words.add(word if start - word < max_characters // 2 else ahead)  # not where words have no end
+
+    def stop_of(start: int) -> int:
+        stop = min(len(text), start + max_characters)
+        word = text.rfind(" ", start, stop) if stop < len(text) else -1
+        return word if word > start + max_characters // 2 else stop
 
     def strength(start: int) -> float:
-        covered = sum(weight for a, b, weight in spans if start <= a and b <= start + max_characters)
+        stop = stop_of(start)
+        covered = sum(weight for a, b, weight in spans if start <= a and b <= stop)
         return covered * (1.25 if start in sentences else 1)  # a whole sentence reads better
 
     start = max(sorted(sentences | words), key=strength)
-    stop = min(len(text), start + max_characters)
-    if stop < len(text):
-        word = text.rfind(" ", start, stop)
-        stop = word if word > start + max_characters // 2 else stop
-    return start, stop
+    return start, stop_of(start)

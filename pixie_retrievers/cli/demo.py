@@ -149,7 +149,8 @@ def _ask(retriever: SparseRetriever, searches: Sequence[Search], console: Consol
         from_card = number < len(corpus.CARD)
         results = retriever.search(text, _K if from_card else _K - 1, filter=filter, top_k_tokens=_N_TOKENS)
         condition = {} if filter is None else {"filter": filter}
-        asked.append({"query": text, **condition, "results": [result.to_dict() for result in results]})
+        hits = [{"rank": rank, **result.to_dict()} for rank, result in enumerate(results, start=1)]
+        asked.append({"query": text, **condition, "results": hits})
         console.print()
         console.print(_question(text))
         if filter is not None:

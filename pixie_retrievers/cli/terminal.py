@@ -48,7 +48,8 @@ _C1_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # json es
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout, Korean as Korean, and nothing in it that a terminal would obey."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2).translate(_C1_CONTROLS))
+    holds_korean = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    typer.echo(json.dumps(value, ensure_ascii=not holds_korean, indent=2).translate(_C1_CONTROLS))
 
 
 def progress_bar(console: Console) -> Progress:

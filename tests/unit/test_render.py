@@ -1,0 +1,342 @@
+"""Explained results as text and as HTML: widths, marks, bars, and strings that mean harm."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from pixie_retrievers.render import largest_contribution, to_html, to_text
+from pixie_retrievers.types import Document, Explanation, SearchResult, TokenContribution
+
+TEXT = "정찰 및 감시 목적의 위성 영상을 통해 국방 관련 정밀 분석 서비스를 제공합니다."
+
+
+def token(surface, contribution=1.0, *, query=True, document=True, spelling=None, id=0):
+    return TokenContribution(
+        surface if spelling is None else spelling, surface, id, contribution, 1.0, contribution, query, document
+    )
+
+
+def explained(*tokens, residual=0.0, n_others=0):
+    score = sum(item.contribution for item in tokens) + residual
+    return Explanation(score, tokens, residual, len(tokens) + n_others)
+
+
+def result(text=TEXT, *tokens, id="telepix-2", residual=0.0, n_others=0, **metadata):
+    explanation = explained(*tokens, residual=residual, n_others=n_others)
+    return SearchResult(Document(id, text, metadata), explanation.score, explanation)
+
+
+def row(shown, surface):
+    """The line of a token in the table, without its indentation."""
+    (line,) = [line for line in shown.splitlines() if re.match(rf" *{re.escape(surface)} +\d", line)]
+    return line.strip()
+
+
+# What a person reads
+
+
+def test_a_hit_shows_rank_id_score_text_and_tokens():
+    shown = to_text([result(TEXT, token("국방", 4.5), token("위성", 2.25))])
+    first, second, *_ = shown.splitlines()
+    assert first.split() == ["1", "telepix-2", "score", "6.75"]
+    assert second.strip().startswith("정찰 및 감시 목적의 위성 영상을")
+    assert row(shown, "국방").split() == ["국방", "4.50", "█" * 16, "4.50", "×", "1.00", "query", "+", "text"]
+
+
+def test_a_title_leads_and_does_not_stand_there_twice():
+    shown = to_text(result("국방 위성\n본문이다.", token("위성"), title="국방 위성"))
+    assert shown.splitlines()[0].split()[:3] == ["국방", "위성", "telepix-2"]
+    assert shown.count("국방 위성") == 1
+    assert "본문이다." in shown
+
+
+def test_a_text_that_is_only_its_title_is_shown():
+    assert to_text(result("국방 위성", title="국방 위성")).count("국방 위성") == 2
+
+
+def test_short_metadata_are_shown_and_long_ones_are_not():
+    shown = to_text(result(TEXT, token("위성"), year=2025, field="우주", flag=True, long="x" * 61, list=[1], none=None))
+    assert shown.splitlines()[1].strip() == "year: 2025 · field: 우주 · flag: True"
+
+
+@pytest.mark.parametrize(
+    ("query", "document", "place"),
+    [(True, True, "query + text"), (True, False, "query"), (False, True, "text"), (False, False, "expansion")],
+)
+def test_expansions_are_told_from_literal_tokens(query, document, place):
+    hit = result(TEXT, token("위성", query=query, document=document))
+    assert row(to_text(hit), "위성").endswith(f"1.00  {place}")
+    assert f"<td>{place}</td>" in to_html(hit)
+    line = to_text(hit, tokens="line").splitlines()[-1].strip()
+    assert line == ("위성 1.00" if place == "query + text" else "~위성 1.00")
+
+
+def test_bars_are_proportional():
+    shown = to_text(result(TEXT, token("국방", 4.0), token("위성", 2.0), token("영상", 1.0), token("정밀", 1e-9)))
+    bars = {surface: re.search("[▏▎▍▌▋▊▉█]+", row(shown, surface))[0] for surface in ("국방", "위성", "영상", "정밀")}
+    assert bars == {"국방": "█" * 16, "위성": "█" * 8, "영상": "█" * 4, "정밀": "▏"}
+    widths = re.findall(r"width:([\d.]+)%", to_html(result(TEXT, token("국방", 4.0), token("위성", 1.0))))
+    assert widths == ["100.0", "25.0"]
+
+
+def test_the_bars_of_all_hits_are_on_one_scale():
+    hits = [result(TEXT, token("국방", 4.0)), result(TEXT, token("위성", 1.0))]
+    assert largest_contribution(hits) == 4.0
+    shown = to_text(hits)
+    assert row(shown, "국방").count("█") == 16
+    assert row(shown, "위성").count("█") == 4
+
+
+@pytest.mark.parametrize(("n_others", "words"), [(1, "+ 1 other"), (7, "+ 7 others")])
+def test_what_is_not_shown_is_summed_up(n_others, words):
+    hit = result(TEXT, token("위성", 2.0), residual=0.25, n_others=n_others)
+    assert re.search(rf"{re.escape(words)} +0\.25$", to_text(hit), re.MULTILINE)
+    assert to_text(hit, tokens="line").endswith(f"위성 2.00 · {words} 0.25")
+    assert f"<td>{words}</td>" in to_html(hit)
+
+
+def test_nothing_left_out_leaves_no_line():
+    hit = result(TEXT, token("위성"))
+    assert "other" not in to_text(hit)
+    assert not to_text(hit, tokens="line").endswith("·")
+    assert "other" not in to_html(hit)
+
+
+def test_only_what_is_left_out_can_be_shown():
+    hit = result(TEXT, residual=2.0, n_others=3)
+    for shown in (to_text(hit), to_text(hit, tokens="line")):
+        assert re.search(r"\+ 3 others +2\.00$", shown)
+
+
+def test_a_hit_without_an_explanation_renders():
+    hit = SearchResult(Document("1", TEXT), 1.5, None)
+    assert to_text([hit]).splitlines()[0].split() == ["1", "1", "score", "1.50"]
+    assert "query × text" not in to_text(hit)
+    assert "<table" not in to_html(hit)
+    assert "score 1.50" in to_html(hit)
+
+
+def test_no_results_say_so():
+    assert to_text([]) == "No document shares a token with the query."
+
+
+def test_an_explanation_of_nothing_says_so():
+    nothing = Explanation(0.0, (), 0.0, 0)
+    assert to_text(nothing) == "No token in common: the score is 0."
+    hit = SearchResult(Document("1", TEXT), 0.0, nothing)
+    assert "no token in common" in to_text(hit, tokens="line")
+    assert "score 0.00" in to_html(hit)
+
+
+def test_a_small_number_keeps_its_size():
+    assert row(to_text(result(TEXT, token("위성", 0.00012))), "위성").split()[1] == "1e-04"
+
+
+def test_an_id_without_a_title_is_said_once():
+    assert to_html(result(TEXT, id="only-id")).count("only-id") == 1
+    assert to_html(result(TEXT, id="the-id", title="제목")).count("the-id") == 1
+    assert "<strong>2. 제목</strong>" in to_html(result(TEXT, title="제목"), rank=2)
+
+
+# Where a token stands
+
+
+def marks(text, *tokens):
+    return re.findall("<mark>(.*?)</mark>", to_html(result(text, *tokens)))
+
+
+def test_what_stands_in_the_text_is_marked():
+    assert marks("위성과 위성", token("위성")) == ["위성", "위성"]
+
+
+def test_an_expansion_is_not_marked():
+    assert marks("위성과 위성", token("위성", document=False)) == []
+
+
+def test_a_spelling_says_whether_a_token_starts_a_word():
+    assert marks("에서 집에서", token("에서", spelling="##에서")) == ["에서"]
+    assert "집<mark>" in to_html(result("에서 집에서", token("에서", spelling="##에서")))
+    assert "<mark>위성</mark> 첩보위성" in to_html(result("위성 첩보위성", token("위성", spelling="▁위성")))
+
+
+def test_a_single_character_counts_at_the_start_of_a_word_and_behind_a_match():
+    assert marks("텔레픽스는 오픽", token("텔"), token("레"), token("픽")) == ["텔", "레", "픽"]
+
+
+def test_case_does_not_matter():
+    assert marks("TelePIX", token("telepix")) == ["TelePIX"]
+
+
+def test_a_token_full_of_regular_expression_is_a_token():
+    assert marks("a.*b axxb (c)+", token(".*"), token("(c)+")) == [".*", "(c)+"]
+
+
+def test_a_long_text_is_cut_to_where_its_tokens_stand():
+    text = "처음이다. " + "채우는 말이다. " * 60 + "여기에 위성이 있다. " + "채우는 말이다. " * 60
+    cut = to_text(result(text, token("위성")))
+    assert "여기에 위성이 있다." in cut
+    assert "처음이다" not in cut
+    body = " ".join(line.strip() for line in cut.splitlines()[1:-2])
+    assert len(body) <= 244
+    assert body.startswith("… ")
+    assert body.endswith(" …")
+    assert "처음이다" in to_text(result(text, token("위성")), max_characters=None)
+
+
+@given(
+    st.lists(st.sampled_from(["위성이 ", "채우는 ", "말이다. ", "길고긴낱말이다 ", "x" * 50]), max_size=60),
+    st.integers(60, 240),
+)
+def test_a_cut_never_loses_the_only_token(words, max_characters):
+    text = "".join(words)
+    shown = to_text(result(text, token("위성")), max_characters=max_characters)
+    assert "위성" not in text or "".join(shown.split()).count("위성") >= 2  # in the text, and in the table
+
+
+# Widths
+
+KOREAN = st.text(st.sampled_from("가나다위성국방 ,.()aZ9中あ-\n"), max_size=200)
+
+
+@given(KOREAN, KOREAN, KOREAN.filter(bool), KOREAN, st.integers(60, 120), st.sampled_from(["table", "line"]))
+def test_no_line_is_wider_than_it_may_be(text, title, id, surface, width, tokens):
+    hit = result(text, token(surface, 1234.5, document=False), token("위성", 1e-7), id=id, title=title, key=surface)
+    for line in to_text([hit, hit], width=width, tokens=tokens).splitlines():
+        assert cell_len(line) <= width
+
+
+def test_korean_takes_two_columns():
+    shown = to_text(result("가" * 200, token("위성")), max_characters=None, width=60)
+    assert next(line.strip() for line in shown.splitlines() if "가가" in line) == "가" * 28
+
+
+def test_columns_stand_under_each_other_in_korean_and_latin():
+    shown = to_text(result(TEXT, token("위성", 2.0), token("satellite", 2.0)))
+    korean, latin = (line for line in shown.splitlines() if "2.00 ×" in line)
+    assert cell_len(korean[: korean.index("2.00")]) == cell_len(latin[: latin.index("2.00")])
+
+
+# Strings that mean harm
+
+HOSTILE = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(
+        [
+            "[bold]x[/]",
+            "[/red]",
+            "[link=http://x]y[/link]",
+            "\x1b[31mred\x1b[0m",
+            "\x1b]0;title\x07",
+            "\x9b2J",
+            "\r\n\b\x00\x7f",
+            "\u202eabc\u2066",
+            ":smile:",
+            "<script>alert(1)</script>",
+            "</td></tr></table>",
+            "\"'><img src=x onerror=y>",
+            "<!-- -->",
+            "&lt;&amp;&#60;",
+            "위성<b>국방</b>",
+        ]
+    ),
+)
+
+
+def hostile(text, id, surface, spelling, key, value, *, title=True):
+    tokens = (token(surface, 2.0, spelling=spelling), token(surface, 1.0, document=False, spelling=spelling))
+    metadata = {key: value, "title": value} if title else {key: value}
+    explanation = explained(*tokens, residual=0.5, n_others=1)
+    return SearchResult(Document(id, text, metadata), explanation.score, explanation)
+
+
+def seen(text):
+    """What a person sees of a string: its words, and a mark for each character that must not act."""
+    harmful = {"\u200e", "\u200f", "\u061c", *map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)])}
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) == "Cc" or c in harmful else c
+        for c in " ".join(text.split())
+    )
+
+
+@given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+def test_nothing_in_a_document_acts_on_a_terminal(text, id, surface, spelling, key, value):
+    hit = hostile(text, id, surface, spelling, key, value)
+    for tokens in ("table", "line"):
+        shown = to_text([hit], tokens=tokens)
+        assert not [c for c in shown if unicodedata.category(c) == "Cc" and c != "\n"]
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]", shown)
+
+
+@pytest.mark.parametrize("markup", ["[bold]x[/]", "[/]", "[link=x]y[/link]", ":smile:", "[red]"])
+def test_markup_is_text(markup):
+    hit = hostile(f"{markup} 본문", markup, markup, markup, markup, markup, title=False)
+    for tokens in ("table", "line"):
+        assert to_text(hit, tokens=tokens, width=120).count(markup) == 6
+    assert markup in to_text(result(TEXT, title=markup))
+
+
+class Parsed(HTMLParser):
+    """Every tag with its attributes, and the text between them."""
+
+    def __init__(self, content):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.data, self.strange, self.open = set(), [], [], []
+        self.feed(content)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add((tag, tuple(name for name, _ in attrs)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.data.append(data)
+
+    def handle_comment(self, data):
+        self.strange.append(data)
+
+    handle_decl = unknown_decl = handle_pi = handle_comment
+
+
+@given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+@example("<b>위성", "<i>", "위성", "<u>", "<s>", "<p>")
+def test_html_holds_no_tag_but_its_own_and_every_string_as_text(text, id, surface, spelling, key, value):
+    content = to_html(hostile(text, id, surface, spelling, key, value), rank=1)
+    parsed = Parsed(content)
+    assert parsed.open == []
+    assert parsed.strange == []
+    assert parsed.tags <= {
+        ("section", ("lang", "style")),
+        ("div", ()),
+        ("div", ("style",)),
+        ("strong", ()),
+        ("small", ()),
+        ("span", ("style",)),
+        ("p", ()),
+        ("mark", ()),
+        ("table", ("style",)),
+        ("tr", ()),
+        ("td", ()),
+        ("td", ("style",)),
+    }
+    visible = "".join(parsed.data)
+    assert seen(id) in visible or not value.strip()
+    if value.strip():
+        assert seen(value) in visible
+    else:
+        assert seen(text) in visible
+    assert not [c for c in content if unicodedata.category(c) == "Cc" and c != "\n"]
+
+
+def test_html_escapes_quotes_too():
+    assert html.escape("\"'<>&") in to_html(result("\"'<>&", id="x"))
