@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import typer
 
-__all__ = ["markdown", "plot", "show"]
+__all__ = ["growth", "markdown", "plot", "show"]
 
 Row = Mapping[str, Any]
 
@@ -116,6 +117,25 @@ def _tables(run: Row) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         yield f"Where the search of {name} spends its time", ["part", "ms a query", "share", "calls"], rows
 
 
+def growth(results: Row) -> tuple[list[str], list[list[str]]]:
+    """How many times as long a search takes from one size to the next: header and rows of a table."""
+    columns: dict[str, dict[str, float]] = {}
+    for kind in dict.fromkeys(run["vectors"] for run in results["runs"]):
+        runs = sorted((run for run in results["runs"] if run["vectors"] == kind), key=lambda run: run["n_documents"])
+        for small, large in pairwise(runs):
+            title = f"{kind}, {small['n_documents']:,} to {large['n_documents']:,}"
+            for name, row in large["peers"].items():
+                before = _get(small["peers"], name, "latency", "median_ms")
+                after = _get(row, "latency", "median_ms")
+                if before and after:
+                    columns.setdefault(title, {})[name] = after / before
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    rows = [
+        [name, *(f"{column[name]:.1f}x" if name in column else "–" for column in columns.values())] for name in names
+    ]
+    return ["engine", *columns], rows
+
+
 def _heading(run: Row) -> str:
     return (
         f"{run['vectors']}, {run['n_documents']:,} documents"
@@ -171,7 +191,11 @@ def markdown(results: Row) -> str:
                 lines.append("")
         lines += [f"- Left out: {name}: {reason}." for name, reason in run["left_out"].items()]
         lines.append("")
-    return "\n".join(lines)
+    columns, rows = growth(results)
+    if rows:
+        lines += ["## Growth of the median", "", f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 _STYLES = {
@@ -184,6 +208,7 @@ _STYLES = {
     "milvus-lite": ("#8d6cab", 1.4),
     "qdrant local": ("#c08b30", 1.4),
 }
+_CALLED = {"pixie": "pixie (whole call)", "splade-index": "splade-index (bare kernel)", "scipy": "scipy matrix"}
 
 
 def plot(results: Row, path: Path) -> None:
@@ -212,10 +237,10 @@ def plot(results: Row, path: Path) -> None:
     low, high = panels[0][0].get_ylim()
     for panel, kind in zip(panels[0], kinds, strict=True):
         left, right = panel.get_xlim()
-        panel.set_xlim(left, right * (right / left) ** 0.42)
+        panel.set_xlim(left, right * (right / left) ** 0.5)
         for name, x, y, label_y in _labels(_lines(results, kind), low, high):
             panel.annotate(
-                name,
+                _CALLED.get(name, name),
                 (x, y),
                 xytext=(x * (right / left) ** 0.06, label_y),
                 color=_STYLES[name][0],

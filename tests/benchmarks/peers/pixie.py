@@ -16,7 +16,7 @@ from pixie_retrievers.types import Document, Hit, SparseVectors
 __all__ = ["Pixie"]
 
 _BATCH = 1 << 16  # documents a commit
-_TEXT_TABLES = ("documents", "metadata", "ids")
+_TEXT_TABLES = ("documents", "ids")
 
 
 class Pixie(Peer):
