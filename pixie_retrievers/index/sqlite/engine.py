@@ -103,6 +103,7 @@ class SqliteIndex:
             raise InvalidParameterError(f"vocabulary_size is {vocabulary_size}; it must be at least 1")
         try:
             self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
+            str(self.path).encode()  # SQLite's paths are UTF-8
             os.stat(self.path)  # noqa: PTH116  # Path.exists() hides what is wrong with a path
             exists = True
         except FileNotFoundError:

@@ -118,8 +118,9 @@ def test_a_folder_is_not_an_index(tmp_path):
         SqliteIndex(tmp_path, vocabulary_size=200)
     with pytest.raises(StorageError, match="not a folder"):
         SqliteIndex(tmp_path / "missing" / "index.db", vocabulary_size=200)
-    with pytest.raises(StorageError, match="path"):
-        SqliteIndex("nul\0byte", vocabulary_size=200)
+    for name in ("nul\0byte", "not-utf8-\udcff", "x" * 5000):
+        with pytest.raises(StorageError, match="path"):
+            SqliteIndex(name, vocabulary_size=200)
 
 
 def test_a_url_of_an_unknown_engine_is_refused():
