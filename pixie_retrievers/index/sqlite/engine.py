@@ -80,12 +80,13 @@ class SqliteIndex:
         read_only: Refuse to write; the file must exist.
         weights: How a new file stores weights: "float32" (default, exact), "float16" (2 bytes less a posting) or
             "uint8" (3 bytes less); compared with an existing file.
+        max_threads: At most so many threads for one search; None takes the cores that no other search is using.
 
     Raises:
         IndexNotFoundError: There is no file, and it is ``read_only`` or no ``vocabulary_size`` is given.
         IncompatibleIndexError: The file is of another model, vocabulary, weight format or program.
         CorruptIndexError: The file is damaged, or not a database.
-        InvalidParameterError: ``weights`` or ``vocabulary_size`` is out of range.
+        InvalidParameterError: ``weights``, ``vocabulary_size`` or ``max_threads`` is out of range.
     """
 
     def __init__(
@@ -96,11 +97,15 @@ class SqliteIndex:
         fingerprint: str | None = None,
         read_only: bool = False,
         weights: str | None = None,
+        max_threads: int | None = None,
     ) -> None:
         if weights is not None and weights not in WEIGHT_FORMATS:
             raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
         if vocabulary_size is not None and vocabulary_size < 1:
             raise InvalidParameterError(f"vocabulary_size is {vocabulary_size}; it must be at least 1")
+        if max_threads is not None and max_threads < 1:
+            raise InvalidParameterError(f"max_threads is {max_threads}; it must be at least 1, or None")
+        self._max_threads = max_threads
         try:
             self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
             str(self.path).encode()  # SQLite's paths are UTF-8
@@ -241,7 +246,7 @@ class SqliteIndex:
         with self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
-            return search_snapshot(snapshot, queries, k, filter, exactness)
+            return search_snapshot(snapshot, queries, k, filter, exactness, self._max_threads)
 
     def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""

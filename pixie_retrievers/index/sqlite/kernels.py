@@ -23,8 +23,8 @@ __all__ = [
 ]
 
 
-WINDOW = 1 << 14
-"""Documents scored at a time: their 64 KB of scores stay in a core's nearest cache."""
+WINDOW = 1 << 15
+"""Documents scored at a time: their 128 KB of scores stay in a core's nearest cache."""
 
 _REST_SHARE = 0.3
 """Terms are scored until the rest can add less than this share of the k-th best score: from there on the documents that

@@ -101,11 +101,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def search_snapshot(
-    snapshot: Snapshot, queries: SparseVectors, k: int, filter: Filter | None, exactness: float
+    snapshot: Snapshot,
+    queries: SparseVectors,
+    k: int,
+    filter: Filter | None,
+    exactness: float,
+    max_threads: int | None,
 ) -> list[list[Hit]]:
     """The k best documents of each query: score descending, ties by insertion number."""
     crew = _crew
-    n_threads = crew.enter()
+    n_threads = min(crew.enter(), max_threads or crew.n_cores)
     try:
         vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
         if len(vectors) > 1 and n_threads > 1:
