@@ -13,8 +13,8 @@ from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import decode_row
 from pixie_retrievers.index.sqlite.columns import Column, build_column
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
-from pixie_retrievers.index.sqlite.segment import Segment, decode_head, segment_key
-from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, docno_key
+from pixie_retrievers.index.sqlite.segment import Segment
+from pixie_retrievers.index.sqlite.snapshot import Kept, Snapshot, docno_key, read_view
 from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
 
 __all__ = ["CheckReport", "check_file"]
@@ -70,18 +70,12 @@ def _problems(store: ReadStore) -> Iterator[str]:
     for entry in manifest.segments:
         n_tombstones += entry.n_deleted > 0
         try:
-            head = decode_head(
-                entry.number,
-                store.get(SEGMENTS, segment_key(entry.number)),
-                n_documents=entry.n_documents,
-                n_postings=entry.n_postings,
-                vocabulary_size=manifest.vocabulary_size,
-            )
+            view = read_view(store, manifest, entry)
+            head = view.head
             n_blocks += len(head.blocks) - 1
             if head.docnos[0] <= last_docno or head.docnos[-1] >= manifest.next_docno:
                 yield f"the documents of segment {entry.number} are out of order"
             last_docno = int(head.docnos[-1])
-            view = SegmentView(entry.number, head, manifest.weights)
             if not _maxima_hold(view.whole(store)):
                 yield f"segment {entry.number} has weights above or below what its head says"
             snapshot = Snapshot(store, replace(manifest, segments=(entry,)), [view], Kept())

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
-from pixie_retrievers.index.sqlite.segment import decode_head, segment_key
-from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot
-from pixie_retrievers.index.sqlite.store import META, SEGMENTS, ReadStore
+from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, read_view
+from pixie_retrievers.index.sqlite.store import META, ReadStore
 
 __all__ = ["Reader"]
 
@@ -93,14 +92,7 @@ class Reader:
         entry = manifest.segments[position]
         view = self._views.get(entry.number)
         if view is None:
-            head = decode_head(
-                entry.number,
-                store.get(SEGMENTS, segment_key(entry.number)),
-                n_documents=entry.n_documents,
-                n_postings=entry.n_postings,
-                vocabulary_size=manifest.vocabulary_size,
-            )
-            view = SegmentView(entry.number, head, manifest.weights)
+            view = read_view(store, manifest, entry)
             with self._lock:
                 view = self._views.setdefault(entry.number, view)
         return view

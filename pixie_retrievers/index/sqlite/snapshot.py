@@ -15,11 +15,11 @@ from pixie_retrievers.filters import Filter, compile_filter, filter_fields, filt
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row
 from pixie_retrievers.index.sqlite.columns import Column, column_key, decode_column, passing_documents
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
-from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, decode_block, segment_key
-from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, POSTINGS, TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, decode_block, decode_head, segment_key
+from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
 from pixie_retrievers.types import Document
 
-__all__ = ["Kept", "SegmentView", "Snapshot", "docno_key"]
+__all__ = ["Kept", "SegmentView", "Snapshot", "docno_key", "read_view"]
 
 
 def docno_key(docno: int) -> str:
@@ -86,6 +86,22 @@ class SegmentView:
             weights[start : start + len(part)] = values
         stored = weights.astype(np.float16) if self._format == "float16" else weights
         return Segment(self.head, ordinals, stored)
+
+
+def read_view(store: ReadStore, manifest: Manifest, entry: SegmentEntry) -> SegmentView:
+    """A segment of a commit point, its head read and held to the manifest.
+
+    Raises:
+        CorruptIndexError: The head is missing or damaged, or contradicts the manifest.
+    """
+    head = decode_head(
+        entry.number,
+        store.get(SEGMENTS, segment_key(entry.number)),
+        n_documents=entry.n_documents,
+        n_postings=entry.n_postings,
+        vocabulary_size=manifest.vocabulary_size,
+    )
+    return SegmentView(entry.number, head, manifest.weights)
 
 
 class Kept:
