@@ -12,6 +12,9 @@ demo: $(READY)
 test: $(READY) lint
 	$(BIN)/python -m pytest
 
+soak: $(READY)  # the reliability tests with figures for a night, and a table of what was held
+	PIXIE_SOAK=1 $(BIN)/python -m pytest -q tests/crash tests/security tests/property tests/compat
+
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
