@@ -129,8 +129,11 @@ def search_segment(
             factor = factors[term]
             start = _first_at_least(ordinals, cursors[term], ends[term], base)
             stop = ends[term] if limit == n_documents else _first_at_least(ordinals, start, ends[term], limit)
-            for posting in range(start, stop):
-                scores[ordinals[posting] - base] += factor * np.float32(weights[posting])
+            # Slices counted from 0 and unsigned places spare every access the check for a negative index.
+            run_ordinals, run_weights = ordinals[start:stop], weights[start:stop]
+            for posting in range(len(run_ordinals)):
+                slot = np.uint64(run_ordinals[posting]) - np.uint64(base)
+                scores[slot] += factor * np.float32(run_weights[posting])
             cursors[term] = stop
             n_scored += 1
         if len(scales) > 0:
@@ -140,8 +143,9 @@ def search_segment(
         low = max(np.float32(cutoff - rest), _TINY)
         for block in range(0, limit - base, _STRIDE):
             n_close = 0
-            for document in range(block, block + _STRIDE):  # counting is what a compiler can do 16 at a time
-                n_close += scores[document] >= low
+            stretch = scores[block : block + _STRIDE]
+            for i in range(_STRIDE):  # counting is what a compiler can do 16 at a time
+                n_close += stretch[i] >= low
             if n_close == 0:
                 continue
             for document in range(block, min(block + _STRIDE, limit - base)):
