@@ -46,7 +46,6 @@ TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
 _SMALL = (IDS, DOCUMENTS)
 APPLICATION_ID = 0x50495849  # "PIXI": what `file` and SQLite itself can tell the format by
 BUSY_TIMEOUT_S = 5.0
-_CACHE_KIB = 16 * 1024  # a connection's page cache: the way to any of a million documents stays in memory
 PAGE_SIZE = 8192
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
@@ -129,9 +128,9 @@ class ReadStore:
             raise IncompatibleIndexError(f"{path} is an SQLite database, but not a pixie index: check the path")
         with _translated(path), contextlib.ExitStack() as on_error:
             on_error.callback(self._connection.close)
-            self._connection.execute(
-                f"PRAGMA cache_size = -{_CACHE_KIB}"
-            )  # reads the schema, unlike the settings above
+            # 16 MiB of pages: the way to any of a million documents stays in memory. Reads the schema, unlike the
+            # settings above.
+            self._connection.execute("PRAGMA cache_size = -16384")
             on_error.pop_all()
 
     def _connect(self, options: str) -> sqlite3.Connection:
