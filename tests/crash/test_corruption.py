@@ -151,7 +151,8 @@ def row_changes(path):
             yield table, key, f'UPDATE "{table}" SET value = 7 WHERE key = ?', (key,)
             yield table, key, f"UPDATE \"{table}\" SET value = x'' WHERE key = ?", (key,)
             yield table, key, f'UPDATE "{table}" SET value = substr(value, 1, length(value) - 1) WHERE key = ?', (key,)
-            yield table, key, f"UPDATE \"{table}\" SET key = key || 'x' WHERE key = ?", (key,)
+            other = "key + 1000000" if isinstance(key, int) else "key || 'x'"
+            yield table, key, f'UPDATE "{table}" SET key = {other} WHERE key = ?', (key,)
         for one, other in zip(keys[table], keys[table][1:4], strict=False):
             swap = f'UPDATE "{table}" SET value = (SELECT value FROM "{table}" WHERE key = ?) WHERE key = ?'
             yield table, one, swap, (other, one)

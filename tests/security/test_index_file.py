@@ -47,6 +47,8 @@ def test_a_pickle_in_any_key_or_value_is_never_executed(tmp_path):
     for bomb in bombs:
         for column in ("key", "value"):
             for table in TABLES:
+                if (table, column) == ("documents", "key"):
+                    continue  # SQLite itself holds this key to being a number
                 path.unlink(missing_ok=True)
                 build(path, n_steps=6)
                 connection = sqlite3.connect(path, isolation_level=None)

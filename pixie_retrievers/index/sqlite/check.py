@@ -132,7 +132,7 @@ def _maxima_hold(segment: Segment) -> bool:
 def _document_problems(store: ReadStore, docno: int) -> Iterator[str]:
     key = docno_key(docno)
     try:
-        id, _, _ = decode_row(key, store.get(DOCUMENTS, key), 3)
+        id, _, _ = decode_row(key, store.get(DOCUMENTS, docno), 3)
         if decode_row(id, store.get(IDS, id), 1) != [docno]:
             yield f"the id of document number {docno} leads to another document"
     except CorruptIndexError as error:

@@ -131,31 +131,34 @@ class SqlitePages:
 
     def _row(self, page: bytes, place: Place) -> Row | None:
         try:
-            payload = self._payload(page, place)
+            payload, number = self._payload(page, place)
             header_size, offset = _varint(payload, 0)
             key_type, offset = _varint(payload, offset)
             value_type, offset = _varint(payload, offset)
         except (IndexError, struct.error):
             return None
-        if offset != header_size or key_type < 13 or key_type % 2 == 0 or value_type < 12:
-            return None  # not a text and a text or blob
-        middle = offset + (key_type - 13) // 2
+        if offset != header_size or (key_type != 0 and (key_type < 13 or key_type % 2 == 0)) or value_type < 12:
+            return None  # not a text, or nothing where the row's number is the key, and a text or blob
+        middle = offset + (key_type - 13) // 2 if key_type else offset
         end = middle + (value_type - 12) // 2
-        return Row(place, payload[offset:middle], payload[middle:end]) if end == len(payload) else None
+        key = payload[offset:middle] if key_type else b"%016d" % number
+        return Row(place, key, payload[middle:end]) if end == len(payload) else None
 
-    def _payload(self, page: bytes, place: Place) -> bytes:
+    def _payload(self, page: bytes, place: Place) -> tuple[bytes, int]:
+        """What a cell holds, and its row's number; 0 in an index."""
         start = 100 if place.page == 1 else 0
         kind = page[start]
         (offset,) = struct.unpack_from(">H", page, start + (12 if kind == _INDEX_INTERIOR else 8) + 2 * place.cell)
         if kind == _INDEX_INTERIOR:
             offset += 4  # the page of smaller keys
         size, offset = _varint(page, offset)
+        number = 0
         if kind == _TABLE_LEAF:
-            _, offset = _varint(page, offset)  # the rowid
+            number, offset = _varint(page, offset)
         usable = self.page_size  # our files reserve no bytes at the end of a page
         most = usable - 35 if kind == _TABLE_LEAF else (usable - 12) * 64 // 255 - 23
         if size <= most:
-            return page[offset : offset + size]
+            return page[offset : offset + size], number
         least = (usable - 12) * 32 // 255 - 23
         local = least + (size - least) % (usable - 4)
         local = local if local <= most else least
@@ -171,7 +174,7 @@ class SqlitePages:
             (overflow,) = struct.unpack_from(">I", page)
             parts.append(page[4 : 4 + min(left, usable - 4)])
             left -= usable - 4
-        return b"".join(parts)
+        return b"".join(parts), number
 
 
 def _varint(content: bytes, offset: int) -> tuple[int, int]:

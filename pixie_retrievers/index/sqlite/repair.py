@@ -241,8 +241,8 @@ class _Salvage:
                     store.put(POSTINGS, encode_blocks(number, segment))
                     store.put(COLUMNS, self._columns(number, head))
                     for docno in head.docnos.tolist():
-                        key, id = docno_key(docno), self._document(docno)[0]
-                        store.put(DOCUMENTS, [(key, (self._value(self._found.documents[docno]) or b"").decode())])
+                        id = self._document(docno)[0]
+                        store.put(DOCUMENTS, [(docno, (self._value(self._found.documents[docno]) or b"").decode())])
                         store.put(IDS, [(id, encode_row(id, [docno]))])
                     store.put(META, [(MANIFEST_KEY, manifest.encode())])
         finally:

@@ -29,7 +29,7 @@ _BLOCKS_AT_ONCE = 64  # 100 KB each: what reading many terms may take in passing
 
 
 def docno_key(docno: int) -> str:
-    """The key of a document's rows; the order of keys is the order of insertion."""
+    """What stands for an insertion number in the checksum of a document's row."""
     return f"{docno:016d}"
 
 
@@ -203,7 +203,7 @@ class Snapshot:
 
     def docnos(self, ids: Sequence[str]) -> dict[str, int]:
         """The insertion numbers of the ids that are there."""
-        return {id: int(decode_row(id, row, 1)[0]) for id, row in self.store.get_many(IDS, ids).items()}
+        return {str(id): int(decode_row(str(id), row, 1)[0]) for id, row in self.store.get_many(IDS, ids).items()}
 
     def documents(self, docnos: Sequence[int]) -> dict[int, Document]:
         """The documents under some insertion numbers.
@@ -211,9 +211,8 @@ class Snapshot:
         Raises:
             CorruptIndexError: One is missing or damaged.
         """
-        keys = [docno_key(docno) for docno in docnos]
-        rows = self.store.get_many(DOCUMENTS, keys)
-        values = decode_rows(keys, [rows.get(key) for key in keys], 3)
+        rows = self.store.get_many(DOCUMENTS, docnos)
+        values = decode_rows([docno_key(docno) for docno in docnos], [rows.get(docno) for docno in docnos], 3)
         return {docno: Document(*parts) for docno, parts in zip(docnos, values, strict=True)}
 
     def tombstones(self, position: int) -> NDArray[np.uint8] | None:
@@ -290,10 +289,10 @@ class Snapshot:
         """
         entry, docnos = self.manifest.segments[position], self.views[position].head.docnos
         found: dict[int, Mapping[str, Any]] = {}
-        for row_key, row in self.store.range(DOCUMENTS, docno_key(int(docnos[0])), docno_key(int(docnos[-1]))):
-            _, _, metadata = decode_row(row_key, row, 3)  # the key verifies with its row
-            ordinal = int(np.searchsorted(docnos, int(row_key)))
-            if ordinal < len(docnos) and docnos[ordinal] == int(row_key):
+        for docno, row in self.store.range(DOCUMENTS, int(docnos[0]), int(docnos[-1])):
+            _, _, metadata = decode_row(docno_key(int(docno)), row, 3)  # the key verifies with its row
+            ordinal = int(np.searchsorted(docnos, int(docno)))
+            if ordinal < len(docnos) and docnos[ordinal] == int(docno):
                 found[ordinal] = metadata
         if len(found) != entry.n_live:
             raise CorruptIndexError(

@@ -43,8 +43,12 @@ TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
     "tombstones",
     "columns",
 )
-_SMALL = (IDS, DOCUMENTS)
 APPLICATION_ID = 0x50495849  # "PIXI": what `file` and SQLite itself can tell the format by
+_AS_SQLITEDICT = "(key TEXT PRIMARY KEY, value BLOB)"
+_COLUMNS = {
+    IDS: f"{_AS_SQLITEDICT} WITHOUT ROWID",  # small values lie where their key is
+    DOCUMENTS: "(key INTEGER PRIMARY KEY, value BLOB)",  # one search in a shallow tree finds any of a million
+}
 BUSY_TIMEOUT_S = 5.0
 PAGE_SIZE = 8192
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
@@ -72,12 +76,7 @@ def create_store(path: Path, rows: dict[str, str]) -> None:
                     f"PRAGMA application_id = {APPLICATION_ID}",
                     f"PRAGMA user_version = {FORMAT_VERSION}",
                     "BEGIN",
-                    # As sqlitedict would make them; without a rowid, small values lie where their key is.
-                    *(
-                        f'CREATE TABLE "{table}" (key TEXT PRIMARY KEY, value BLOB)'
-                        + " WITHOUT ROWID" * (table in _SMALL)
-                        for table in TABLES
-                    ),
+                    *(f'CREATE TABLE "{table}" {_COLUMNS.get(table, _AS_SQLITEDICT)}' for table in TABLES),
                 ):
                     connection.execute(statement)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
@@ -159,26 +158,26 @@ class ReadStore:
             yield
             self._connection.execute("COMMIT")
 
-    def get(self, table: str, key: str) -> bytes | None:
+    def get(self, table: str, key: str | int) -> bytes | None:
         """The value under a key, or None."""
         return self.get_many(table, [key]).get(key)
 
-    def get_many(self, table: str, keys: Sequence[str]) -> dict[str, bytes]:
+    def get_many(self, table: str, keys: Sequence[str | int]) -> dict[str | int, bytes]:
         """The values under the keys that are there."""
-        found: dict[str, bytes] = {}
+        found: dict[str | int, bytes] = {}
         with self._lock:  # the threads that share one search share its connection
             for start in range(0, len(keys), _MAX_VARIABLES):
                 part = keys[start : start + _MAX_VARIABLES]
                 marks = ",".join("?" * len(part))
                 statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})'  # noqa: S608  # fixed names, bound values
-                found.update([(_text(key), value) for key, value in self._connection.execute(statement, part)])
+                found.update([(_key(key), value) for key, value in self._connection.execute(statement, part)])
         return found
 
-    def range(self, table: str, first: str, last: str) -> list[tuple[str, bytes]]:
+    def range(self, table: str, first: str | int, last: str | int) -> list[tuple[str | int, bytes]]:
         """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
         statement = f'SELECT key, value FROM "{_known(table)}" WHERE key BETWEEN ? AND ? ORDER BY key'  # noqa: S608  # fixed names, bound values
         with self._lock:
-            return [(_text(key), value) for key, value in self._connection.execute(statement, (first, last))]
+            return [(_key(key), value) for key, value in self._connection.execute(statement, (first, last))]
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -255,11 +254,11 @@ class WriteStore:
             self.abandon()
             raise
 
-    def put(self, table: str, rows: Iterable[tuple[str, str | bytes]]) -> None:
+    def put(self, table: str, rows: Iterable[tuple[str | int, str | bytes]]) -> None:
         """Insert rows, replacing those whose key is there."""
         self._tables[table].update(rows)
 
-    def remove(self, table: str, keys: Iterable[str]) -> None:
+    def remove(self, table: str, keys: Iterable[str | int]) -> None:
         """Remove the rows under the keys."""
         self._connection.executemany(f'DELETE FROM "{_known(table)}" WHERE key = ?', ((key,) for key in keys))  # noqa: S608  # fixed names, bound values
 
@@ -297,9 +296,11 @@ def _as_is(value: Any) -> Any:
     return value
 
 
-def _text(key: Any) -> str:
+def _key(key: Any) -> str | int:
     # Damage can turn a key into anything; what is no key matches nothing, and is missed where it belongs.
-    return key.decode(errors="replace") if isinstance(key, bytes) else ""
+    if isinstance(key, bytes):
+        return key.decode(errors="replace")
+    return key if isinstance(key, int) else ""
 
 
 def _known(table: str) -> str:

@@ -107,13 +107,12 @@ class Writer:
                 metadata = {ordinal: document.metadata for ordinal, document in enumerate(documents[part])}
                 changes.append(build_segment(vectors[part], docnos[part], manifest.weights), metadata)
             changes.merge()
-        keys = [docno_key(docno) for docno in docnos.tolist()]
-        rows = list(zip(keys, documents, strict=True))
+        rows = list(zip(docnos.tolist(), documents, strict=True))
         with self._store.transaction():
             changes.write(self._store, next_docno=manifest.next_docno + len(documents))
-            texts = ((key, encode_row(key, [doc.id, doc.text, dict(doc.metadata)])) for key, doc in rows)
+            texts = ((n, encode_row(docno_key(n), [doc.id, doc.text, dict(doc.metadata)])) for n, doc in rows)
             self._store.put(DOCUMENTS, texts)
-            self._store.put(IDS, ((doc.id, encode_row(doc.id, [int(key)])) for key, doc in rows))
+            self._store.put(IDS, ((doc.id, encode_row(doc.id, [n])) for n, doc in rows))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents in one commit; return how many existed."""
@@ -258,7 +257,7 @@ class _Changes:
                 store.remove(COLUMNS, [column_key(entry.number, field) for field in manifest.fields])
                 n_blocks = len(view.head.blocks) - 1
                 store.remove(POSTINGS, [block_key(entry.number, block) for block in range(n_blocks)])
-        store.remove(DOCUMENTS, [docno_key(docno) for docno in self._dead_docnos])
+        store.remove(DOCUMENTS, self._dead_docnos)
         committed = replace(
             manifest,
             generation=manifest.generation + 1,
