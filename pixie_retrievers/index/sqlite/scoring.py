@@ -49,13 +49,25 @@ def _pointer(_typing: Any, _address: Any) -> Any:
     return types.voidptr(types.int64), generate
 
 
+def _fetch_and_add(_typing: Any, _address: Any) -> Any:
+    """Count the int64 at an address up by one, in one step that no other thread can come between; what it was."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        counter = builder.inttoptr(arguments[0], cgutils.intp_t.as_pointer())
+        return builder.atomic_rmw("add", counter, cgutils.intp_t(1), "monotonic")
+
+    return types.intp(types.intp), generate
+
+
 _at: Any = intrinsic(_pointer)
+_claim: Any = intrinsic(_fetch_and_add)
 
 
 @njit(nogil=True, cache=True)
 def collect(
     segments: NDArray[np.int64],
-    positions: NDArray[np.int64],
+    claims: int,
+    position: int,
     masks: NDArray[np.int64],
     vocabulary_size: int,
     like: NDArray[Any],
@@ -70,7 +82,7 @@ def collect(
     found_positions: NDArray[np.int32],
     found_ordinals: NDArray[np.uint16],
     found_scores: NDArray[np.float32],
-) -> tuple[int, int, int, bool]:
+) -> tuple[int, int, int]:
     """Collect the documents that may belong to the k best of a query.
 
     Terms are taken by falling bound (query weight times the term's largest weight in the segment). Once what the
@@ -80,7 +92,9 @@ def collect(
 
     Args:
         segments: int64, shape (n_segments, N_COLUMNS).
-        positions: int64, shape (p,): which of them to search, in this order.
+        claims: The address of an int64, 0 at first: the next segment to search. Threads that share the segments of one
+            query share it: each claims one after the other, so that none waits for another that began late.
+        position: A segment that this caller has claimed already; -1: none.
         masks: int64, shape (n_segments,): the address of uint8, shape (n_documents,), in which 0 hides a document; 0
             hides none.
         vocabulary_size: The number of terms.
@@ -97,11 +111,11 @@ def collect(
         best: float32, shape (k,): a min-heap of the best scores so far; changed in place.
         n_best: How many of ``best`` are in use.
         found_positions, found_ordinals, found_scores: int32, uint16 and float32, at least as long as the largest
-            segment: filled with the candidates, ordered by (their place in ``positions``, ordinal).
+            segment: filled with the candidates.
 
     Returns:
-        The new ``n_best``; the number of candidates; how many of ``positions`` are done; and whether the next one has
-        postings that must be loaded first (otherwise there was no room for its candidates, or all are done).
+        The new ``n_best``; the number of candidates; and the segment to go on with, claimed but not searched, because
+        its postings must be loaded first or there was no room for its candidates; -1 when all are done.
 
     Complexity:
         O(postings of the query's terms + n_documents), less what the cut skips.
@@ -114,12 +128,15 @@ def collect(
     rests = np.empty(n_query + 1, np.float64)
     k = len(best)
     n_found = 0
-    for done in range(len(positions)):
-        position = positions[done]
+    while True:
+        if position < 0:
+            position = _claim(claims)
+        if position >= len(segments):
+            return n_best, n_found, -1
         row = segments[position]
         n_documents = row[N_DOCUMENTS]
         if n_found + n_documents > len(found_ordinals):
-            return n_best, n_found, done, False
+            return n_best, n_found, position
         places = carray(_at(row[PLACES]), (vocabulary_size,), np.int32)
         starts = carray(_at(row[STARTS]), (row[N_TERMS] + 1,), np.int64)
         max_weights = carray(_at(row[MAX_WEIGHTS]), (row[N_TERMS],), np.float32)
@@ -129,13 +146,14 @@ def collect(
             place = places[query_terms[i]]
             if place >= 0:
                 if loaded[place] == 0:
-                    return n_best, n_found, done, True
+                    return n_best, n_found, position
                 its_starts[n_terms] = starts[place]
                 ends[n_terms] = starts[place + 1]
                 factors[n_terms] = query_weights[i]
                 bounds[n_terms] = exactness * np.float64(query_weights[i]) * np.float64(max_weights[place])
                 n_terms += 1
         if n_terms == 0:
+            position = -1
             continue
         order = np.argsort(-bounds[:n_terms])
         rests[n_terms] = 0.0  # rests[i]: the most that the terms from i on can add
@@ -173,7 +191,7 @@ def collect(
                     found_scores[kept] = found_scores[i]
                     kept += 1
             n_found = kept
-    return n_best, n_found, len(positions), False
+        position = -1
 
 
 @njit(nogil=True, cache=True)

@@ -56,6 +56,7 @@ class _Call(NamedTuple):
         n_kept: How many best scores to keep.
         margin, exactness: As the kernel takes them.
         floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
+        claims: int64, shape (1,): the next segment to search; threads share it too.
     """
 
     query: _Query
@@ -65,6 +66,7 @@ class _Call(NamedTuple):
     margin: float
     exactness: float
     floor: NDArray[np.float32]
+    claims: NDArray[np.int64]
 
 
 class _Scratch(threading.local):
@@ -172,13 +174,13 @@ def _search_one(
         1 - (n_terms + 8) * 2.0**-23,
         exactness,
         np.zeros(1, np.float32),
+        np.zeros(1, np.int64),
     )
     if snapshot.manifest.n_live < _SPLIT_FROM:
         n_threads = 1
-    shares = [np.arange(i, n_segments, n_threads) for i in range(min(n_threads, n_segments))]
-    futures = [_crew.pool.submit(_collect, snapshot, call, share) for share in shares[1:]]
+    futures = [_crew.pool.submit(_collect, snapshot, call) for _ in range(1, min(n_threads, n_segments))]
     try:
-        candidates = _collect(snapshot, call, shares[0])
+        candidates = _collect(snapshot, call)
     finally:
         others = _all(futures)
     candidates += [candidate for part in others for candidate in part]
@@ -188,15 +190,17 @@ def _search_one(
     return [Hit(documents[docno], score, matches) for docno, score, matches in ranked]
 
 
-def _collect(snapshot: Snapshot, call: _Call, positions: NDArray[np.int64]) -> list[_Candidates]:
-    """The candidates of some segments, in one part or more; call.floor is raised."""
+def _collect(snapshot: Snapshot, call: _Call) -> list[_Candidates]:
+    """The candidates of the segments that nobody else claims, in one part or more; call.floor is raised."""
     best, n_best = np.empty(call.n_kept, np.float32), 0
     scratch = _scratch
     candidates: list[_Candidates] = []
+    position = -1
     while True:
-        n_best, n_found, n_done, unloaded = scoring.collect(
+        n_best, n_found, position = scoring.collect(
             snapshot.table,
-            positions,
+            address(call.claims),
+            position,
             call.addresses,
             snapshot.manifest.vocabulary_size,
             snapshot.views[0].weights[:0],
@@ -219,11 +223,9 @@ def _collect(snapshot: Snapshot, call: _Call, positions: NDArray[np.int64]) -> l
                 scratch.found_scores[:n_found].copy(),
             )
         )
-        if n_done == len(positions):
+        if position < 0:
             return candidates
-        positions = positions[n_done:]
-        if unloaded:
-            snapshot.views[positions[0]].load(snapshot.store, call.query.term_ids)
+        snapshot.views[position].load(snapshot.store, call.query.term_ids)
 
 
 def _ranked(
