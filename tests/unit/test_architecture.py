@@ -26,8 +26,9 @@ ALLOWED = {
     "encoder": {"encoder"},
     "index": {"index", "filters"},
     "retriever": {"encoder", "index", "explain", "filters", "fusion", "render"},
-    "langchain": {"langchain", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
-    "llama_index": {"llama_index", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
+    "tools": {"retriever", "encoder", "index", "filters"},
+    "langchain": {"langchain", "tools", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
+    "llama_index": {"llama_index", "tools", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
     "evaluation": {"evaluation", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
     "cli": {"cli", "evaluation", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
 }
