@@ -162,6 +162,19 @@ class Snapshot:
         rows = self.store.get_many(DOCUMENTS, keys)
         return {docno: Document(*decode_row(key, rows.get(key), 3)) for docno, key in zip(docnos, keys, strict=True)}
 
+    def ids(self, filter: Filter | None, limit: int | None) -> list[str]:
+        """The ids of the first live documents that pass the filter, in insertion order."""
+        found: list[str] = []
+        for position, view in enumerate(self.views):
+            if limit is not None and len(found) >= limit:
+                break
+            allowed, docnos = self.allowed(position, filter), view.head.docnos
+            passing = docnos[allowed == 1] if len(allowed) else docnos
+            wanted = passing[: None if limit is None else limit - len(found)].tolist()
+            documents = self.documents(wanted)
+            found.extend(documents[docno].id for docno in wanted)
+        return found
+
     def tombstones(self, position: int) -> NDArray[np.uint8] | None:
         """uint8, shape (n_documents,): 1 for each deleted document of a segment; None when it has none."""
         entry, view = self.manifest.segments[position], self.views[position]
