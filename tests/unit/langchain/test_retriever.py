@@ -242,7 +242,7 @@ class TestDocumentsGoingIn:
     def test_are_added_replaced_and_deleted(self, retriever):
         assert retriever.add_documents([Document("발사 발사", id="e"), Document("발사", id="a")]) == ["e", "a"]
         assert ids(retriever.invoke("발사")) == ["e", "b", "a"]
-        assert retriever.delete(["e", "nobody"]) == 1
+        assert retriever.delete(["e", "nobody"])["num_deleted"] == 1
         assert ids(retriever.invoke("발사")) == ["b", "a"]
         assert ids(retriever.invoke("위성")) == ["b", "c"]
 
@@ -253,7 +253,7 @@ class TestDocumentsGoingIn:
         assert await asyncio.to_thread(words.waiting.wait, 20)
         words.gate.set()
         assert await adding == ["e"]
-        assert await retriever.adelete(["e"]) == 1
+        assert (await retriever.adelete(["e"]))["num_deleted"] == 1
 
     @pytest.mark.parametrize(
         ("metadata", "id", "error"),
