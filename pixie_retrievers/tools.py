@@ -118,8 +118,12 @@ class ToolIndex:
         index._owns_retriever = True
         return index
 
-    def sync(self, tools: Iterable[ToolDescription]) -> ToolChanges:
+    def sync(self, tools: Iterable[ToolDescription], *, keep_others: bool = False) -> ToolChanges:
         """Make the index hold these tools and no other; only what changed is encoded and written.
+
+        Args:
+            tools: The tools, each under its own name.
+            keep_others: Leave tools there that are not among these: agents with different tools may share an index.
 
         Raises:
             DuplicateIdError: Two tools have one name; nothing was changed.
@@ -138,17 +142,19 @@ class ToolIndex:
         stored = dict(zip(wanted, self.retriever.get([document.id for document in wanted.values()]), strict=True))
         added = tuple(name for name in wanted if stored[name] is None)
         updated = tuple(name for name, document in wanted.items() if stored[name] not in (None, document))
-        removed = tuple(name for name in known if name not in wanted)
+        others = [name for name in known if name not in wanted]
+        removed = () if keep_others else tuple(others)
+        names = [*others, *wanted] if keep_others else list(wanted)
         # Deleted first: whatever falls between the two commits, the catalogue names all that is stored.
         if removed:
             self.retriever.delete([_PREFIX + name for name in removed])
-        if added or updated or removed or known != list(wanted):
-            catalogue = Document(_CATALOGUE, "", {"names": list(wanted)})
+        if added or updated or removed:
+            catalogue = Document(_CATALOGUE, "", {"names": names})
             self.retriever.add([*(wanted[name] for name in (*added, *updated)), catalogue])
         return ToolChanges(added, updated, removed)
 
     def names(self) -> list[str]:
-        """The names of all tools, in the order they were given in.
+        """The names of all tools.
 
         Raises:
             InvalidDocumentError: The index holds something else than tools.

@@ -117,6 +117,14 @@ def test_a_tool_that_left_the_set_is_found_no_more(index):
     assert index.choose("서울 날씨 어때?") == []
 
 
+def test_agents_with_different_tools_may_share_an_index(index):
+    assert index.sync(
+        [TOOLS[0], ToolDescription("translate", "글을 다른 말로 옮긴다.")], keep_others=True
+    ) == ToolChanges(("translate",), (), ())
+    assert set(index.names()) == {*(tool.name for tool in TOOLS), "translate"}
+    assert names(index.choose("위성은 언제 발사하나요?", k=1)) == ["launch_schedule"]
+
+
 def test_a_cut_between_the_two_commits_leaves_nothing_that_the_next_sync_does_not_mend(index, monkeypatch):
     class Cut(Exception):  # noqa: N818  # it stands for a power cut
         pass
