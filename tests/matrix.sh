@@ -10,7 +10,7 @@ set -eu
 
 # name | what is installed beside the package | what is tested
 TABLE='
-langchain-lowest | langchain-core==1.0.0 langchain==1.0.0 langchain-classic==1.0.0 langchain-tests==1.0.0 | tests/unit/langchain tests/contract/test_langchain_*.py
+langchain-lowest | langchain-core==1.0.0 langchain==1.0.0 langchain-classic==1.0.0 langchain-tests==1.0.0 langgraph==1.0.0 langgraph-checkpoint==3.0.0 langgraph-prebuilt==1.0.0 | tests/unit/langchain tests/contract/test_langchain_*.py
 langchain-newest | langchain-core langchain langchain-classic langchain-tests langchain-qdrant langgraph-bigtool | tests/unit/langchain tests/contract/test_langchain_*.py
 langchain-core-alone | langchain-core | tests/unit/langchain tests/unit/test_architecture.py
 langchain-milvus | langchain-milvus | tests/unit/langchain/test_embeddings.py

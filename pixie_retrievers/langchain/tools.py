@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+# Callbacks and Document stand in the signatures of tools, which agents evaluate: they must be there at run time.
 from langchain_core.callbacks import Callbacks
+from langchain_core.documents import Document
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
@@ -15,7 +17,6 @@ from pixie_retrievers.tools import ToolDescription
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from langchain_core.documents import Document
     from langchain_core.runnables import Runnable
 
     from pixie_retrievers.tools import ToolIndex

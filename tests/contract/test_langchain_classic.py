@@ -7,7 +7,10 @@ from langchain_core.documents import Document
 from langchain_core.documents.compressor import BaseDocumentCompressor
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models import FakeListLLM
+from langchain_core.messages import AIMessage
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
 from langchain_core.stores import InMemoryStore
 from langchain_core.vectorstores import InMemoryVectorStore
 
@@ -133,3 +136,12 @@ class TestMultiQuery:
             model = FakeListLLM(responses=["위성 궤도\n위성 농사"])
             found = classic.MultiQueryRetriever.from_llm(retriever=store.as_retriever(), llm=model).invoke("위성")
             assert sorted(ids(found)) == ["a", "b"]
+
+
+def test_a_prompt_stuffed_with_documents_holds_texts_and_nothing_of_the_explanations(retriever):
+    chains = pytest.importorskip("langchain_classic.chains.combine_documents")
+    prompts = []
+    model = RunnableLambda(lambda prompt: prompts.append(prompt.to_string()) or AIMessage("답"))
+    chain = chains.create_stuff_documents_chain(model, ChatPromptTemplate.from_template("자료: {context}"))
+    assert chain.invoke({"context": retriever.invoke("위성을 궤도에", k=1)}) == "답"
+    assert prompts == ["Human: 자료: 위성을 궤도에 올린다."]

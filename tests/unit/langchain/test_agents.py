@@ -13,7 +13,7 @@ from pixie_retrievers.tools import ToolIndex
 
 agents = pytest.importorskip("langchain.agents")
 
-from pixie_retrievers.langchain import ToolSelector  # noqa: E402  # it needs langchain
+from pixie_retrievers.langchain import PixieRetriever, ToolSelector, create_search_tool  # noqa: E402  # after the skip
 
 
 def tool(name, description):
@@ -37,6 +37,18 @@ def index(words):
 def run(selector, model, *messages, tools=TOOLS):
     agent = agents.create_agent(model, tools, middleware=[selector])
     return agent.invoke({"messages": [HumanMessage(message) for message in messages]})["messages"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_an_agent_searches_and_its_state_keeps_the_explanations(words, asynchronous):
+    with PixieRetriever.from_texts(["위성 발사"], ids=["a"], encoder=words) as retriever:
+        search = create_search_tool(retriever, "search", "기사를 찾는다.")
+        agent = agents.create_agent(script(call("search", query="위성"), "발사했다."), [search])
+        asked = {"messages": [HumanMessage("위성은?")]}
+        state = await agent.ainvoke(asked) if asynchronous else agent.invoke(asked)
+    (found,) = [message for message in state["messages"] if isinstance(message, ToolMessage)]
+    assert found.content == "[a] 위성 발사"
+    assert found.artifact[0].metadata["token_explanations"][0]["token"] == "위성"
 
 
 def test_the_model_gets_the_tools_that_the_request_is_about(index):

@@ -77,6 +77,8 @@ class TestQdrant:
         assert [score for _, score in found][: len(expected)] == pytest.approx(
             [score for _, score in expected], rel=1e-4
         )
+        # A query of which no token is known has no weights; the store takes it, and none of ours matches.
+        assert all(score == 0 for _, score in store.similarity_search_with_score("", k=3))
         store.client.close()
 
 

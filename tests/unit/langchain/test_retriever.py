@@ -489,6 +489,12 @@ class TestAsRunnable:
         assert retriever.model_dump(exclude_defaults=True) == {"k": 7}
         assert json.loads(dumps(retriever))["type"] == "not_implemented"
 
+    def test_can_be_copied_with_other_options_over_the_same_index(self, retriever):
+        copy = retriever.model_copy(update={"k": 1})
+        retriever.add_documents([Document("위성 위성 위성 위성", id="e")])
+        assert ids(copy.invoke("위성")) == ["e"]
+        assert ids(retriever.with_config(tags=["x"]).invoke("위성", k=2)) == ["e", "a"]
+
     def test_describes_itself(self, retriever):
         assert retriever.get_input_schema().model_validate("위성")
         assert retriever.get_output_jsonschema()

@@ -78,6 +78,12 @@ class TestSearch:
         assert ids(store.similarity_search("위성", k=1, filter={"year": {"$gt": 2019}})) == ["b"]
         assert ids(store.similarity_search("위성", filter=lambda metadata: metadata["year"] == 2021)) == ["c"]
 
+    def test_finds_nothing_when_nothing_passes_the_filter(self, store):
+        filling = PixieVectorStore(store.retriever, fill=True)
+        for one in (store, filling):
+            assert one.similarity_search("위성", filter={"year": 1900}) == []
+            assert one.max_marginal_relevance_search("위성", filter={"year": 1900}) == []
+
     def test_relevance_is_a_number_from_zero_to_one_in_the_order_of_scores(self, store):
         found = store.similarity_search_with_relevance_scores("위성")
         assert [(d.id, relevance) for d, relevance in found] == [("a", 3 / 4), ("b", 2 / 3), ("c", 1 / 2)]
