@@ -10,10 +10,10 @@ set -eu
 
 # name | what is installed beside the package | what is tested
 TABLE='
-langchain-lowest | langchain-core==1.0.0 langchain==1.0.0 langchain-classic==1.0.0 langchain-tests==1.0.0 langgraph==1.0.0 langgraph-checkpoint==3.0.0 langgraph-prebuilt==1.0.0 | tests/unit/langchain tests/contract/test_langchain_*.py
+langchain-lowest | langchain-core==1.0.0 langchain==1.0.0 langchain-classic==1.0.0 langchain-tests==1.0.0 langgraph==1.0.0 langgraph-checkpoint==2.1.2 langgraph-prebuilt==1.0.0 | tests/unit/langchain tests/contract/test_langchain_*.py
 langchain-newest | langchain-core langchain langchain-classic langchain-tests langchain-qdrant langgraph-bigtool | tests/unit/langchain tests/contract/test_langchain_*.py
 langchain-core-alone | langchain-core | tests/unit/langchain tests/unit/test_architecture.py
-langchain-milvus | langchain-milvus | tests/unit/langchain/test_embeddings.py
+langchain-milvus | langchain-milvus pymilvus<3 milvus-lite<3 | tests/unit/langchain/test_embeddings.py
 no-framework | | tests/unit/test_*.py tests/unit/index
 '
 
@@ -29,17 +29,19 @@ if [ ! -e "$BASE/ready" ] || [ pyproject.toml -nt "$BASE/ready" ]; then
 fi
 
 # Environments are named by their contents, so that a changed row is made anew and an unchanged one is kept.
+# A condition switches `set -e` off, hence the returns.
 prepare() {
     environment=$ROOT/$1-$(printf '%s' "$2" | cksum | cut -d' ' -f1)
     if [ ! -e "$environment/ready" ] || [ "$BASE/ready" -nt "$environment/ready" ]; then
         rm -rf "$environment"
-        "$BASE/bin/python" -m venv "$environment"
+        "$BASE/bin/python" -m venv "$environment" || return 1
         ours=$("$environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
         theirs=$(cd "$BASE" && bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
         # site.addsitedir, because the editable package is itself found by a .pth file.
         echo "import site; site.addsitedir('$theirs')" > "$ours/base.pth"
         # shellcheck disable=SC2086  # several requirements
-        [ -z "$2" ] || "$environment/bin/python" -m pip install --quiet --constraint tests/constraints.txt $2 pytest
+        [ -z "$2" ] || "$environment/bin/python" -m pip install --quiet --constraint tests/constraints.txt $2 pytest ||
+            return 1
         touch "$environment/ready"
     fi
 }

@@ -9,6 +9,7 @@ import pytest
 
 from pixie_retrievers.errors import InvalidTextError, OptionalDependencyError
 from pixie_retrievers.langchain import PixieSparseEmbeddings
+from pixie_retrievers.retriever import SparseRetriever
 
 TEXTS = ["위성을 궤도에 올린다.", "위성 자료로 농사를 돕는다.", "김치를 담근다."]
 
@@ -41,6 +42,12 @@ async def test_async_leaves_the_event_loop_free(words):
     assert len(await embedding) == 1
 
 
+def found_by_us(encoder):
+    with SparseRetriever.open(encoder=encoder) as ours:
+        ours.add_texts(TEXTS, ids=["0", "1", "2"])
+        return [(int(result.document.id), result.score) for result in ours.search("위성 궤도", k=3)]
+
+
 class TestQdrant:
     @pytest.fixture
     def module(self):
@@ -59,8 +66,6 @@ class TestQdrant:
         assert await ours.aembed_query("위성") == ours.embed_query("위성")
 
     def test_ranks_and_scores_as_our_own_index(self, module, embeddings, encoder):
-        from pixie_retrievers import SparseRetriever
-
         store = module.QdrantVectorStore.from_texts(
             TEXTS,
             metadatas=[{"n": n} for n in range(len(TEXTS))],
@@ -70,9 +75,7 @@ class TestQdrant:
             collection_name="tests",
         )
         found = [(d.metadata["n"], score) for d, score in store.similarity_search_with_score("위성 궤도", k=3)]
-        with SparseRetriever.open(encoder=encoder) as ours:
-            ours.add_texts(TEXTS, ids=["0", "1", "2"])
-            expected = [(int(r.document.id), r.score) for r in ours.search("위성 궤도", k=3)]
+        expected = found_by_us(encoder)
         assert [n for n, _ in found][: len(expected)] == [n for n, _ in expected]
         assert [score for _, score in found][: len(expected)] == pytest.approx(
             [score for _, score in expected], rel=1e-4
@@ -101,6 +104,32 @@ class TestMilvus:
         assert weight > 0
         assert all(term not in vector for vector in embeddings.embed_documents(TEXTS))
         assert ours.embed_documents(["", "위성"])[0] == {term: weight}
+
+    def test_ranks_and_scores_in_milvus_as_in_our_own_index(self, interface, embeddings, encoder, tmp_path):
+        """Through Milvus's own client: langchain-milvus 0.4 fails to connect with that of milvus-lite 2."""
+        pytest.importorskip("milvus_lite")
+        from pymilvus import DataType, MilvusClient
+
+        ours = embeddings.for_milvus()
+        client = MilvusClient(str(tmp_path / "milvus.db"))
+        schema = client.create_schema()
+        schema.add_field("n", DataType.INT64, is_primary=True)
+        schema.add_field("vector", DataType.SPARSE_FLOAT_VECTOR)
+        parameters = client.prepare_index_params()
+        parameters.add_index("vector", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+        client.create_collection("tests", schema=schema, index_params=parameters)
+        vectors = ours.embed_documents(TEXTS)
+        client.insert("tests", [{"n": n, "vector": vector} for n, vector in enumerate(vectors)])
+
+        def found(query):
+            hits = client.search("tests", [ours.embed_query(query)], limit=3, search_params={"metric_type": "IP"})[0]
+            return [(hit["id"], hit["distance"]) for hit in hits]
+
+        expected = found_by_us(encoder)
+        assert [n for n, _ in found("위성 궤도")] == [n for n, _ in expected]
+        assert [score for _, score in found("위성 궤도")] == pytest.approx([score for _, score in expected], rel=1e-4)
+        assert found("") == []
+        client.close()
 
 
 @pytest.mark.parametrize("store", ["qdrant", "milvus"])
