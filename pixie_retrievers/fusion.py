@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pixie_retrievers.errors import InvalidParameterError
@@ -197,8 +198,9 @@ def fuse(
         lowest = min([0.0, *values])
         unfound[name] = PartContribution(None, None, lowest, weight, weight * lowest, None)
         for rank, (entry, value) in enumerate(zip(unique, values, strict=True), 1):
+            score = None if entry.score is None else float(entry.score)
             said.setdefault(entry.id, {})[name] = PartContribution(
-                rank, entry.score, value, weight, weight * value, entry.item
+                rank, score, value, weight, weight * value, entry.item
             )
     fused = [_joined(id, {name: found.get(name, unfound[name]) for name, _ in named}) for id, found in said.items()]
     fused.sort(key=_order)
@@ -250,4 +252,4 @@ def _normalized(scores: list[float], normalization: Normalization) -> list[float
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)  # numpy's numbers too

@@ -91,7 +91,8 @@ class PixieSparseEmbeddings:
     def for_milvus(self) -> BaseSparseEmbedding:
         """The same as langchain-milvus's ``BaseSparseEmbedding``, for ``Milvus(embedding_function=...)``.
 
-        Milvus refuses a vector of nothing, so one gets a term that no document has, and finds nothing with it.
+        Some versions of Milvus and of its client fail on a vector of nothing, which a text without known tokens has.
+        It gets a term that no document has instead, and finds nothing with it.
 
         Raises:
             OptionalDependencyError: langchain-milvus is not installed.

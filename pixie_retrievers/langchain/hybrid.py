@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -163,7 +164,7 @@ class HybridRetriever(BaseRetriever):
 
 def _score(document: Document) -> float | None:
     scores = (document.metadata.get(name) for name in _SCORES)
-    return next((float(score) for score in scores if isinstance(score, (int, float))), None)
+    return next((float(score) for score in scores if isinstance(score, Real)), None)  # numpy's numbers too
 
 
 def _to_langchain(fused: Fused[Document]) -> Document:

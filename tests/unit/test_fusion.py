@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 
 from pixie_retrievers.errors import InvalidParameterError
@@ -85,6 +86,14 @@ def test_items_are_the_same_by_id_not_by_text_and_a_repeated_one_counts_once():
         ("b", "text", 2),
         ("c", "text", 3),
     ]
+
+
+def test_numbers_of_numpy_are_numbers():
+    parts = {"one": [Ranked("a", None, np.float32(0.5)), Ranked("b", None, np.float32(0.25))]}
+    for method in ("rrf", "weighted"):
+        best = fuse(parts, method=method, weights=[np.float64(2)])[0]
+        assert type(best.score) is type(best.parts["one"].score) is float
+        assert json.dumps(best.parts["one"].to_dict())
 
 
 def test_none_is_an_item_like_any_other():

@@ -98,7 +98,7 @@ class TestMilvus:
         assert ours.embed_query("위성") == embeddings.embed_query("위성")
         assert ours.embed_documents(TEXTS) == embeddings.embed_documents(TEXTS)
 
-    def test_is_never_given_a_vector_of_nothing_which_it_refuses(self, interface, embeddings, encoder):
+    def test_is_never_given_a_vector_of_nothing_on_which_some_versions_fail(self, interface, embeddings, encoder):
         ours = embeddings.for_milvus()
         term, weight = next(iter(ours.embed_query("").items()))
         assert weight > 0

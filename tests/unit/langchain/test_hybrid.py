@@ -6,6 +6,7 @@ import asyncio
 import json
 from copy import deepcopy
 
+import numpy as np
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
@@ -139,9 +140,9 @@ def test_weighing_a_part_without_scores_says_which(sparse):
 
 
 def test_relevance_scores_of_other_retrievers_count_as_scores(sparse):
-    other = Dense(documents=[Document("위성", id="a", metadata={"relevance_score": 0.7})])
+    other = Dense(documents=[Document("위성", id="a", metadata={"relevance_score": np.float32(0.5)})])
     found = HybridRetriever(retrievers={"sparse": sparse, "other": other}).invoke("위성")
-    assert found[0].metadata["fusion_parts"]["other"]["score"] == 0.7
+    assert found[0].metadata["fusion_parts"]["other"]["score"] == 0.5
 
 
 @pytest.mark.parametrize("name", ["k", "top_k", "similarity_top_k"])
