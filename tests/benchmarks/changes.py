@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ class Changes:
 def measure_changes(peer: Peer, corpus: Corpus, folder: Path, scratch: Path, k: int) -> Changes:
     """Copy the files, change the copy, and remove it."""
     shutil.copytree(folder, scratch)
+    if hasattr(os, "sync"):
+        os.sync()  # or the first commit waits until the whole copy is on the disk
     try:
         peer.open(scratch)
         query = peer.prepare(corpus.queries[0])

@@ -25,8 +25,8 @@ from workers import HANG_S, children, commit_history, create
 from pixie_retrievers import SqliteIndex
 
 
-def killed(target, *args, after_s: float) -> int:
-    """Start a child, kill it some time after it is ready, and return the last number it acknowledged."""
+def killed(target, *args, n_more: int = 0, after_s: float) -> int:
+    """Start a child, kill it some time after it acknowledged some steps, and return the last that it acknowledged."""
     ours, theirs = children().Pipe(duplex=False)
     child = children().Process(target=target, args=(*args, theirs))
     child.start()
@@ -34,6 +34,9 @@ def killed(target, *args, after_s: float) -> int:
     try:
         assert ours.poll(HANG_S)
         last = ours.recv()
+        for _ in range(n_more):
+            assert ours.poll(HANG_S)
+            last = ours.recv()
         time.sleep(after_s)
         assert child.is_alive(), f"the child ended by itself with {child.exitcode}"
         child.kill()
@@ -60,7 +63,7 @@ def test_a_killed_writer_loses_nothing_it_acknowledged_and_leaves_nothing_by_hal
         if kill % 10 == 0:  # a new file: it is small again, and its making can be hit too
             seed, n_done, model = seed + 1, 0, Model()
         path = tmp_path / f"{seed}.db"
-        last = killed(commit_history, str(path), seed, n_done, after_s=rng.gamma(1, 0.12))
+        last = killed(commit_history, str(path), seed, n_done, n_more=rng.integers(0, 11), after_s=rng.uniform(0, 0.03))
         for number, step in zip(range(n_done, last + 1), steps(seed, n_done), strict=False):
             model.apply(step)
             n_done = number + 1

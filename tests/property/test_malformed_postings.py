@@ -13,6 +13,7 @@ from vectors import random_vectors
 from pixie_retrievers import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arrays
 from pixie_retrievers.index.sqlite.segment import (
+    HEAD_DTYPES,
     block_key,
     build_segment,
     decode_block,
@@ -23,8 +24,6 @@ from pixie_retrievers.index.sqlite.segment import (
 )
 
 N, V = 300, 200
-HEAD = ("docnos", "term_ids", "counts", "max_weights", "scales", "blocks")
-HEAD_TYPES = "i8 i4 i4 f4 f4 i4"
 EXTREMES = {
     "i": [-1, 0, 1, 2**31 - 1, -(2**31), 65535, 65536],
     "u": [0, 1, 255, 254],
@@ -33,7 +32,10 @@ EXTREMES = {
 
 
 def segment(weights):
-    return build_segment(random_vectors(N, vocabulary_size=V), np.arange(100, 100 + N), weights)
+    docnos = np.arange(100, 100 + N)
+    docnos[N // 3 :] += 7  # three runs
+    docnos[N // 2 :] += 1
+    return build_segment(random_vectors(N, vocabulary_size=V), docnos, weights)
 
 
 def mutated(rng, arrays):
@@ -87,7 +89,7 @@ def holds_together(head):
 def test_a_head_that_contradicts_itself_is_refused(weights):
     rng = np.random.default_rng(1)
     sound = segment(weights)
-    arrays = decode_arrays(Kind.HEAD, segment_key(1), encode_head(1, sound.head), HEAD_TYPES)
+    arrays = decode_arrays(Kind.HEAD, segment_key(1), encode_head(1, sound.head), HEAD_DTYPES)
     n_refused = 0
     with np.errstate(all="ignore"):
         for _ in range(POSTINGS.n // 4):
@@ -106,13 +108,17 @@ def test_a_head_that_contradicts_itself_is_refused(weights):
     [
         ("term_ids", [0, 2**31 - 1, -2, 5]),  # every difference overflows into a positive one
         ("blocks", [0, 2**31 - 1, -2, 4]),
-        ("docnos", [0, 2**63 - 1, -2, 300]),
+        ("run_starts", [0, 2**63 - 1, -2, 300]),
+        ("run_starts", [0, 1, 2, 2**63 - 1]),
+        ("run_lengths", [2**31 - 1, 2**31 - 1, 2, 4]),
+        ("run_lengths", [1, 2, 0, 1]),
         ("counts", [2**31 - 1, 1, 1, 1]),
     ],
 )
 def test_numbers_that_overflow_when_subtracted_are_refused(name, values):
     arrays = {
-        "docnos": np.arange(4, dtype=np.int64),
+        "run_starts": np.arange(0, 8, 2, dtype=np.int64),
+        "run_lengths": np.ones(4, np.int32),
         "term_ids": np.arange(4, dtype=np.int32),
         "counts": np.ones(4, np.int32),
         "max_weights": np.ones(4, np.float32),
@@ -167,7 +173,7 @@ folder, n = sys.argv[1], int(sys.argv[2])
 rng = np.random.default_rng(3)
 batch = histories.queries(1, 10)
 TYPES = {
-    "segments": (Kind.HEAD, fuzz.HEAD_TYPES),
+    "segments": (Kind.HEAD, fuzz.HEAD_DTYPES),
     "postings": (Kind.BLOCK, "u2 f4"),
     "tombstones": (Kind.TOMBSTONES, "u1"),
 }

@@ -62,9 +62,12 @@ def test_sql_is_made_of_fixed_names_and_bound_values_in_one_module():
 
 
 def test_no_kernel_is_parallel_and_every_one_lets_go_of_the_interpreter():
-    tree = ast.parse((PACKAGE / "index/sqlite/kernels.py").read_text(encoding="utf-8"))
     decorators = [
-        ast.unparse(d) for node in tree.body if isinstance(node, ast.FunctionDef) for d in node.decorator_list
+        ast.unparse(decorator)
+        for module in ("kernels", "scoring")
+        for node in ast.parse((PACKAGE / f"index/sqlite/{module}.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
     ]
     assert decorators
     for decorator in decorators:

@@ -24,14 +24,14 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError
 
-__all__ = ["FORMAT_VERSION", "Kind", "decode_arrays", "decode_row", "encode_arrays", "encode_row"]
+__all__ = ["FORMAT_VERSION", "Kind", "decode_arrays", "decode_row", "decode_rows", "encode_arrays", "encode_row"]
 
 FORMAT_VERSION = 1
 DTYPES = tuple(np.dtype(name) for name in ("<u1", "<u2", "<i4", "<i8", "<f2", "<f4"))
@@ -115,14 +115,27 @@ def decode_row(key: str, row: bytes | None, n_values: int) -> list[Any]:
     Raises:
         CorruptIndexError: The row is missing or damaged.
     """
-    if not isinstance(row, bytes):
-        raise CorruptIndexError(f"the row {key!r} is missing from the index: restore the file from a copy")
-    if row[:_COMMA] != b'["%08x"' % _checksum(key, row[_COMMA:]):
-        raise CorruptIndexError(f"the row {key!r} is damaged (its checksum differs): restore the file from a copy")
-    values: list[Any] = _parse(row.decode())[0][1:]
-    if len(values) != n_values:
-        raise CorruptIndexError(f"the row {key!r} does not hold the values it should")
-    return values
+    return decode_rows([key], [row], n_values)[0]
+
+
+def decode_rows(keys: Sequence[str], rows: Sequence[bytes | None], n_values: int) -> list[list[Any]]:
+    """Read the rows that were found under some keys, in one go.
+
+    Raises:
+        CorruptIndexError: One is missing or damaged.
+    """
+    for key, row in zip(keys, rows, strict=True):
+        if not isinstance(row, bytes):
+            raise CorruptIndexError(f"the row {key!r} is missing from the index: restore the file from a copy")
+        if row[:_COMMA] != b'["%08x"' % zlib.crc32(row[_COMMA:], zlib.crc32(key.encode())):
+            raise CorruptIndexError(f"the row {key!r} is damaged (its checksum differs): restore the file from a copy")
+    # What verifies was written whole: each is a JSON array, and so are all of them with commas between.
+    parsed: list[list[Any]] = _parse(f"[{b','.join(cast('Sequence[bytes]', rows)).decode()}]")[0]
+    for key, values in zip(keys, parsed, strict=True):
+        del values[0]
+        if len(values) != n_values:
+            raise CorruptIndexError(f"the row {key!r} does not hold the values it should")
+    return parsed
 
 
 def _checksum(key: str, *parts: bytes | memoryview) -> int:

@@ -121,6 +121,7 @@ class SqliteIndex:
         self._closed = False
         self._writer: Writer | None = None
         self._reader = Reader(self.path)
+        self._begun = exists  # there is a file
         if exists:
             with self._reader.snapshot() as snapshot:
                 self._manifest = snapshot.manifest
@@ -371,9 +372,11 @@ class SqliteIndex:
     def _snapshot(self) -> Iterator[Snapshot | None]:
         """The newest commit point, or None while a new index has no file yet."""
         self._check_open()
-        if self._writer is None and not self.path.exists():
-            yield None
-            return
+        if not self._begun:
+            self._begun = self._writer is not None or self.path.exists()
+            if not self._begun:
+                yield None
+                return
         with self._reader.snapshot() as snapshot:
             yield snapshot
 

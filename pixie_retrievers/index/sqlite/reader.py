@@ -8,9 +8,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pixie_retrievers.index.sqlite.forks import unforked
-from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
-from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, read_view
+from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
+from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, read_view, segment_table
 from pixie_retrievers.index.sqlite.store import META, ReadStore
 
 __all__ = ["Reader"]
@@ -34,6 +37,7 @@ class Reader:
         self._orphans: list[list[ReadStore]] = []
         self._row: bytes | None = None
         self._manifest: Manifest | None = None
+        self._segments: tuple[Manifest, list[SegmentView], NDArray[np.int64]] | None = None
         self._views: dict[int, SegmentView] = {}
         self._kept = Kept()
 
@@ -45,8 +49,7 @@ class Reader:
             try:
                 with store.transaction():
                     manifest = self._refreshed(store)
-                    views = [self._view(store, manifest, position) for position in range(len(manifest.segments))]
-                    yield Snapshot(store, manifest, views, self._kept)
+                    yield Snapshot(store, manifest, *self._views_of(store, manifest))
             except BaseException:
                 store.close()
                 raise
@@ -88,8 +91,14 @@ class Reader:
                 self._kept.forget_all_but(manifest.segments)
         return manifest
 
-    def _view(self, store: ReadStore, manifest: Manifest, position: int) -> SegmentView:
-        entry = manifest.segments[position]
+    def _views_of(self, store: ReadStore, manifest: Manifest) -> tuple[list[SegmentView], Kept, NDArray[np.int64]]:
+        known = self._segments
+        if known is None or known[0] is not manifest:
+            views = [self._view(store, manifest, entry) for entry in manifest.segments]
+            self._segments = known = (manifest, views, segment_table(views))
+        return known[1], self._kept, known[2]
+
+    def _view(self, store: ReadStore, manifest: Manifest, entry: SegmentEntry) -> SegmentView:
         view = self._views.get(entry.number)
         if view is None:
             view = read_view(store, manifest, entry)
@@ -107,4 +116,4 @@ class Reader:
                 store.close()
             self._idle = []
             self._views, self._kept = {}, Kept()
-            self._row = self._manifest = None
+            self._row = self._manifest = self._segments = None

@@ -26,6 +26,7 @@ from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, M
 from pixie_retrievers.index.sqlite.merge import merge_segments
 from pixie_retrievers.index.sqlite.pages import Place, SqlitePages
 from pixie_retrievers.index.sqlite.segment import (
+    HEAD_DTYPES,
     Head,
     Segment,
     block_key,
@@ -200,12 +201,12 @@ class _Salvage:
             )
         entries = []
         for number, place in found.heads.items():
-            docnos, _, counts, *_ = decode_arrays(
-                Kind.HEAD, segment_key(number), self._value(place), "i8 i4 i4 f4 f4 i4"
+            starts, lengths, _, counts, *_ = decode_arrays(
+                Kind.HEAD, segment_key(number), self._value(place), HEAD_DTYPES
             )
             dead = found.tombstones.get(number)
             n_deleted = max(int(bitmap.sum()) for bitmap in dead) if dead else 0
-            entries.append((int(docnos[0]), SegmentEntry(number, len(docnos), n_deleted, int(counts.sum()))))
+            entries.append((int(starts[0]), SegmentEntry(number, int(lengths.sum()), n_deleted, int(counts.sum()))))
         return Manifest(
             size,
             identity.get("fingerprint", fingerprint or ""),
@@ -351,7 +352,7 @@ class _Salvage:
 def _find_frame(found: _Found, place: Place, key: str, frame: bytes) -> None:
     kind = frame[5]
     if kind == Kind.HEAD:
-        decode_arrays(Kind.HEAD, key, frame, "i8 i4 i4 f4 f4 i4")
+        decode_arrays(Kind.HEAD, key, frame, HEAD_DTYPES)
         found.heads[int(key)] = place
     elif kind == Kind.TOMBSTONES:
         (bitmap,) = decode_arrays(Kind.TOMBSTONES, key, frame, "u1")

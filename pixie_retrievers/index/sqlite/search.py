@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
@@ -19,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.filters import Filter
-from pixie_retrievers.index.sqlite import kernels
+from pixie_retrievers.index.sqlite import scoring
 from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
-from pixie_retrievers.index.sqlite.snapshot import SegmentView, Snapshot
+from pixie_retrievers.index.sqlite.snapshot import Snapshot, address
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
 __all__ = ["match_document", "search_snapshot"]
@@ -39,22 +38,44 @@ class _Query(NamedTuple):
     weights: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Documents of one segment that may belong to the k best, and their scores to within a rounding."""
+class _Candidates(NamedTuple):
+    """Documents that may belong to the k best, by segment and ordinal, and their scores to within a rounding."""
 
-    view: SegmentView
+    positions: NDArray[np.int32]
     ordinals: NDArray[np.uint16]
     scores: NDArray[np.float32]
+
+
+class _Call(NamedTuple):
+    """What is the same for all segments of one search (see :func:`pixie_retrievers.index.sqlite.scoring.collect`).
+
+    Attributes:
+        query: One vector.
+        masks: uint8, shape (n_documents,), a segment: which documents count; empty when all do.
+        addresses: int64, shape (n_segments,): where the masks lie.
+        n_kept: How many best scores to keep.
+        margin, exactness: As the kernel takes them.
+        floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
+    """
+
+    query: _Query
+    masks: Sequence[NDArray[np.uint8]]
+    addresses: NDArray[np.int64]
+    n_kept: int
+    margin: float
+    exactness: float
+    floor: NDArray[np.float32]
 
 
 class _Scratch(threading.local):
     """A thread's working memory for the kernel; ``scores`` is all zeros between calls."""
 
     def __init__(self) -> None:
-        self.scores = np.zeros(kernels.WINDOW, np.float32)
-        self.found = np.empty(MAX_DOCUMENTS, np.uint16)
-        self.found_scores = np.empty(MAX_DOCUMENTS, np.float32)
+        self.scores = np.zeros(MAX_DOCUMENTS, np.float32)
+        # Twice a segment: with what the segments so far have left over, there is room for the next.
+        self.positions = np.empty(2 * MAX_DOCUMENTS, np.int32)
+        self.ordinals = np.empty(2 * MAX_DOCUMENTS, np.uint16)
+        self.found_scores = np.empty(2 * MAX_DOCUMENTS, np.float32)
 
 
 _scratch = _Scratch()
@@ -122,144 +143,106 @@ def search_snapshot(
 
 def _all(futures: Sequence[Future[_T]]) -> list[_T]:
     """All results; on an error too, not before every thread is done with the snapshot."""
-    wait(futures)
+    if futures:
+        wait(futures)
     return [future.result() for future in futures]
 
 
 def match_document(snapshot: Snapshot, query: SparseVectors, docno: int) -> TermMatches:
     """The terms that a query shares with one document."""
     position, ordinal = snapshot.locate(docno)
-    view = snapshot.views[position]
-    view.load(snapshot.store, query.term_ids)
-    vector = _Query(query.term_ids, query.weights)
-    return _matches(vector, _scores(view, vector, np.array([ordinal], np.uint16))[1][0])
+    snapshot.views[position].load(snapshot.store, query.term_ids)
+    found = _Candidates(np.array([position], np.int32), np.array([ordinal], np.uint16), np.zeros(1, np.float32))
+    return _ranked(snapshot, _Query(query.term_ids, query.weights), 1, found, 0.0)[0][2]
 
 
 def _search_one(
     snapshot: Snapshot, query: _Query, k: int, filter: Filter | None, exactness: float, n_threads: int
 ) -> list[Hit]:
-    n_terms = len(query.term_ids)
-    if n_terms == 0:
+    n_terms, n_segments = len(query.term_ids), len(snapshot.views)
+    if n_terms == 0 or n_segments == 0:
         return []
-    # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and for the candidate.
-    margin = 1 - (n_terms + 8) * 2.0**-23
-    n_kept = min(k, max(1, snapshot.manifest.n_live))
-    floor = np.zeros(1, np.float32)
-    positions = list(range(len(snapshot.views)))
+    masks = snapshot.allowed(filter)
+    call = _Call(
+        query,
+        masks,
+        np.array([address(mask) for mask in masks], np.int64),
+        min(k, max(1, snapshot.manifest.n_live)),
+        # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and the candidate.
+        1 - (n_terms + 8) * 2.0**-23,
+        exactness,
+        np.zeros(1, np.float32),
+    )
     if snapshot.manifest.n_live < _SPLIT_FROM:
         n_threads = 1
-    shares = [positions[i::n_threads] for i in range(min(n_threads, len(positions)))]
-    futures = [
-        _crew.pool.submit(_collect, snapshot, share, query, n_kept, filter, margin, exactness, floor)
-        for share in shares[1:]
-    ]
+    shares = [np.arange(i, n_segments, n_threads) for i in range(min(n_threads, n_segments))]
+    futures = [_crew.pool.submit(_collect, snapshot, call, share) for share in shares[1:]]
     try:
-        candidates = _collect(snapshot, shares[0], query, n_kept, filter, margin, exactness, floor) if shares else []
+        candidates = _collect(snapshot, call, shares[0])
     finally:
         others = _all(futures)
     candidates += [candidate for part in others for candidate in part]
-    return _hits(snapshot, query, k, candidates, floor[0] * margin)
+    found = candidates[0] if len(candidates) == 1 else _Candidates(*map(np.concatenate, zip(*candidates, strict=True)))
+    ranked = _ranked(snapshot, query, k, found, float(call.floor[0]) * call.margin)
+    documents = snapshot.documents([docno for docno, _, _ in ranked])
+    return [Hit(documents[docno], score, matches) for docno, score, matches in ranked]
 
 
-def _collect(
-    snapshot: Snapshot,
-    positions: Sequence[int],
-    query: _Query,
-    n_kept: int,
-    filter: Filter | None,
-    margin: float,
-    exactness: float,
-    floor: NDArray[np.float32],
-) -> list[_Candidates]:
-    """The candidates of some segments.
-
-    Args:
-        snapshot: The commit point.
-        positions: Which of its segments.
-        query: One vector.
-        n_kept: How many best scores to keep.
-        filter: Which documents count.
-        margin, exactness: See :func:`pixie_retrievers.index.sqlite.kernels.search_segment`.
-        floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
-    """
-    best, n_best = np.empty(n_kept, np.float32), 0
+def _collect(snapshot: Snapshot, call: _Call, positions: NDArray[np.int64]) -> list[_Candidates]:
+    """The candidates of some segments, in one part or more; call.floor is raised."""
+    best, n_best = np.empty(call.n_kept, np.float32), 0
+    scratch = _scratch
     candidates: list[_Candidates] = []
-    for position in positions:
-        view = snapshot.views[position]
-        head, allowed = view.head, snapshot.allowed(position, filter)
-        while True:
-            n_best, n_found = kernels.search_segment(
-                head.term_ids,
-                head.starts,
-                head.max_weights,
-                view.loaded,
-                view.ordinals,
-                view.weights,
-                head.scales,
-                allowed,
-                query.term_ids,
-                query.weights,
-                margin,
-                exactness,
-                floor,
-                _scratch.scores,
-                best,
-                n_best,
-                _scratch.found[: head.n_documents],
-                _scratch.found_scores,
-            )
-            if n_found >= 0:
-                break
-            view.load(snapshot.store, query.term_ids)
-        if n_found:
-            found, found_scores = _scratch.found[:n_found].copy(), _scratch.found_scores[:n_found].copy()
-            candidates.append(_Candidates(view, found, found_scores))
-    return candidates
-
-
-def _hits(snapshot: Snapshot, query: _Query, k: int, candidates: Sequence[_Candidates], cutoff: float) -> list[Hit]:
-    docnos, scores, rows = [], [], []
-    for part in candidates:
-        ordinals = part.ordinals[part.scores >= cutoff]
-        part_scores, part_rows = _scores(part.view, query, ordinals)
-        docnos.append(part.view.head.docnos[ordinals])
-        scores.append(part_scores)
-        rows.append(part_rows)
-    if not docnos:
-        return []
-    all_docnos, all_scores, weights = np.concatenate(docnos), np.concatenate(scores), np.concatenate(rows)
-    order = np.lexsort((all_docnos, -all_scores))[:k]
-    documents = snapshot.documents(all_docnos[order].tolist())
-    return [
-        Hit(documents[docno], score, _matches(query, weights[row]))
-        for row, docno, score in zip(
-            order.tolist(), all_docnos[order].tolist(), all_scores[order].tolist(), strict=True
+    while True:
+        n_best, n_found, n_done, unloaded = scoring.collect(
+            snapshot.table,
+            positions,
+            call.addresses,
+            snapshot.manifest.vocabulary_size,
+            snapshot.views[0].weights[:0],
+            call.query.term_ids,
+            call.query.weights,
+            call.margin,
+            call.exactness,
+            call.floor,
+            scratch.scores,
+            best,
+            n_best,
+            scratch.positions,
+            scratch.ordinals,
+            scratch.found_scores,
         )
-    ]
+        candidates.append(
+            _Candidates(
+                scratch.positions[:n_found].copy(),
+                scratch.ordinals[:n_found].copy(),
+                scratch.found_scores[:n_found].copy(),
+            )
+        )
+        if n_done == len(positions):
+            return candidates
+        positions = positions[n_done:]
+        if unloaded:
+            snapshot.views[positions[0]].load(snapshot.store, call.query.term_ids)
 
 
-def _scores(
-    view: SegmentView, query: _Query, wanted: NDArray[np.uint16]
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Scores, shape (n,), and the weights that made them, shape (n, n_terms), of a segment's documents."""
-    head = view.head
-    scores = np.zeros(len(wanted), np.float64)
-    weights = np.zeros((len(wanted), len(query.term_ids)), np.float32)
-    kernels.score_documents(
-        head.term_ids,
-        head.starts,
-        view.ordinals,
-        view.weights,
-        head.scales,
-        wanted,
+def _ranked(
+    snapshot: Snapshot, query: _Query, k: int, found: _Candidates, cutoff: float
+) -> list[tuple[int, float, TermMatches]]:
+    """Insertion number, score and matches of the k best candidates, best first."""
+    docnos, scores, indptr, term_ids, query_weights, weights = scoring.rank(
+        snapshot.table,
+        snapshot.manifest.vocabulary_size,
+        snapshot.views[0].weights[:0],
         query.term_ids,
         query.weights,
-        weights,
-        scores,
+        found.positions,
+        found.ordinals,
+        found.scores,
+        cutoff,
+        k,
     )
-    return scores, weights
-
-
-def _matches(query: _Query, document_weights: NDArray[np.float32]) -> TermMatches:
-    shared = document_weights.nonzero()[0]
-    return TermMatches(query.term_ids[shared], query.weights[shared], document_weights[shared])
+    return [
+        (docno, score, TermMatches(term_ids[a:b], query_weights[a:b], weights[a:b]))
+        for docno, score, (a, b) in zip(docnos.tolist(), scores.tolist(), pairwise(indptr.tolist()), strict=True)
+    ]

@@ -21,6 +21,7 @@ from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arra
 from pixie_retrievers.types import SparseVectors
 
 __all__ = [
+    "HEAD_DTYPES",
     "MAX_DOCUMENTS",
     "Head",
     "Segment",
@@ -34,8 +35,11 @@ __all__ = [
 ]
 
 MAX_DOCUMENTS = 1 << 16
-BLOCK_POSTINGS = 1 << 14
-"""A block ends at the first term that takes it past so many postings: about 100 KB, one read."""
+_BLOCK_BYTES = 6 << 14
+"""A block ends at the first term that takes it past so many bytes: one read, and little lost to half-filled pages."""
+
+HEAD_DTYPES = "i8 i4 i4 i4 f4 f4 i4"
+_MAX_DOCNO = 1 << 62
 
 _STORED = {"float32": "f4", "float16": "f2", "uint8": "u1"}
 _MAX_FLOAT16 = float(np.finfo(np.float16).max)
@@ -130,14 +134,16 @@ def make_head(
     if len(scales):
         values *= scales[ordinals]
     max_weights = np.maximum.reduceat(values, starts[:-1]) if len(term_ids) else np.zeros(0, np.float32)
-    return Head(docnos, term_ids, starts, max_weights, scales, _block_starts(starts))
+    return Head(
+        docnos, term_ids, starts, max_weights, scales, _block_starts(starts, _BLOCK_BYTES // (2 + weights.itemsize))
+    )
 
 
-def _block_starts(starts: NDArray[np.int64]) -> NDArray[np.int32]:
+def _block_starts(starts: NDArray[np.int64], n_postings: int) -> NDArray[np.int32]:
     n_terms = len(starts) - 1
     blocks = [0]
     while blocks[-1] < n_terms:
-        filled = int(np.searchsorted(starts, starts[blocks[-1]] + BLOCK_POSTINGS, side="left"))
+        filled = int(np.searchsorted(starts, starts[blocks[-1]] + n_postings, side="left"))
         blocks.append(min(filled, n_terms))
     return np.array(blocks, np.int32)
 
@@ -170,7 +176,10 @@ def block_key(number: int, block: int) -> str:
 def encode_head(number: int, head: Head) -> bytes:
     """A head as a frame."""
     counts = np.diff(head.starts).astype(np.int32)
-    arrays: list[NDArray[Any]] = [head.docnos, head.term_ids, counts, head.max_weights, head.scales, head.blocks]
+    runs = np.flatnonzero(np.concatenate([[True], np.diff(head.docnos) > 1]))
+    lengths = np.diff(np.append(runs, head.n_documents)).astype(np.int32)
+    arrays: list[NDArray[Any]] = [head.docnos[runs], lengths]
+    arrays += [head.term_ids, counts, head.max_weights, head.scales, head.blocks]
     return encode_arrays(Kind.HEAD, segment_key(number), arrays)
 
 
@@ -180,17 +189,17 @@ def decode_head(number: int, frame: bytes | None, *, n_documents: int, n_posting
     Raises:
         CorruptIndexError: The frame is missing or damaged, or contradicts itself or the manifest.
     """
-    docnos, term_ids, counts, max_weights, scales, blocks = decode_arrays(
-        Kind.HEAD, segment_key(number), frame, "i8 i4 i4 f4 f4 i4"
+    run_starts, run_lengths, term_ids, counts, max_weights, scales, blocks = decode_arrays(
+        Kind.HEAD, segment_key(number), frame, HEAD_DTYPES
     )
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
+    docnos = _numbered(run_starts, run_lengths, n_documents)
     sound = (
-        0 < len(docnos) == n_documents <= MAX_DOCUMENTS
+        docnos is not None
+        and _ascend(docnos)
         and len(term_ids) == len(counts) == len(max_weights)
         and len(scales) in (0, n_documents)
         and starts[-1] == n_postings
-        and docnos[0] >= 0
-        and _ascend(docnos)
         and _ascend(term_ids)
         and (len(term_ids) == 0 or (term_ids[0] >= 0 and term_ids[-1] < vocabulary_size))
         and (len(counts) == 0 or 0 < counts.min() <= counts.max() <= n_documents)
@@ -201,9 +210,22 @@ def decode_head(number: int, frame: bytes | None, *, n_documents: int, n_posting
         and blocks[-1] == len(term_ids)
         and _ascend(blocks)
     )
-    if not sound:
+    if not sound or docnos is None:
         raise CorruptIndexError(f"the head of segment {number} contradicts itself: restore the file from a copy")
     return Head(docnos, term_ids, starts, max_weights, scales, blocks)
+
+
+def _numbered(starts: NDArray[np.int64], lengths: NDArray[np.int32], n_documents: int) -> NDArray[np.int64] | None:
+    """The insertion numbers of runs of consecutive ones; None when there are not as many as there should be."""
+    if (
+        len(starts) != len(lengths)
+        or not 0 < n_documents <= MAX_DOCUMENTS
+        or not ((starts >= 0) & (starts < _MAX_DOCNO) & (lengths > 0)).all()
+        or lengths.sum(dtype=np.int64) != n_documents
+    ):
+        return None
+    before = np.cumsum(lengths, dtype=np.int64) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(n_documents)
 
 
 def _ascend(numbers: NDArray[Any]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -12,14 +14,18 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.filters import Filter, compile_filter, filter_fields, filter_key
-from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row
+from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, decode_rows
 from pixie_retrievers.index.sqlite.columns import Column, column_key, decode_column, passing_documents
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
+from pixie_retrievers.index.sqlite.scoring import N_COLUMNS
 from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, decode_block, decode_head, segment_key
 from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
 from pixie_retrievers.types import Document
 
-__all__ = ["Kept", "SegmentView", "Snapshot", "docno_key", "read_view"]
+__all__ = ["Kept", "SegmentView", "Snapshot", "address", "docno_key", "read_view", "segment_table"]
+
+_ALL = np.zeros(0, np.uint8)
+_BLOCKS_AT_ONCE = 64  # 100 KB each: what reading many terms may take in passing
 
 
 def docno_key(docno: int) -> str:
@@ -28,7 +34,7 @@ def docno_key(docno: int) -> str:
 
 
 class SegmentView:
-    """A segment that reads its postings when they are first needed, and keeps them.
+    """A segment that reads a term's postings when a query first asks for them, and keeps them.
 
     The arrays are as long as the segment, but the operating system backs only the pages that were written: a term that
     no query asked for costs no memory.
@@ -36,39 +42,56 @@ class SegmentView:
     Attributes:
         number: The segment's number.
         head: What it holds.
-        ordinals: uint16, shape (n_postings,): valid where loaded.
         weights: float32 or uint8, shape (n_postings,): valid where loaded.
-        loaded: uint8, shape (n_terms,): 1 for each term whose postings are in memory.
+        row: int64, shape (N_COLUMNS,): the segment as compiled code sees it.
     """
 
-    def __init__(self, number: int, head: Head, weights: str) -> None:
+    def __init__(self, number: int, head: Head, weights: str, vocabulary_size: int) -> None:
         self.number = number
         self.head = head
-        self.ordinals = np.empty(head.n_postings, np.uint16)
-        self.weights = np.empty(head.n_postings, np.uint8 if weights == "uint8" else np.float32)
-        self.loaded = np.zeros(len(head.term_ids), np.uint8)
+        self._places = np.full(vocabulary_size, -1, np.int32)
+        self._places[head.term_ids] = np.arange(len(head.term_ids), dtype=np.int32)
+        self._ordinals = _unbacked(head.n_postings, np.uint16)
+        self.weights = _unbacked(head.n_postings, np.uint8 if weights == "uint8" else np.float32)
+        self._loaded = np.zeros(len(head.term_ids), np.uint8)
         self._format = weights
         self._lock = threading.Lock()
+        arrays = (
+            head.docnos,
+            self._places,
+            head.starts,
+            head.max_weights,
+            self._loaded,
+            self._ordinals,
+            self.weights,
+            head.scales,
+        )
+        lengths = (head.n_documents, len(head.term_ids), head.n_postings)
+        self.row = np.array([*lengths, *(address(array) for array in arrays)], np.int64)
 
     def load(self, store: ReadStore, query_terms: NDArray[np.int32]) -> None:
-        """Read the blocks that hold the postings of the query's terms, and check them.
+        """Read the blocks that hold the postings of the query's terms, check them, and keep those postings.
 
         Raises:
             CorruptIndexError: A block is missing or damaged.
         """
         head = self.head
-        places = np.flatnonzero(np.isin(head.term_ids, query_terms, assume_unique=True))
-        blocks = np.unique(np.searchsorted(head.blocks, places[self.loaded[places] == 0], side="right") - 1).tolist()
+        places = self._places[query_terms]
+        places = places[places >= 0]
         with self._lock:
-            frames = store.get_many(POSTINGS, [block_key(self.number, block) for block in blocks])
-            for block in blocks:
-                frame = frames.pop(block_key(self.number, block), None)
-                ordinals, weights = decode_block(self.number, block, frame, head, self._format)
-                first, last = head.blocks[block : block + 2]
-                start, end = head.starts[first], head.starts[last]
-                self.ordinals[start:end] = ordinals
-                self.weights[start:end] = weights
-                self.loaded[first:last] = 1
+            missing = places[self._loaded[places] == 0]
+            blocks = np.searchsorted(head.blocks, missing, side="right") - 1
+            for part in np.array_split(blocks, -(-len(blocks) // _BLOCKS_AT_ONCE)) if len(blocks) else ():
+                frames = store.get_many(POSTINGS, [block_key(self.number, block) for block in np.unique(part).tolist()])
+                for block in np.unique(part).tolist():
+                    frame = frames.pop(block_key(self.number, block), None)
+                    ordinals, weights = decode_block(self.number, block, frame, head, self._format)
+                    offset = head.starts[head.blocks[block]]
+                    for place in missing[blocks == block].tolist():
+                        start, end = head.starts[place], head.starts[place + 1]
+                        self._ordinals[start:end] = ordinals[start - offset : end - offset]
+                        self.weights[start:end] = weights[start - offset : end - offset]
+                        self._loaded[place] = 1
 
     def renew_lock(self) -> None:
         """Forget a lock that another thread may have held when this process was forked."""
@@ -101,7 +124,30 @@ def read_view(store: ReadStore, manifest: Manifest, entry: SegmentEntry) -> Segm
         n_postings=entry.n_postings,
         vocabulary_size=manifest.vocabulary_size,
     )
-    return SegmentView(entry.number, head, manifest.weights)
+    return SegmentView(entry.number, head, manifest.weights, manifest.vocabulary_size)
+
+
+def segment_table(views: Sequence[SegmentView]) -> NDArray[np.int64]:
+    """int64, shape (len(views), N_COLUMNS): segments as compiled code sees them, for as long as the views live."""
+    return np.array([view.row for view in views], np.int64).reshape(len(views), N_COLUMNS)
+
+
+def address(array: NDArray[Any]) -> int:
+    """Where an array lies; 0 for one that is empty."""
+    return int(array.__array_interface__["data"][0]) if len(array) else 0
+
+
+def _unbacked(length: int, dtype: type[Any]) -> NDArray[Any]:
+    """An array whose memory counts page by page, as it is written.
+
+    numpy's own large arrays ask for huge pages, of which a single posting would fill 2 MB.
+    """
+    size = length * np.dtype(dtype).itemsize
+    if size == 0:
+        return np.empty(0, dtype)
+    if os.name == "nt":
+        return np.frombuffer(mmap.mmap(-1, size), dtype)
+    return np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)  # not shared with a fork
 
 
 class Kept:
@@ -133,6 +179,7 @@ class Snapshot:
         manifest: The commit point.
         views: The manifest's segments, in its order.
         kept: What is known of segments from searches before.
+        table: :func:`segment_table` of the views, when the caller keeps it.
     """
 
     def __init__(
@@ -141,12 +188,18 @@ class Snapshot:
         manifest: Manifest,
         views: Sequence[SegmentView],
         kept: Kept,
+        table: NDArray[np.int64] | None = None,
     ) -> None:
         self.store = store
         self.manifest = manifest
         self.views = views
         self._kept = kept
-        self._firsts = [int(view.head.docnos[0]) for view in views]
+        self._table = table
+
+    @property
+    def table(self) -> NDArray[np.int64]:
+        """int64, shape (n_segments, N_COLUMNS): the segments as compiled code sees them."""
+        return segment_table(self.views) if self._table is None else self._table
 
     def docnos(self, ids: Sequence[str]) -> dict[str, int]:
         """The insertion numbers of the ids that are there."""
@@ -160,7 +213,8 @@ class Snapshot:
         """
         keys = [docno_key(docno) for docno in docnos]
         rows = self.store.get_many(DOCUMENTS, keys)
-        return {docno: Document(*decode_row(key, rows.get(key), 3)) for docno, key in zip(docnos, keys, strict=True)}
+        values = decode_rows(keys, [rows.get(key) for key in keys], 3)
+        return {docno: Document(*parts) for docno, parts in zip(docnos, values, strict=True)}
 
     def ids(self, filter: Filter | None, limit: int | None) -> list[str]:
         """The ids of the first live documents that pass the filter, in insertion order."""
@@ -189,7 +243,7 @@ class Snapshot:
 
     def locate(self, docno: int) -> tuple[int, int]:
         """The position of the segment that holds an insertion number, and the ordinal in it."""
-        position = bisect_right(self._firsts, docno) - 1
+        position = bisect_right(self.views, docno, key=lambda view: int(view.head.docnos[0])) - 1
         if position >= 0:
             docnos = self.views[position].head.docnos
             ordinal = int(np.searchsorted(docnos, docno))
@@ -197,13 +251,15 @@ class Snapshot:
                 return position, ordinal
         raise CorruptIndexError(f"document number {docno} is in no segment: restore the file from a copy")
 
-    def allowed(self, position: int, filter: Filter | None) -> NDArray[np.uint8]:
-        """uint8, shape (n_documents,): 1 for each live document that passes the filter; empty when all do."""
-        entry = self.manifest.segments[position]
+    def allowed(self, filter: Filter | None) -> list[NDArray[np.uint8]]:
+        """uint8, shape (n_documents,), a segment: 1 where a live document passes the filter; empty when all do."""
+        return [self._allowed(position, entry, filter) for position, entry in enumerate(self.manifest.segments)]
+
+    def _allowed(self, position: int, entry: SegmentEntry, filter: Filter | None) -> NDArray[np.uint8]:
         if filter is not None:
             passing = self._passing(position, filter)
             return passing * self._live(position) if entry.n_deleted else passing
-        return self._live(position) if entry.n_deleted else np.zeros(0, np.uint8)
+        return self._live(position) if entry.n_deleted else _ALL
 
     def _live(self, position: int) -> NDArray[np.uint8]:
         entry = self.manifest.segments[position]

@@ -171,7 +171,7 @@ class ReadStore:
                 part = keys[start : start + _MAX_VARIABLES]
                 marks = ",".join("?" * len(part))
                 statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})'  # noqa: S608  # fixed names, bound values
-                found.update((_text(key), value) for key, value in self._connection.execute(statement, part))
+                found.update([(_text(key), value) for key, value in self._connection.execute(statement, part)])
         return found
 
     def range(self, table: str, first: str, last: str) -> list[tuple[str, bytes]]:

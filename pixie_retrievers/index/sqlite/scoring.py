@@ -1,0 +1,395 @@
+"""The compiled search: from a query to candidates, and from candidates to ranked documents with their matches.
+
+A call sees all segments of a commit point at once, as a table of numbers and addresses (:data:`N_COLUMNS`), because the
+way into compiled code costs as much as scoring a small segment. Like all kernels these are serial, let go of the
+interpreter lock, and trust what they are given: the caller keeps every array alive whose address is in the table, and
+has checked the postings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray, njit, types  # type: ignore[attr-defined]  # numba does not list carray
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+__all__ = ["N_COLUMNS", "collect", "rank"]
+
+N_DOCUMENTS, N_TERMS, N_POSTINGS, DOCNOS, PLACES, STARTS, MAX_WEIGHTS, LOADED, ORDINALS, WEIGHTS, SCALES = range(11)
+N_COLUMNS = 11
+"""A segment's row: how many documents, terms t and postings it has, and where its arrays lie (0: it has none).
+
+    DOCNOS       int64, shape (n_documents,): insertion numbers, ascending
+    PLACES       int32, shape (vocabulary_size,): each term's place among the segment's terms; -1: it has no postings
+    STARTS       int64, shape (t + 1,): where each term's postings start
+    MAX_WEIGHTS  float32, shape (t,): each term's largest weight
+    LOADED       uint8, shape (t,): 1 for each term whose postings are in memory
+    ORDINALS     uint16, shape (n_postings,), ascending inside a term
+    WEIGHTS      float32 or uint8, shape (n_postings,)
+    SCALES       float32, shape (n_documents,): what a document's weights are multiplied by; 0: by 1
+"""
+
+_REST_SHARE = 0.3
+"""Terms are scored until the rest can add less than this share of the k-th best score: from there on the documents that
+are close enough are few, and looking them up costs less than scoring the rest would."""
+
+_STRIDE = 64
+_TINY = np.float32(1e-45)
+
+
+def _pointer(_typing: Any, _address: Any) -> Any:
+    """An address as a pointer."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+_at: Any = intrinsic(_pointer)
+
+
+@njit(nogil=True, cache=True)
+def collect(
+    segments: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    masks: NDArray[np.int64],
+    vocabulary_size: int,
+    like: NDArray[Any],
+    query_terms: NDArray[np.int32],
+    query_weights: NDArray[np.float32],
+    margin: float,
+    exactness: float,
+    floor: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    best: NDArray[np.float32],
+    n_best: int,
+    found_positions: NDArray[np.int32],
+    found_ordinals: NDArray[np.uint16],
+    found_scores: NDArray[np.float32],
+) -> tuple[int, int, int, bool]:
+    """Collect the documents that may belong to the k best of a query.
+
+    Terms are taken by falling bound (query weight times the term's largest weight in the segment). Once what the
+    remaining terms can add is far too little to lift a new document into the k best, only the documents that are close
+    enough already are looked up under them. With full bounds the rule is exact. A segment's scores stay in a core's
+    second cache. (The cut is MaxScore's: Turtle and Flood 1995, "Query evaluation: strategies and optimizations".)
+
+    Args:
+        segments: int64, shape (n_segments, N_COLUMNS).
+        positions: int64, shape (p,): which of them to search, in this order.
+        masks: int64, shape (n_segments,): the address of uint8, shape (n_documents,), in which 0 hides a document; 0
+            hides none.
+        vocabulary_size: The number of terms.
+        like: Any array of the weights' dtype.
+        query_terms: int32, shape (m,), ascending.
+        query_weights: float32, shape (m,).
+        margin: Just under 1: how far below the k-th best score a document may still belong to the k best once scores
+            are computed exactly.
+        exactness: 1 takes what terms can add at its full bound, which is exact; less takes that share of it.
+        floor: float32, shape (1,): a score that k documents are known to reach, 0 at first. Threads that search other
+            segments for the same query may share it: it is only ever raised, and a raise that gets lost costs time,
+            not results.
+        scores: float32, as long as the largest segment and a multiple of 64: zeros; zeros again on return.
+        best: float32, shape (k,): a min-heap of the best scores so far; changed in place.
+        n_best: How many of ``best`` are in use.
+        found_positions, found_ordinals, found_scores: int32, uint16 and float32, at least as long as the largest
+            segment: filled with the candidates, ordered by (their place in ``positions``, ordinal).
+
+    Returns:
+        The new ``n_best``; the number of candidates; how many of ``positions`` are done; and whether the next one has
+        postings that must be loaded first (otherwise there was no room for its candidates, or all are done).
+
+    Complexity:
+        O(postings of the query's terms + n_documents), less what the cut skips.
+    """
+    n_query = len(query_terms)
+    its_starts = np.empty(n_query, np.int64)
+    ends = np.empty(n_query, np.int64)
+    factors = np.empty(n_query, np.float32)
+    bounds = np.empty(n_query, np.float64)
+    rests = np.empty(n_query + 1, np.float64)
+    k = len(best)
+    n_found = 0
+    for done in range(len(positions)):
+        position = positions[done]
+        row = segments[position]
+        n_documents = row[N_DOCUMENTS]
+        if n_found + n_documents > len(found_ordinals):
+            return n_best, n_found, done, False
+        places = carray(_at(row[PLACES]), (vocabulary_size,), np.int32)
+        starts = carray(_at(row[STARTS]), (row[N_TERMS] + 1,), np.int64)
+        max_weights = carray(_at(row[MAX_WEIGHTS]), (row[N_TERMS],), np.float32)
+        loaded = carray(_at(row[LOADED]), (row[N_TERMS],), np.uint8)
+        n_terms = 0
+        for i in range(n_query):
+            place = places[query_terms[i]]
+            if place >= 0:
+                if loaded[place] == 0:
+                    return n_best, n_found, done, True
+                its_starts[n_terms] = starts[place]
+                ends[n_terms] = starts[place + 1]
+                factors[n_terms] = query_weights[i]
+                bounds[n_terms] = exactness * np.float64(query_weights[i]) * np.float64(max_weights[place])
+                n_terms += 1
+        if n_terms == 0:
+            continue
+        order = np.argsort(-bounds[:n_terms])
+        rests[n_terms] = 0.0  # rests[i]: the most that the terms from i on can add
+        for i in range(n_terms - 1, -1, -1):
+            rests[i] = rests[i + 1] + bounds[order[i]]
+        n_best, n_found = _collect_segment(
+            position,
+            n_documents,
+            carray(_at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16),
+            carray(_at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype),
+            carray(_at(row[SCALES]), (n_documents if row[SCALES] else 0,), np.float32),
+            carray(_at(masks[position]), (n_documents if masks[position] else 0,), np.uint8),
+            order,
+            its_starts,
+            ends,
+            factors,
+            rests,
+            margin,
+            floor,
+            scores,
+            best,
+            n_best,
+            found_positions,
+            found_ordinals,
+            found_scores,
+            n_found,
+        )
+        if n_best == k:  # what the segments so far had too little of need not be kept
+            cutoff = floor[0] * margin
+            kept = 0
+            for i in range(n_found):
+                if found_scores[i] >= cutoff:
+                    found_positions[kept] = found_positions[i]
+                    found_ordinals[kept] = found_ordinals[i]
+                    found_scores[kept] = found_scores[i]
+                    kept += 1
+            n_found = kept
+    return n_best, n_found, len(positions), False
+
+
+@njit(nogil=True, cache=True)
+def _collect_segment(
+    position: int,
+    n_documents: int,
+    ordinals: NDArray[np.uint16],
+    weights: NDArray[Any],
+    scales: NDArray[np.float32],
+    allowed: NDArray[np.uint8],
+    order: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    factors: NDArray[np.float32],
+    rests: NDArray[np.float64],
+    margin: float,
+    floor: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    best: NDArray[np.float32],
+    n_best: int,
+    found_positions: NDArray[np.int32],
+    found_ordinals: NDArray[np.uint16],
+    found_scores: NDArray[np.float32],
+    n_found: int,
+) -> tuple[int, int]:
+    """One segment of :func:`collect`; the new ``n_best`` and ``n_found``."""
+    k, n_terms = len(best), len(order)
+    if n_best == k:
+        floor[0] = max(floor[0], best[0])
+    cutoff = floor[0] * margin
+    n_scored = 0
+    while n_scored < n_terms and rests[n_scored] >= cutoff * _REST_SHARE:
+        term = order[n_scored]
+        _add(ordinals[starts[term] : ends[term]], weights[starts[term] : ends[term]], factors[term], scores)
+        n_scored += 1
+    if len(scales) > 0:
+        for document in range(n_documents):
+            scores[document] *= scales[document]
+    rest = rests[n_scored]
+    low = max(np.float32(cutoff - rest), _TINY)
+    for block in range(0, n_documents, _STRIDE):
+        n_close = 0
+        stretch = scores[block : block + _STRIDE]
+        for i in range(_STRIDE):  # counting is what a compiler can do 16 at a time
+            n_close += stretch[i] >= low
+        if n_close > 0:
+            for document in range(block, min(block + _STRIDE, n_documents)):
+                score = scores[document]
+                if score < low or (len(allowed) > 0 and allowed[document] == 0):
+                    continue
+                for i in range(n_scored, n_terms):
+                    if score + rests[i] < cutoff:
+                        break
+                    term = order[i]
+                    posting = _first_at_least(ordinals, starts[term], ends[term], document)
+                    if posting < ends[term] and ordinals[posting] == document:
+                        added = factors[term] * np.float32(weights[posting])
+                        score += added * scales[document] if len(scales) > 0 else added
+                if score < cutoff:
+                    continue
+                found_positions[n_found] = position
+                found_ordinals[n_found] = document
+                found_scores[n_found] = score
+                n_found += 1
+                if n_best < k or score > best[0]:
+                    n_best = _push(best, n_best, score)
+                    if n_best == k and best[0] > floor[0]:
+                        floor[0] = best[0]
+                        cutoff = best[0] * margin
+                        low = max(np.float32(cutoff - rest), _TINY)
+        stretch[:] = np.float32(0)
+    return n_best, n_found
+
+
+@njit(nogil=True, cache=True)
+def _add(ordinals: NDArray[np.uint16], weights: NDArray[Any], factor: np.float32, scores: NDArray[np.float32]) -> None:
+    """Add a term's weights times ``factor`` to its documents' scores.
+
+    Four postings at a time: their documents differ, so that no sum need wait for the one before, which no compiler can
+    know. Unsigned places spare every access the check for a negative index.
+    """
+    n_fours = len(ordinals) & ~3
+    for i in range(0, n_fours, 4):
+        a, b, c, d = np.uint64(i), np.uint64(i + 1), np.uint64(i + 2), np.uint64(i + 3)
+        slot_a, slot_b, slot_c, slot_d = ordinals[a], ordinals[b], ordinals[c], ordinals[d]
+        score_a = scores[slot_a] + factor * np.float32(weights[a])
+        score_b = scores[slot_b] + factor * np.float32(weights[b])
+        score_c = scores[slot_c] + factor * np.float32(weights[c])
+        score_d = scores[slot_d] + factor * np.float32(weights[d])
+        scores[slot_a] = score_a
+        scores[slot_b] = score_b
+        scores[slot_c] = score_c
+        scores[slot_d] = score_d
+    for i in range(n_fours, len(ordinals)):
+        scores[ordinals[np.uint64(i)]] += factor * np.float32(weights[np.uint64(i)])
+
+
+@njit(nogil=True, cache=True)
+def _first_at_least(values: NDArray[Any], low: int, high: int, wanted: int) -> int:
+    """The first position in [low, high) whose value is at least ``wanted``; values ascend."""
+    if low >= high or values[low] >= wanted:
+        return low
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(nogil=True, cache=True)
+def _push(best: NDArray[np.float32], n_best: int, score: np.float32) -> int:
+    """Put a score on the min-heap of the k best, pushing out the least when it is full; the new size."""
+    k = len(best)
+    if n_best < k:
+        hole = n_best
+        while hole > 0 and best[(hole - 1) >> 1] > score:
+            best[hole] = best[(hole - 1) >> 1]
+            hole = (hole - 1) >> 1
+        best[hole] = score
+        return n_best + 1
+    hole = 0
+    while True:
+        child = 2 * hole + 1
+        if child >= k:
+            break
+        if child + 1 < k and best[child + 1] < best[child]:
+            child += 1
+        if best[child] >= score:
+            break
+        best[hole] = best[child]
+        hole = child
+    best[hole] = score
+    return n_best
+
+
+@njit(nogil=True, cache=True)
+def rank(
+    segments: NDArray[np.int64],
+    vocabulary_size: int,
+    like: NDArray[Any],
+    query_terms: NDArray[np.int32],
+    query_weights: NDArray[np.float32],
+    positions: NDArray[np.int32],
+    ordinals: NDArray[np.uint16],
+    nearly: NDArray[np.float32],
+    cutoff: float,
+    k: int,
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+]:
+    """The k best of some documents by exact score, ties by insertion number, and the terms that each matches.
+
+    Scores are summed in float64, terms ascending: they depend on the document's and the query's weights alone.
+
+    Args:
+        segments, vocabulary_size, like, query_terms, query_weights: See :func:`collect`; the postings of the query's
+            terms are loaded in every segment that is named.
+        positions, ordinals, nearly: int32, uint16 and float32, shape (n,): the documents, each once, and about what
+            they score.
+        cutoff: Documents that score less are left out.
+        k: At most so many come back.
+
+    Returns:
+        Insertion numbers, shape (r,); scores, shape (r,); and the matches in compressed rows: indptr, shape (r + 1,),
+        term ids, query weights and document weights, shape (indptr[-1],).
+
+    Complexity:
+        O(n x m x log n_documents).
+    """
+    kept = np.flatnonzero(nearly >= cutoff)
+    n, m = len(kept), len(query_terms)
+    docnos = np.empty(n, np.int64)
+    scores = np.zeros(n, np.float64)
+    matched = np.zeros((n, m), np.float32)
+    for i in range(n):
+        row, ordinal = segments[positions[kept[i]]], ordinals[kept[i]]
+        docnos[i] = carray(_at(row[DOCNOS]), (row[N_DOCUMENTS],), np.int64)[ordinal]
+        places = carray(_at(row[PLACES]), (vocabulary_size,), np.int32)
+        starts = carray(_at(row[STARTS]), (row[N_TERMS] + 1,), np.int64)
+        postings = carray(_at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16)
+        weights = carray(_at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype)
+        scale = np.float32(1)
+        if row[SCALES]:
+            scale = carray(_at(row[SCALES]), (row[N_DOCUMENTS],), np.float32)[ordinal]
+        for j in range(m):
+            place = places[query_terms[j]]
+            if place < 0:
+                continue
+            end = starts[place + 1]
+            posting = _first_at_least(postings, starts[place], end, ordinal)
+            if posting < end and postings[posting] == ordinal:
+                weight = np.float32(weights[posting]) * scale
+                matched[i, j] = weight
+                scores[i] += np.float64(query_weights[j]) * np.float64(weight)
+    by_docno = np.argsort(docnos)
+    order = by_docno[np.argsort(-scores[by_docno], kind="mergesort")][:k]
+    indptr = np.zeros(len(order) + 1, np.int64)
+    for r in range(len(order)):
+        indptr[r + 1] = indptr[r] + np.count_nonzero(matched[order[r]])
+    term_ids = np.empty(indptr[-1], np.int32)
+    its_query_weights = np.empty(indptr[-1], np.float32)
+    its_weights = np.empty(indptr[-1], np.float32)
+    entry = 0
+    for r in range(len(order)):
+        for j in range(m):
+            weight = matched[order[r], j]
+            if weight > 0:
+                term_ids[entry] = query_terms[j]
+                its_query_weights[entry] = query_weights[j]
+                its_weights[entry] = weight
+                entry += 1
+    return docnos[order], scores[order], indptr, term_ids, its_query_weights, its_weights
