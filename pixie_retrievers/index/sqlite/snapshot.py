@@ -219,10 +219,10 @@ class Snapshot:
     def ids(self, filter: Filter | None, limit: int | None) -> list[str]:
         """The ids of the first live documents that pass the filter, in insertion order."""
         found: list[str] = []
-        for position, view in enumerate(self.views):
+        for position, entry in enumerate(self.manifest.segments):
             if limit is not None and len(found) >= limit:
                 break
-            allowed, docnos = self.allowed(position, filter), view.head.docnos
+            allowed, docnos = self._allowed(position, entry, filter), self.views[position].head.docnos
             passing = docnos[allowed == 1] if len(allowed) else docnos
             wanted = passing[: None if limit is None else limit - len(found)].tolist()
             documents = self.documents(wanted)
