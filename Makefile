@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test lint soak clean
+.PHONY: demo test test-matrix lint soak clean
 
 demo: $(READY)
 	$(BIN)/pixie demo
@@ -14,6 +14,9 @@ test: $(READY) lint
 
 soak: $(READY)  # the reliability tests with figures for a night, and a table of what was held
 	PIXIE_SOAK=1 $(BIN)/python -m pytest -q tests/crash tests/security tests/property tests/compat
+
+test-matrix:  # the adapters with the lowest and the newest frameworks, and with one framework alone: ROWS="..." for some
+	PYTHON=$(PYTHON) sh tests/matrix.sh $(ROWS)
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -29,4 +32,4 @@ $(READY): pyproject.toml tests/constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .venv-matrix .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

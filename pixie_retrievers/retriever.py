@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, overload
 
+from pixie_retrievers.diversity import check_diversity, max_marginal_relevance
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import (
     IncompatibleIndexError,
@@ -233,6 +234,40 @@ class SparseRetriever:
             hit_lists = [[hit for hit in hits if hit.score >= score_threshold] for hits in hit_lists]
         results = self._explained(queries, hit_lists, top_k_tokens)
         return results[0] if isinstance(query, str) else results
+
+    def search_diverse(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: Filter | None = None,
+        top_k_tokens: int | None = 10,
+        score_threshold: float | None = None,
+    ) -> list[SearchResult]:
+        """Of the ``fetch_k`` best documents, ``k`` that also differ from each other.
+
+        The index keeps no document's whole vector in one place, so the ``fetch_k`` texts are encoded again.
+
+        Args:
+            query: A text.
+            k: At most so many results.
+            fetch_k: How many of the best are chosen from; at least ``k`` are.
+            lambda_mult: From 0, as different as can be, to 1, the best whatever they share.
+            filter, top_k_tokens, score_threshold: As for :meth:`search`.
+
+        Raises:
+            InvalidParameterError, InvalidTextError, FilterError: As for :meth:`search`, or ``fetch_k`` or
+                ``lambda_mult`` is out of range.
+        """
+        check_diversity(k, fetch_k, lambda_mult)
+        results = self.search(
+            query, max(k, fetch_k), filter=filter, top_k_tokens=top_k_tokens, score_threshold=score_threshold
+        )
+        vectors = self.encoder.encode_documents([result.document.text for result in results])
+        chosen = max_marginal_relevance(self.encoder.encode_queries([query]), vectors, k, lambda_mult=lambda_mult)
+        return [results[position] for position in chosen]
 
     def explain(self, query: str, id: str, *, top_k_tokens: int | None = None) -> Explanation:
         """Why a document scores what it scores for a query, whether or not a search would return it.

@@ -46,6 +46,10 @@ class Index(Protocol):
         """The documents under the ids, in order; None for an id that is not there."""
         ...
 
+    def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
+        """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order."""
+        ...
+
     def search(self, queries: SparseVectors, k: int, *, filter: Filter | None = None) -> list[list[Hit]]:
         """The k best documents of each query: score descending, ties by insertion order.
 

@@ -9,7 +9,7 @@ from typing import Any
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.types import Document
 
-__all__ = ["check_documents", "check_field", "check_ids"]
+__all__ = ["check_documents", "check_field", "check_ids", "check_limit"]
 
 _MAX_INT_BITS = 1024  # the whole numbers that a float reaches; JSON readers elsewhere stop there at the latest
 _MAX_DEPTH = 100  # far above any real metadata, far below where the JSON reader gives up
@@ -61,6 +61,16 @@ def check_field(field: str) -> None:
     """
     if not isinstance(field, str) or not _is_utf8(field):
         raise InvalidParameterError(f"{field!r} is no name of a metadata field: pass a string")
+
+
+def check_limit(limit: int | None) -> None:
+    """Hold the length of a listing to being a length.
+
+    Raises:
+        InvalidParameterError: It is not a whole number of 0 or more, nor None.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise InvalidParameterError(f"limit is {limit!r}; it must be a whole number of 0 or more, or None for all")
 
 
 def _check_id(id: Any, where: str) -> None:

@@ -1,6 +1,7 @@
 """The LangChain adapter: ``from pixie_retrievers.langchain import PixieRetriever``.
 
-Names are loaded when first used; ``langchain-core`` comes with ``pip install "pixie-retrievers[langchain]"``.
+Names are loaded when first used; ``langchain-core`` comes with ``pip install "pixie-retrievers[langchain]"``;
+``ToolSelector`` alone needs ``langchain`` itself.
 """
 
 from __future__ import annotations
@@ -11,11 +12,36 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
+    from pixie_retrievers.langchain.agents import ToolSelector
+    from pixie_retrievers.langchain.embeddings import PixieSparseEmbeddings
+    from pixie_retrievers.langchain.hybrid import HybridRetriever
     from pixie_retrievers.langchain.retriever import PixieRetriever
+    from pixie_retrievers.langchain.tools import create_search_tool, retrieve_tools_functions
+    from pixie_retrievers.langchain.vectorstore import PixieVectorStore
 
-__all__ = ["PixieRetriever"]
+__all__ = [
+    "HybridRetriever",
+    "PixieRetriever",
+    "PixieSparseEmbeddings",
+    "PixieVectorStore",
+    "ToolSelector",
+    "create_search_tool",
+    "retrieve_tools_functions",
+]
 
-_HOMES = {"PixieRetriever": "retriever"}
+_HOMES = {
+    "HybridRetriever": "hybrid",
+    "PixieRetriever": "retriever",
+    "PixieSparseEmbeddings": "embeddings",
+    "PixieVectorStore": "vectorstore",
+    "ToolSelector": "agents",
+    "create_search_tool": "tools",
+    "retrieve_tools_functions": "tools",
+}
+_INSTALL = {
+    "langchain_core": 'langchain-core, which is not installed: pip install "pixie-retrievers[langchain]"',
+    "langchain": 'langchain, which is not installed: pip install "langchain>=1.0"',
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -24,11 +50,10 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "langchain_core":
+        install = _INSTALL.get((error.name or "").partition(".")[0])
+        if install is None:
             raise
-        raise OptionalDependencyError(
-            f'{name} needs langchain-core, which is not installed: pip install "pixie-retrievers[langchain]"'
-        ) from error
+        raise OptionalDependencyError(f"{name} needs {install}") from error
     globals()[name] = value
     return value
 

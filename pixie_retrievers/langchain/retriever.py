@@ -6,14 +6,16 @@ from contextlib import ExitStack
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertResponse
+from langchain_core.runnables.config import get_config_list, run_in_executor
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import TypedDict, Unpack
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.filters import Filter, compile_filter
-from pixie_retrievers.langchain.documents import to_langchain, without_explanation
+from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
+from pixie_retrievers.langchain.options import refuse_unknown, take_k
+from pixie_retrievers.langchain.passes import SharedPass
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -22,14 +24,14 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
     from langchain_core.documents import Document
     from langchain_core.retrievers import LangSmithRetrieverParams
+    from langchain_core.runnables import RunnableConfig
     from typing_extensions import Self
 
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.types import SearchResult
 
 __all__ = ["PixieRetriever"]
-
-_NAMES_OF_K = ("k", "top_k", "similarity_top_k")
 
 
 class _Options(TypedDict, total=False):
@@ -46,8 +48,8 @@ class _Options(TypedDict, total=False):
     metadata: dict[str, Any] | None
 
 
-class PixieRetriever(BaseRetriever):
-    """A LangChain retriever over an explainable sparse index.
+class PixieRetriever(DocumentIndex):
+    """A LangChain retriever, and document index, over an explainable sparse index.
 
     Every document that comes back is a new one, with the id and the metadata it was stored with, and in its metadata
     two entries more, both plain JSON types:
@@ -64,6 +66,9 @@ class PixieRetriever(BaseRetriever):
     ``k`` (or ``top_k``, or ``similarity_top_k``), ``filter``, ``score_threshold`` and ``top_k_tokens`` are set here
     and may be given anew at each ``invoke``, ``ainvoke``, ``batch`` and ``abatch``. What is given there takes the
     place of what is set here; ``filter={}`` and ``score_threshold=0.0`` let everything pass.
+
+    As a ``DocumentIndex`` it is a destination of LangChain's ``index()``. ``batch`` and ``abatch`` encode all queries
+    in one pass of the model; callbacks see each query all the same.
 
     Threads may share a retriever. The async methods run in a thread and leave the event loop free.
 
@@ -100,7 +105,7 @@ class PixieRetriever(BaseRetriever):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        k = _take_k(values)
+        k = take_k(values)
         return values if k is None else {**values, "k": k}
 
     @field_validator("filter")
@@ -167,7 +172,7 @@ class PixieRetriever(BaseRetriever):
             show_progress: Show a progress bar while encoding.
             **options: As in :meth:`from_texts`.
         """
-        texts, metadatas, ids = _columns(documents)
+        texts, metadatas, ids = columns(documents)
         return cls.from_texts(texts, metadatas, ids, encoder=encoder, path=path, show_progress=show_progress, **options)
 
     @classmethod
@@ -212,19 +217,90 @@ class PixieRetriever(BaseRetriever):
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        return self.retriever.add_texts(*_columns(documents), show_progress=show_progress)
+        return self.retriever.add_texts(*columns(documents), show_progress=show_progress)
 
     async def aadd_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """:meth:`add_documents` in a thread."""
         return await run_in_executor(None, self.add_documents, documents, show_progress=show_progress)
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents in one commit; return how many existed."""
-        return self.retriever.delete(ids)
+    def upsert(self, items: Sequence[Document], /, **kwargs: Any) -> UpsertResponse:
+        """:meth:`add_documents` as LangChain's ``index()`` calls it.
 
-    async def adelete(self, ids: Sequence[str]) -> int:
-        """:meth:`delete` in a thread."""
-        return await run_in_executor(None, self.delete, ids)
+        A failure is raised, never reported: ``index()`` would note a reported one as done. So ``failed`` is empty.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError, IndexLockedError: As :meth:`add_documents`.
+        """
+        show_progress = kwargs.pop("show_progress", False)
+        refuse_unknown("upsert", kwargs, "show_progress")
+        return {"succeeded": self.add_documents(items, show_progress=show_progress), "failed": []}
+
+    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
+        """Remove documents in one commit; an id that is not there is no failure.
+
+        Returns:
+            ``num_deleted``: how many existed; ``num_failed``: 0, for a failure is raised.
+
+        Raises:
+            InvalidParameterError: ``ids`` is left out: that could mean all documents, or a variable that is not set.
+            IndexLockedError: Another writer holds the index.
+        """
+        refuse_unknown("delete", kwargs, "ids")
+        if ids is None:
+            raise InvalidParameterError("delete needs the ids of the documents to remove")
+        return {"num_deleted": self.retriever.delete(ids), "num_failed": 0}
+
+    def get(self, ids: Sequence[str], /, **kwargs: Any) -> list[Document]:
+        """The documents under the ids, in order, as they were stored; those that are not there are left out."""
+        refuse_unknown("get", kwargs, "ids")
+        return [from_stored(document) for document in self.retriever.get(ids) if document is not None]
+
+    def batch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """:meth:`invoke` for each query, all encoded in one pass of the model.
+
+        Args:
+            inputs: The queries.
+            config: One for all, or one a query.
+            return_exceptions: Return a query's error in the place of its documents instead of raising it.
+            **kwargs: As for :meth:`invoke`.
+        """
+        shared = SharedPass(inputs)
+        outcomes: list[Any] = []
+        for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            try:
+                outcomes.append(self.invoke(query, one, shared_pass=shared, **kwargs))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                outcomes.append(error)
+        return outcomes
+
+    async def abatch(
+        self,
+        inputs: list[str],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """:meth:`batch` without blocking the event loop."""
+        shared = SharedPass(inputs)
+        outcomes: list[Any] = []
+        for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
+            try:
+                outcomes.append(await self.ainvoke(query, one, shared_pass=shared, **kwargs))
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                outcomes.append(error)
+        return outcomes
 
     def close(self) -> None:
         """Close the index that this retriever opened, and remove it if it was temporary; one passed in stays open."""
@@ -252,21 +328,22 @@ class PixieRetriever(BaseRetriever):
                 f"the query is a {type(query).__name__}, not a string; in a chain, pick it out first, as in"
                 " itemgetter('question') | retriever"
             )
-        k = _take_k(kwargs, k)
+        k = take_k(kwargs, k)
         top_k_tokens = kwargs.pop("top_k_tokens", self.top_k_tokens)
+        shared: SharedPass | None = kwargs.pop("shared_pass", None)
         kwargs.pop("verbose", None)  # LangChain's own, which it hands on
-        if kwargs:
-            raise TypeError(
-                f"PixieRetriever takes no {', '.join(map(repr, kwargs))}; it takes k, filter, score_threshold and"
-                " top_k_tokens"
+        refuse_unknown("PixieRetriever", kwargs, "k, filter, score_threshold and top_k_tokens")
+
+        def search(queries: list[str]) -> list[list[SearchResult]]:
+            return self.retriever.search(
+                queries,
+                self.k if k is None else k,
+                filter=self.filter if filter is None else filter,
+                top_k_tokens=top_k_tokens,
+                score_threshold=self.score_threshold if score_threshold is None else score_threshold,
             )
-        results = self.retriever.search(
-            query,
-            self.k if k is None else k,
-            filter=self.filter if filter is None else filter,
-            top_k_tokens=top_k_tokens,
-            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
-        )
+
+        results = search([query])[0] if shared is None else shared.results(query, search)
         return [to_langchain(result) for result in results]
 
     async def _aget_relevant_documents(
@@ -284,29 +361,3 @@ class PixieRetriever(BaseRetriever):
             "ls_embedding_provider": type(encoder).__name__,
             "ls_embedding_model": getattr(encoder, "name", encoder.fingerprint),
         }
-
-
-def _take_k(given: dict[str, Any], k: int | None = None) -> int | None:
-    """Take k out of keyword arguments, under whichever of its names it came; None when it did not.
-
-    Raises:
-        InvalidParameterError: Two names say two things.
-    """
-    said = {name: value for name in _NAMES_OF_K if (value := given.pop(name, None)) is not None}
-    if k is not None:
-        said = {"k": k, **said}
-    if any(value != next(iter(said.values())) for value in said.values()):
-        raise InvalidParameterError(
-            f"{' and '.join(f'{name}={value!r}' for name, value in said.items())} contradict; pass one of them"
-        )
-    return next(iter(said.values()), None)
-
-
-def _columns(documents: Iterable[Document]) -> tuple[list[str], list[dict[str, Any]], list[str | None]]:
-    """Texts, metadatas and ids, as the facade takes them."""
-    documents = list(documents)
-    return (
-        [document.page_content for document in documents],
-        [without_explanation(document.metadata) for document in documents],
-        [document.id for document in documents],
-    )

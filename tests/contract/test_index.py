@@ -120,6 +120,26 @@ def test_delete_says_how_many_existed(filled):
     assert len(filled) == 48
 
 
+def test_ids_are_listed_in_insertion_order_filtered_and_limited(filled):
+    filled.delete(["d3"])
+    filled.upsert(documents(1, start=1), random_vectors(1))
+    everything = [f"d{i}" for i in range(50) if i not in (1, 3)] + ["d1"]
+    assert filled.ids() == everything
+    assert filled.ids(limit=5) == everything[:5]
+    assert filled.ids(limit=0) == []
+    assert filled.ids(limit=1_000) == everything
+    assert filled.ids(filter={"even": False}, limit=3) == ["d5", "d7", "d9"]
+    assert filled.ids(filter=lambda metadata: metadata["n"] < 3) == ["d0", "d2", "d1"]
+    with pytest.raises(InvalidParameterError, match="limit"):
+        filled.ids(limit=-1)
+    with pytest.raises(FilterError, match="near"):
+        filled.ids(filter={"n": {"$near": 2}})
+
+
+def test_an_index_with_nothing_in_it_lists_nothing(index):
+    assert index.ids() == []
+
+
 def test_an_index_that_lost_all_its_documents_takes_new_ones(filled):
     assert filled.delete([f"d{i}" for i in range(50)]) == 50
     assert filled.search(random_vectors(1), 5) == [[]]

@@ -19,7 +19,7 @@ from pixie_retrievers.errors import (
     StorageError,
 )
 from pixie_retrievers.filters import Filter, compile_filter
-from pixie_retrievers.index.documents import check_documents, check_field, check_ids
+from pixie_retrievers.index.documents import check_documents, check_field, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import CheckReport, check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
@@ -214,6 +214,22 @@ class SqliteIndex:
             docnos = snapshot.docnos(list(dict.fromkeys(ids)))
             documents = snapshot.documents(list(docnos.values()))
             return [documents[docnos[id]] if id in docnos else None for id in ids]
+
+    def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
+        """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order.
+
+        Raises:
+            FilterError: The filter means nothing.
+            InvalidParameterError: ``limit`` is not a whole number of 0 or more.
+
+        Complexity:
+            Reads every document that it names, and with a filter what a search with it would read.
+        """
+        check_limit(limit)
+        if filter is not None:
+            compile_filter(filter)
+        with self._snapshot() as snapshot:
+            return [] if snapshot is None else snapshot.ids(filter, limit)
 
     def search(
         self, queries: SparseVectors, k: int, *, filter: Filter | None = None, exactness: float = 1.0

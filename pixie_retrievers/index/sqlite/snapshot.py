@@ -215,6 +215,19 @@ class Snapshot:
         values = decode_rows([docno_key(docno) for docno in docnos], [rows.get(docno) for docno in docnos], 3)
         return {docno: Document(*parts) for docno, parts in zip(docnos, values, strict=True)}
 
+    def ids(self, filter: Filter | None, limit: int | None) -> list[str]:
+        """The ids of the first live documents that pass the filter, in insertion order."""
+        found: list[str] = []
+        for position, entry in enumerate(self.manifest.segments):
+            if limit is not None and len(found) >= limit:
+                break
+            allowed, docnos = self._allowed(position, entry, filter), self.views[position].head.docnos
+            passing = docnos[allowed == 1] if len(allowed) else docnos
+            wanted = passing[: None if limit is None else limit - len(found)].tolist()
+            documents = self.documents(wanted)
+            found.extend(documents[docno].id for docno in wanted)
+        return found
+
     def tombstones(self, position: int) -> NDArray[np.uint8] | None:
         """uint8, shape (n_documents,): 1 for each deleted document of a segment; None when it has none."""
         entry, view = self.manifest.segments[position], self.views[position]

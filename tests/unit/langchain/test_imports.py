@@ -18,6 +18,7 @@ def run(code: str) -> str:
 
 def test_every_public_name_is_there_and_no_other():
     assert adapter.__all__ == sorted(adapter.__all__) == dir(adapter)
+    pytest.importorskip("langchain")  # which ToolSelector alone needs
     assert all(getattr(adapter, name).__name__ == name for name in adapter.__all__)
     with pytest.raises(AttributeError, match="PixieReader"):
         adapter.PixieReader  # noqa: B018
@@ -27,11 +28,14 @@ def test_the_package_is_imported_without_langchain():
     assert run("import sys, pixie_retrievers.langchain; print('langchain_core' in sys.modules)") == "False"
 
 
-def test_the_retriever_is_imported_without_torch_or_numba():
+def test_all_but_the_tool_selector_is_imported_without_torch_numba_or_langchain_itself():
     code = """
 import sys
-from pixie_retrievers.langchain import PixieRetriever
-print([name for name in ("torch", "transformers", "numba", "llama_index") if name in sys.modules])
+from pixie_retrievers import langchain
+for name in langchain.__all__:
+    if name != "ToolSelector":
+        getattr(langchain, name)
+print([name for name in ("torch", "transformers", "numba", "llama_index", "langchain") if name in sys.modules])
 """
     assert run(code) == "[]"
 
@@ -47,3 +51,16 @@ except OptionalDependencyError as error:
     print(error)
 """
     assert 'pip install "pixie-retrievers[langchain]"' in run(code)
+
+
+def test_without_langchain_itself_the_tool_selector_says_what_to_install():
+    code = """
+import sys
+sys.modules["langchain"] = None
+from pixie_retrievers.errors import OptionalDependencyError
+try:
+    from pixie_retrievers.langchain import ToolSelector
+except OptionalDependencyError as error:
+    print(error)
+"""
+    assert 'pip install "langchain>=1.0"' in run(code)

@@ -242,7 +242,7 @@ class TestDocumentsGoingIn:
     def test_are_added_replaced_and_deleted(self, retriever):
         assert retriever.add_documents([Document("발사 발사", id="e"), Document("발사", id="a")]) == ["e", "a"]
         assert ids(retriever.invoke("발사")) == ["e", "b", "a"]
-        assert retriever.delete(["e", "nobody"]) == 1
+        assert retriever.delete(["e", "nobody"])["num_deleted"] == 1
         assert ids(retriever.invoke("발사")) == ["b", "a"]
         assert ids(retriever.invoke("위성")) == ["b", "c"]
 
@@ -253,7 +253,7 @@ class TestDocumentsGoingIn:
         assert await asyncio.to_thread(words.waiting.wait, 20)
         words.gate.set()
         assert await adding == ["e"]
-        assert await retriever.adelete(["e"]) == 1
+        assert (await retriever.adelete(["e"]))["num_deleted"] == 1
 
     @pytest.mark.parametrize(
         ("metadata", "id", "error"),
@@ -464,19 +464,6 @@ class TestAsRunnable:
         assert len(configurable.invoke("위성")) == 3
 
     def test_callbacks_see_every_query_its_documents_and_its_error(self, retriever):
-        class Recorder(BaseCallbackHandler):
-            def __init__(self):
-                self.seen = []
-
-            def on_retriever_start(self, serialized, query, **kwargs):
-                self.seen.append(("start", query))
-
-            def on_retriever_end(self, documents, **kwargs):
-                self.seen.append(("end", ids(documents)))
-
-            def on_retriever_error(self, error, **kwargs):
-                self.seen.append(("error", type(error)))
-
         recorder = Recorder()
         config = {"callbacks": [recorder], "max_concurrency": 1}
         retriever.batch(["농업", "발사"], config)
@@ -502,7 +489,139 @@ class TestAsRunnable:
         assert retriever.model_dump(exclude_defaults=True) == {"k": 7}
         assert json.loads(dumps(retriever))["type"] == "not_implemented"
 
+    def test_can_be_copied_with_other_options_over_the_same_index(self, retriever):
+        copy = retriever.model_copy(update={"k": 1})
+        retriever.add_documents([Document("위성 위성 위성 위성", id="e")])
+        assert ids(copy.invoke("위성")) == ["e"]
+        assert ids(retriever.with_config(tags=["x"]).invoke("위성", k=2)) == ["e", "a"]
+
     def test_describes_itself(self, retriever):
         assert retriever.get_input_schema().model_validate("위성")
         assert retriever.get_output_jsonschema()
         assert retriever.get_graph().nodes
+
+
+class TestAsDocumentIndex:
+    def test_upsert_reports_what_it_stored(self, retriever):
+        assert retriever.upsert([Document("발사", id="e"), Document("발사", id="a")]) == {
+            "succeeded": ["e", "a"],
+            "failed": [],
+        }
+        assert ids(retriever.get(["a", "nobody", "e"])) == ["a", "e"]
+
+    def test_upsert_raises_instead_of_reporting_failures_that_nobody_reads(self, retriever):
+        with pytest.raises(InvalidDocumentError):
+            retriever.upsert([Document("발사", id="e"), Document("발사", id="f", metadata={"x": object()})])
+        assert retriever.get(["e", "f"]) == []
+
+    def test_get_returns_documents_as_they_were_stored(self, retriever):
+        assert retriever.get(["a"]) == [Document("위성 위성 위성", id="a", metadata={"year": 2019})]
+
+    def test_delete_needs_ids_and_forgives_unknown_ones(self, retriever):
+        with pytest.raises(ValueError, match="ids"):
+            retriever.delete()
+        assert retriever.delete(["nobody"]) == {"num_deleted": 0, "num_failed": 0}
+        assert retriever.delete([]) == {"num_deleted": 0, "num_failed": 0}
+
+    async def test_has_async_twins(self, retriever):
+        assert (await retriever.aupsert([Document("발사", id="e")]))["succeeded"] == ["e"]
+        assert ids(await retriever.aget(["e"])) == ["e"]
+        assert (await retriever.adelete(["e"]))["num_deleted"] == 1
+        with pytest.raises(ValueError, match="ids"):
+            await retriever.adelete()
+
+    @pytest.mark.parametrize("method", ["upsert", "delete", "get"])
+    def test_refuses_what_it_does_not_know(self, retriever, method):
+        with pytest.raises(TypeError, match="'nonsense'"):
+            getattr(retriever, method)([], nonsense=1)
+
+
+class Recorder(BaseCallbackHandler):
+    """Notes what a tracer would see."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_retriever_start(self, serialized, query, **kwargs):
+        self.seen.append(("start", query))
+
+    def on_retriever_end(self, documents, **kwargs):
+        self.seen.append(("end", ids(documents)))
+
+    def on_retriever_error(self, error, **kwargs):
+        self.seen.append(("error", type(error)))
+
+
+class TestABatch:
+    QUERIES = ("위성", "농업", "위성", "바다")
+
+    @pytest.fixture
+    def passes(self, words, monkeypatch):
+        """Which queries went through the encoder together."""
+        passes = []
+        encode = words.encode_queries
+        monkeypatch.setattr(words, "encode_queries", lambda texts: passes.append(list(texts)) or encode(texts))
+        return passes
+
+    def test_is_encoded_in_one_pass_and_traced_query_by_query(self, retriever, passes):
+        recorder = Recorder()
+        found = retriever.batch(list(self.QUERIES), {"callbacks": [recorder]}, k=1)
+        assert [ids(documents) for documents in found] == [["a"], ["d"], ["a"], []]
+        assert passes == [["위성", "농업", "바다"]]
+        expected = [
+            [("start", query), ("end", ids(documents))] for query, documents in zip(self.QUERIES, found, strict=True)
+        ]
+        assert recorder.seen == [event for pair in expected for event in pair]
+
+    async def test_is_encoded_in_one_pass_without_blocking(self, retriever, words, passes):
+        recorder = Recorder()
+        words.gate.clear()
+        words.waiting.clear()
+        retrieving = asyncio.create_task(retriever.abatch(list(self.QUERIES), {"callbacks": [recorder]}, k=1))
+        assert await asyncio.to_thread(words.waiting.wait, 20)
+        assert not retrieving.done()
+        words.gate.set()
+        assert [ids(documents) for documents in await retrieving] == [["a"], ["d"], ["a"], []]
+        assert passes == [["위성", "농업", "바다"]]
+        assert [query for event, query in recorder.seen if event == "start"] == list(self.QUERIES)
+
+    def test_in_a_chain_is_encoded_in_one_pass(self, retriever, passes):
+        assert (retriever | len).batch(["위성", "농업"]) == [3, 2]
+        assert len(passes) == 1
+
+    def test_may_have_a_config_a_query(self, retriever):
+        one, other = Recorder(), Recorder()
+        retriever.batch(["위성", "농업"], [{"callbacks": [one]}, {"callbacks": [other]}])
+        assert (one.seen[0], other.seen[0]) == (("start", "위성"), ("start", "농업"))
+
+    def test_documents_of_equal_queries_can_be_changed_apart(self, retriever):
+        first, second = retriever.batch(["위성", "위성"], k=1)
+        first[0].metadata.clear()
+        assert second[0].metadata["score"] == 3.0
+
+    async def test_an_error_meets_the_queries_at_fault_alone(self, retriever):
+        recorder = Recorder()
+        config = {"callbacks": [recorder]}
+        queries = ["위성", None, "농업"]
+        for found in (
+            retriever.batch(queries, config, return_exceptions=True),
+            await retriever.abatch(queries, config, return_exceptions=True),
+        ):
+            assert (ids(found[0]), ids(found[2])) == (["a", "b", "c"], ["d", "c"])
+            assert isinstance(found[1], InvalidTextError)
+        assert recorder.seen.count(("error", InvalidTextError)) == 2
+        with pytest.raises(InvalidTextError):
+            retriever.batch(queries)
+        with pytest.raises(InvalidTextError):
+            await retriever.abatch(queries)
+
+    async def test_an_option_that_means_nothing_fails_each_query(self, retriever):
+        for found in (
+            retriever.batch(["위성", "농업"], return_exceptions=True, k=0),
+            await retriever.abatch(["위성", "농업"], return_exceptions=True, k=0),
+        ):
+            assert [type(error) for error in found] == [InvalidParameterError] * 2
+
+    async def test_of_nothing_is_nothing(self, retriever):
+        assert retriever.batch([]) == []
+        assert await retriever.abatch([]) == []

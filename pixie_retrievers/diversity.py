@@ -1,0 +1,76 @@
+"""Results that also differ from each other: maximal marginal relevance over sparse vectors; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.types import SparseVectors
+
+__all__ = ["check_diversity", "max_marginal_relevance"]
+
+
+def check_diversity(k: int, fetch_k: int, lambda_mult: float) -> None:
+    """Refuse what a diverse search could not use.
+
+    Raises:
+        InvalidParameterError: ``k`` or ``fetch_k`` is below 1 or no whole number, or ``lambda_mult`` is not in [0, 1].
+    """
+    for name, value in (("k", k), ("fetch_k", fetch_k)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number of 1 or more")
+    if not isinstance(lambda_mult, (int, float)) or not 0 <= lambda_mult <= 1:
+        raise InvalidParameterError(f"lambda_mult is {lambda_mult!r}; it must be a number from 0 to 1")
+
+
+def max_marginal_relevance(
+    query: SparseVectors, documents: SparseVectors, k: int, *, lambda_mult: float = 0.5
+) -> list[int]:
+    """Choose k documents one by one, each close to the query and far from those chosen before it.
+
+    Closeness is the cosine. The next document is the one with the largest ``lambda_mult * closeness to the query -
+    (1 - lambda_mult) * closeness to the closest document chosen``; of equals, the first.
+
+    Args:
+        query: One vector.
+        documents: n vectors over the same vocabulary.
+        k: At most so many.
+        lambda_mult: From 0, as different as can be, to 1, the closest to the query.
+
+    Returns:
+        Positions in ``documents``, in the order of choice; the first is the closest to the query.
+
+    Complexity:
+        O(k n m) for m different terms in the documents; a dense float32 matrix of n x m is held.
+
+    Source:
+        Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering documents and producing
+        summaries", SIGIR 1998.
+    """
+    terms = np.unique(documents.term_ids)
+    rows = _unit_rows(documents, terms)
+    relevance = rows @ _unit_rows(query, terms)[0] if len(documents) else np.zeros(0, np.float32)
+    closest = np.zeros(len(documents), np.float32)
+    left = np.ones(len(documents), bool)
+    chosen: list[int] = []
+    while len(chosen) < min(k, len(documents)):
+        gain = lambda_mult * relevance - (1 - lambda_mult) * closest if chosen else relevance
+        best = int(np.argmax(np.where(left, gain, -np.inf)))
+        chosen.append(best)
+        left[best] = False
+        closest = np.maximum(closest, rows @ rows[best])
+    return chosen
+
+
+def _unit_rows(vectors: SparseVectors, terms: NDArray[np.int32]) -> NDArray[Any]:
+    """Dense float32 rows of length 1, shape (n, len(terms)); the length counts terms that are not in ``terms`` too."""
+    dense = np.zeros((len(vectors), len(terms)), np.float32)
+    row_of = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
+    squares = np.bincount(row_of, vectors.weights.astype(np.float64) ** 2, minlength=len(vectors))
+    kept = np.isin(vectors.term_ids, terms)
+    columns = np.searchsorted(terms, vectors.term_ids[kept])
+    dense[row_of[kept], columns] = vectors.weights[kept] / np.sqrt(squares[row_of[kept]])
+    return dense

@@ -1,0 +1,182 @@
+"""HybridRetriever: any LangChain retrievers joined by fusion, with what each of them said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, check_fusion, fuse
+from pixie_retrievers.langchain.documents import EXPLANATIONS, FUSION, SCORE, without_explanation
+from pixie_retrievers.langchain.options import refuse_unknown, take_k
+from pixie_retrievers.retriever import content_id
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+    from typing_extensions import Self
+
+__all__ = ["HybridRetriever"]
+
+_SCORES = (SCORE, "relevance_score")
+
+
+class HybridRetriever(BaseRetriever):
+    """Retrievers of any kind, each asked the same, their answers joined into one list.
+
+    Documents of two parts are the same when their ids are; where a part gives no ids, its documents are told apart by
+    text and metadata, or by ``id_key``. A document that comes back is a new one, with the text and metadata that the
+    first part returning it had, and in its metadata:
+
+    - ``score``: the fused score; results come by it, descending.
+    - ``fusion_parts``: for every part by name, ``{"rank", "score", "value", "weight", "contribution"}``: its place and
+      score there (None where the part did not return it) and what that counts for; the contributions sum to the score.
+      What a Pixie retriever said of tokens is there too, as ``token_explanations`` beside the score that they explain.
+
+    How many documents a part is asked for, and which, is set at the part. ``ainvoke`` asks the parts at the same time.
+
+    Example:
+        >>> from pixie_retrievers import PixieEncoder
+        >>> from pixie_retrievers.langchain import HybridRetriever, PixieRetriever
+        >>> from langchain_core.documents import Document
+        >>> from langchain_core.runnables import RunnableLambda
+        >>> sparse = PixieRetriever.from_texts(["서울은 한국의 수도이다."], ids=["a"], encoder=PixieEncoder.bundled())
+        >>> other = RunnableLambda(lambda query: [Document("서울은 한국의 수도이다.", id="a")])
+        >>> hybrid = HybridRetriever(retrievers={"sparse": sparse, "other": other})
+        >>> hybrid.invoke("한국의 수도")[0].metadata["fusion_parts"]["other"]["rank"]
+        1
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    retrievers: dict[str, Runnable[str, list[Document]]] = Field(exclude=True, repr=False)
+    """The parts by name; a list of them is named after their classes."""
+
+    method: Method = "rrf"
+    """``"rrf"`` joins by rank, ``"weighted"`` by score, which every part must then give in its metadata."""
+
+    weights: dict[str, float] | list[float] | None = None
+    """One number of 0 or more a part, in order or by name; None counts all alike."""
+
+    normalization: Normalization = "min-max"
+    """For ``"weighted"``: how a part's scores are brought to one scale: ``min-max``, ``z-score`` or ``none``."""
+
+    rank_constant: float = 60
+    """For ``"rrf"``: the larger, the less the first ranks stand out."""
+
+    k: int = Field(default=4, ge=1, strict=True)
+    """At most so many documents."""
+
+    id_key: str | None = None
+    """Where documents keep their identity in the metadata; None for their ``id``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unify_k(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        k = take_k(values)
+        return values if k is None else {**values, "k": k}
+
+    @field_validator("retrievers", mode="before")
+    @classmethod
+    def _name(cls, retrievers: Any) -> Any:
+        if isinstance(retrievers, Mapping) or not isinstance(retrievers, Sequence):
+            return retrievers
+        named: dict[str, Any] = {}
+        for part in retrievers:
+            name = part.get_name() if isinstance(part, Runnable) else type(part).__name__
+            n_alike = sum(other.partition(" ")[0] == name for other in named)
+            named[f"{name} {n_alike + 1}" if n_alike else name] = part
+        return named
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.retrievers:
+            raise InvalidParameterError("there are no retrievers to join: pass at least one")
+        check_fusion(
+            self.retrievers,
+            method=self.method,
+            weights=self.weights,
+            normalization=self.normalization,
+            rank_constant=self.rank_constant,
+        )
+        return self
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None, **kwargs: Any
+    ) -> list[Document]:
+        k = self._take_k(k, kwargs)
+        answers = [
+            part.invoke(query, {"callbacks": run_manager.get_child(tag=f"retriever:{name}")})
+            for name, part in self.retrievers.items()
+        ]
+        return self._joined(answers, k)
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None, **kwargs: Any
+    ) -> list[Document]:
+        k = self._take_k(k, kwargs)
+        answers = await asyncio.gather(
+            *(
+                part.ainvoke(query, {"callbacks": run_manager.get_child(tag=f"retriever:{name}")})
+                for name, part in self.retrievers.items()
+            )
+        )
+        return self._joined(answers, k)
+
+    def _take_k(self, k: int | None, kwargs: dict[str, Any]) -> int:
+        k = take_k(kwargs, k)
+        kwargs.pop("verbose", None)  # LangChain's own, which it hands on
+        refuse_unknown("HybridRetriever", kwargs, "k; what a part takes is set at the part")
+        return self.k if k is None else k
+
+    def _joined(self, answers: Sequence[list[Document]], k: int) -> list[Document]:
+        parts = {
+            name: [Ranked(self._identity(document), document, _score(document)) for document in documents]
+            for name, documents in zip(self.retrievers, answers, strict=True)
+        }
+        fused = fuse(
+            parts,
+            method=self.method,
+            weights=self.weights,
+            normalization=self.normalization,
+            rank_constant=self.rank_constant,
+            k=k,
+        )
+        return [_to_langchain(one) for one in fused]
+
+    def _identity(self, document: Document) -> str:
+        identity = document.id if self.id_key is None else document.metadata.get(self.id_key)
+        if identity is None:
+            # The id that a Pixie retriever makes for a document that has none, so that the two meet.
+            identity = content_id(document.page_content, without_explanation(document.metadata))
+        return str(identity)
+
+
+def _score(document: Document) -> float | None:
+    scores = (document.metadata.get(name) for name in _SCORES)
+    return next((float(score) for score in scores if isinstance(score, Real)), None)  # numpy's numbers too
+
+
+def _to_langchain(fused: Fused[Document]) -> Document:
+    parts: dict[str, Any] = {}
+    for name, said in fused.parts.items():
+        parts[name] = said.to_dict()
+        if said.item is not None and EXPLANATIONS in said.item.metadata:
+            parts[name][EXPLANATIONS] = deepcopy(said.item.metadata[EXPLANATIONS])
+    metadata = deepcopy(fused.item.metadata)
+    metadata.pop(EXPLANATIONS, None)
+    return Document(
+        id=fused.item.id,
+        page_content=fused.item.page_content,
+        metadata={**metadata, SCORE: fused.score, FUSION: parts},
+    )

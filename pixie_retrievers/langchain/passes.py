@@ -1,0 +1,46 @@
+"""Many queries in one pass of the model, while LangChain runs, and traces, each by itself."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from pixie_retrievers.errors import PixieError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pixie_retrievers.types import SearchResult
+
+__all__ = ["SharedPass"]
+
+
+class SharedPass:
+    """The results of a batch's queries, found together when the first of them is asked for.
+
+    So the search runs inside the first query's run, where callbacks see how long it takes and whether it fails.
+
+    Args:
+        queries: The batch; what is no string is left out, and fails when its turn comes.
+    """
+
+    def __init__(self, queries: Sequence[Any]) -> None:
+        self._queries = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
+        self._found: dict[str, list[SearchResult]] | None = None
+        self._lock = Lock()
+
+    def results(self, query: str, search: Callable[[list[str]], list[list[SearchResult]]]) -> list[SearchResult]:
+        """The results of one query.
+
+        Args:
+            query: One of the batch.
+            search: Finds the results of several queries.
+        """
+        with self._lock:
+            if self._found is None:
+                try:
+                    self._found = dict(zip(self._queries, search(self._queries), strict=True))
+                except PixieError:
+                    self._found = {}  # each by itself, so that an error meets only the queries at fault
+        found = self._found.get(query)
+        return search([query])[0] if found is None else found

@@ -1,0 +1,121 @@
+"""The retriever as a tool of an agent, and the retrieval of tools for agents that have too many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+# Callbacks and Document stand in the signatures of tools, which agents evaluate: they must be there at run time.
+from langchain_core.callbacks import Callbacks
+from langchain_core.documents import Document
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel, Field
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.tools import ToolDescription
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from langchain_core.runnables import Runnable
+
+    from pixie_retrievers.tools import ToolIndex
+
+__all__ = ["create_search_tool", "describe_tool", "retrieve_tools_functions"]
+
+
+class _Search(BaseModel):
+    query: str = Field(description="What to look for, in words")
+
+
+def create_search_tool(
+    retriever: Runnable[str, list[Document]],
+    name: str,
+    description: str,
+    *,
+    separator: str = "\n\n",
+    no_match: str = "No document matches.",
+) -> StructuredTool:
+    """A tool that searches: the model reads ids and texts, the program keeps the documents with their explanations.
+
+    LangChain's own ``create_retriever_tool`` works with every retriever here too. This one shows the model each
+    document's id, to cite, and says in words that nothing was found: an empty answer is refused by some models and
+    misread by others.
+
+    Args:
+        retriever: What searches.
+        name: The tool's name, as the model sees it.
+        description: When to use it, as the model sees it.
+        separator: What stands between two documents.
+        no_match: The tool's answer when nothing is found.
+
+    Returns:
+        A tool whose message has the texts as ``content`` and the documents as ``artifact``.
+    """
+
+    def content(documents: list[Document]) -> str:
+        return separator.join(f"[{document.id}] {document.page_content}" for document in documents) or no_match
+
+    def search(query: str, callbacks: Callbacks = None) -> tuple[str, list[Document]]:
+        documents = retriever.invoke(query, {"callbacks": callbacks})
+        return content(documents), documents
+
+    async def asearch(query: str, callbacks: Callbacks = None) -> tuple[str, list[Document]]:
+        documents = await retriever.ainvoke(query, {"callbacks": callbacks})
+        return content(documents), documents
+
+    return StructuredTool(
+        name=name,
+        description=description,
+        func=search,
+        coroutine=asearch,
+        args_schema=_Search,
+        response_format="content_and_artifact",
+    )
+
+
+def describe_tool(tool: BaseTool | Callable[..., Any]) -> ToolDescription:
+    """What a LangChain tool, or a function that is one, is found by.
+
+    Raises:
+        InvalidParameterError: It has no name.
+    """
+    if isinstance(tool, BaseTool):
+        return ToolDescription(tool.name, tool.description)
+    name = getattr(tool, "__name__", None)
+    if name is None:
+        raise InvalidParameterError(f"a {type(tool).__name__} is no tool: pass a BaseTool or a function")
+    return ToolDescription(name, tool.__doc__ or "")
+
+
+def retrieve_tools_functions(
+    index: ToolIndex, tool_registry: Mapping[str, BaseTool | Callable[..., Any]]
+) -> tuple[Callable[[str], list[str]], Callable[[str], Awaitable[list[str]]]]:
+    """The two functions by which langgraph-bigtool retrieves tools, sync and async, over a tool index.
+
+    The index is brought up to date with the registry first.
+
+    Args:
+        index: Where the tools are found; its ``k`` and ``score_floor`` count.
+        tool_registry: The agent's tools, by the ids that langgraph-bigtool knows them by.
+
+    Returns:
+        ``retrieve_tools_function`` and ``retrieve_tools_coroutine`` for langgraph-bigtool's ``create_agent``; each
+        returns the ids of the tools that a query is about, none when no tool is.
+
+    Raises:
+        DuplicateIdError: Two tools have one name.
+    """
+    described = {id: describe_tool(tool) for id, tool in tool_registry.items()}
+    index.sync(described.values())
+    id_of = {tool.name: id for id, tool in described.items()}
+
+    def retrieve_tools(query: str) -> list[str]:
+        """Find tools for a task described in words. Returns nothing when there is no tool for it."""
+        return [id_of[match.name] for match in index.choose(query, among=id_of, top_k_tokens=0)]
+
+    async def aretrieve_tools(query: str) -> list[str]:
+        """Find tools for a task described in words. Returns nothing when there is no tool for it."""
+        return await run_in_executor(None, retrieve_tools, query)
+
+    return retrieve_tools, aretrieve_tools

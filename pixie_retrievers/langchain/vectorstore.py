@@ -1,0 +1,300 @@
+"""PixieVectorStore: the facade as a LangChain vector store that needs no dense vectors."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import VectorStore
+
+from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
+from pixie_retrievers.explain import check_top_k_tokens
+from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain, without_explanation
+from pixie_retrievers.langchain.options import refuse_unknown
+from pixie_retrievers.retriever import SparseRetriever
+from pixie_retrievers.types import Explanation, SearchResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from typing_extensions import Self
+
+    from pixie_retrievers.encoder.base import Encoder
+    from pixie_retrievers.filters import Filter
+    from pixie_retrievers.index.base import Index
+
+__all__ = ["PixieVectorStore"]
+
+_NO_EMBEDDING = "a PixieVectorStore is sparse and takes no dense embedding; leave it out, and pass encoder= for a model"
+
+
+class PixieVectorStore(VectorStore):
+    """A LangChain vector store over an explainable sparse index.
+
+    A search returns new documents, with the id, text and metadata they were stored with. With ``top_k_tokens`` other
+    than 0, their metadata also has ``score`` and ``token_explanations``, as
+    :class:`~pixie_retrievers.langchain.PixieRetriever` returns them.
+
+    Every search takes ``k`` (4), ``filter`` (a dict or a callable on the metadata; it counts before the k best are
+    taken), ``score_threshold`` and ``top_k_tokens``, so ``as_retriever(search_kwargs={"k": 3, "filter": {...}})`` does
+    too. A threshold is a score; only where LangChain speaks of relevance (``search_type="similarity_score_threshold"``,
+    ``similarity_search_with_relevance_scores``) is it a number from 0 to 1: the relevance of a score s is s / (1 + s).
+
+    Threads may share a store. The async methods run in a thread and leave the event loop free.
+
+    Args:
+        retriever: The facade that searches; it holds the encoder and the index, and stays open when the store closes.
+        top_k_tokens: At most so many tokens explain a document; None for all, 0 (the default) for no explanation.
+        fill: Where fewer than k documents share a token with the query, fill up with others, at score 0, in the order
+            they were stored. Stores of dense vectors always return k; a sparse one knows when nothing matches.
+
+    Example:
+        >>> from pixie_retrievers import PixieEncoder
+        >>> from pixie_retrievers.langchain import PixieVectorStore
+        >>> store = PixieVectorStore.from_texts(["서울은 한국의 수도이다."], encoder=PixieEncoder.bundled())
+        >>> store.similarity_search("한국의 수도")[0].page_content
+        '서울은 한국의 수도이다.'
+    """
+
+    def __init__(self, retriever: SparseRetriever, *, top_k_tokens: int | None = 0, fill: bool = False) -> None:
+        check_top_k_tokens(top_k_tokens)
+        self.retriever = retriever
+        self.top_k_tokens = top_k_tokens
+        self.fill = fill
+        self._owns_index = False
+
+    @classmethod
+    def from_texts(  # type: ignore[override]  # LangChain's demands an embedding
+        cls,
+        texts: Iterable[str],
+        embedding: None = None,
+        metadatas: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        ids: Iterable[str | None] | None = None,
+        encoder: Encoder | None = None,
+        path: str | PathLike[str] | None = None,
+        show_progress: bool = False,
+        top_k_tokens: int | None = 0,
+        fill: bool = False,
+    ) -> Self:
+        """Index texts.
+
+        Args:
+            texts: The texts.
+            embedding: Nothing: it has its place here because LangChain passes it second.
+            metadatas: One dict of JSON types a text.
+            ids: One id a text; a missing one is made from the content.
+            encoder: None loads the default model.
+            path: Where the index is kept; one that is there already is added to. None makes a temporary index, which
+                goes when the store goes.
+            show_progress: Show a progress bar while encoding.
+            top_k_tokens, fill: As for the class.
+
+        Raises:
+            InvalidParameterError: There is an embedding.
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
+            IncompatibleIndexError: The index at ``path`` was built with another encoder.
+        """
+        if embedding is not None:
+            raise InvalidParameterError(_NO_EMBEDDING)
+        check_top_k_tokens(top_k_tokens)
+        sparse = SparseRetriever.open(path, encoder=encoder)
+        with ExitStack() as on_error:
+            on_error.callback(sparse.close)
+            sparse.add_texts(texts, metadatas, ids, show_progress=show_progress)
+            on_error.pop_all()
+        store = cls(sparse, top_k_tokens=top_k_tokens, fill=fill)
+        store._owns_index = True
+        return store
+
+    @classmethod
+    async def afrom_texts(  # type: ignore[override]
+        cls,
+        texts: Iterable[str],
+        embedding: None = None,
+        metadatas: Iterable[Mapping[str, Any]] | None = None,
+        **options: Any,
+    ) -> Self:
+        """:meth:`from_texts` in a thread."""
+        return await run_in_executor(None, lambda: cls.from_texts(texts, embedding, metadatas, **options))
+
+    @classmethod
+    def from_documents(  # type: ignore[override]
+        cls, documents: Iterable[Document], embedding: None = None, **options: Any
+    ) -> Self:
+        """Index LangChain documents; they are copied, and keep their ids. For the rest see :meth:`from_texts`."""
+        texts, metadatas, ids = columns(documents)
+        return cls.from_texts(texts, embedding, metadatas, **{"ids": ids, **options})
+
+    @classmethod
+    async def afrom_documents(  # type: ignore[override]
+        cls, documents: Iterable[Document], embedding: None = None, **options: Any
+    ) -> Self:
+        """:meth:`from_documents` in a thread."""
+        return await run_in_executor(None, lambda: cls.from_documents(documents, embedding, **options))
+
+    @classmethod
+    def from_index(
+        cls,
+        path_or_index: str | PathLike[str] | Index,
+        *,
+        encoder: Encoder | None = None,
+        top_k_tokens: int | None = 0,
+        fill: bool = False,
+    ) -> Self:
+        """A store over an index that is there already.
+
+        Args:
+            path_or_index: An index file; or an open index, which stays open when the store closes.
+            encoder: The one that the index was built with; None loads it, as the index names it.
+            top_k_tokens, fill: As for the class.
+
+        Raises:
+            IndexNotFoundError: Nothing is at the path.
+            IncompatibleIndexError: The index was built with another encoder.
+        """
+        check_top_k_tokens(top_k_tokens)
+        store = cls(SparseRetriever.from_index(path_or_index, encoder=encoder), top_k_tokens=top_k_tokens, fill=fill)
+        store._owns_index = isinstance(path_or_index, (str, PathLike))
+        return store
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        ids: Iterable[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Store texts in one commit, replacing those whose id is known; return their ids.
+
+        Args:
+            texts: The texts.
+            metadatas: One dict of JSON types a text.
+            ids: One id a text; a missing one is made from the content.
+            **kwargs: ``show_progress``; and ``batch_size``, which LangChain's ``index()`` passes and which changes
+                nothing: batches are cut by tokens.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
+            IndexLockedError: Another writer holds the index.
+        """
+        kwargs.pop("batch_size", None)
+        show_progress = kwargs.pop("show_progress", False)
+        refuse_unknown("a PixieVectorStore", kwargs, "metadatas, ids and show_progress")
+        if metadatas is not None:
+            metadatas = [without_explanation(metadata) for metadata in metadatas]
+        return self.retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
+
+    def add_documents(self, documents: Iterable[Document], **kwargs: Any) -> list[str]:
+        """:meth:`add_texts` for LangChain documents; ``ids`` take the place of those they have."""
+        texts, metadatas, ids = columns(documents)
+        return self.add_texts(texts, metadatas, **{"ids": ids, **kwargs})
+
+    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
+        """Remove documents in one commit; an id that is not there is no failure.
+
+        Args:
+            ids: None removes every document, as LangChain has it for vector stores; an empty list removes none.
+            **kwargs: None.
+
+        Raises:
+            IndexLockedError: Another writer holds the index.
+        """
+        refuse_unknown("delete", kwargs, "ids")
+        self.retriever.delete(self.retriever.index.ids() if ids is None else ids)
+        return True
+
+    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+        """The documents under the ids, in order, as they were stored; those that are not there are left out."""
+        return [from_stored(document) for document in self.retriever.get(ids) if document is not None]
+
+    def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
+        """The k best documents of a query.
+
+        Args:
+            query: A text.
+            k: At most so many documents; fewer come back when fewer share a token with the query.
+            **kwargs: ``filter``, ``score_threshold``, ``top_k_tokens``: see the class.
+
+        Raises:
+            InvalidParameterError: A number is out of range.
+            InvalidTextError: The query is not a string or cannot be written as UTF-8.
+            FilterError: The filter means nothing.
+        """
+        return [document for document, _ in self.similarity_search_with_score(query, k, **kwargs)]
+
+    def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
+        """:meth:`similarity_search` with scores: dot products, larger is better."""
+        return [(self._to_langchain(result), result.score) for result in self._search(query, k, **kwargs)]
+
+    def max_marginal_relevance_search(
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
+    ) -> list[Document]:
+        """Of the ``fetch_k`` best documents, ``k`` that also differ from each other.
+
+        The ``fetch_k`` texts are encoded once more, for an index keeps no document's whole vector in one place.
+
+        Args:
+            query: A text.
+            k: At most so many documents.
+            fetch_k: How many of the best are chosen from.
+            lambda_mult: From 0, as different as can be, to 1, the best whatever they share.
+            **kwargs: ``filter``, ``score_threshold``, ``top_k_tokens``: see the class.
+
+        Raises:
+            InvalidParameterError, InvalidTextError, FilterError: As :meth:`similarity_search`.
+        """
+        _check_query(query)
+        results = self.retriever.search_diverse(
+            query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, **self._options(**kwargs)
+        )
+        return [self._to_langchain(result) for result in results]
+
+    def close(self) -> None:
+        """Close the index that this store opened, and remove it if it was temporary; one passed in stays open."""
+        if self._owns_index:
+            self.retriever.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return lambda score: score / (1.0 + score)
+
+    def _search(self, query: str, k: int, **kwargs: Any) -> list[SearchResult]:
+        options = self._options(**kwargs)
+        _check_query(query)
+        results = self.retriever.search(query, k, **options)
+        if self.fill and len(results) < k and (options["score_threshold"] or 0.0) <= 0.0:
+            found = {result.document.id for result in results}
+            others = [id for id in self.retriever.index.ids(filter=options["filter"], limit=k) if id not in found]
+            nothing = None if options["top_k_tokens"] == 0 else Explanation(0.0, (), 0.0, 0)
+            documents = self.retriever.get(others[: k - len(results)])
+            results += [SearchResult(document, 0.0, nothing) for document in documents if document is not None]
+        return results
+
+    def _options(
+        self,
+        *,
+        filter: Filter | None = None,
+        score_threshold: float | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        top_k_tokens = kwargs.pop("top_k_tokens", self.top_k_tokens)
+        refuse_unknown("a PixieVectorStore", kwargs, "k, filter, score_threshold and top_k_tokens")
+        return {"filter": filter, "score_threshold": score_threshold, "top_k_tokens": top_k_tokens}
+
+    def _to_langchain(self, result: SearchResult) -> Document:
+        return from_stored(result.document) if result.explanation is None else to_langchain(result)
+
+
+def _check_query(query: str) -> None:
+    if not isinstance(query, str):
+        raise InvalidTextError(f"the query is a {type(query).__name__}, not a string")

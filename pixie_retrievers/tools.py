@@ -1,0 +1,223 @@
+"""Which of many tools a request is about: an index over tool names and descriptions, for agents of any framework."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
+from pixie_retrievers.filters import Filter
+from pixie_retrievers.retriever import SparseRetriever
+from pixie_retrievers.types import Document, Explanation
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ToolChanges", "ToolDescription", "ToolIndex", "ToolMatch"]
+
+_CATALOGUE = "tools"  # the document that names every stored tool; its text is empty, so that no search finds it
+_PREFIX = "tool:"
+_NAME = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDescription:
+    """What a tool is found by.
+
+    Attributes:
+        name: The tool's name: its key, in this process and in the next.
+        description: What it does, in words.
+    """
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolMatch:
+    """A tool that was chosen.
+
+    Attributes:
+        name: The tool's name.
+        score: The dot product of request and description.
+        explanation: The tokens that chose it; None when explanations were switched off.
+    """
+
+    name: str
+    score: float
+    explanation: Explanation | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChanges:
+    """What :meth:`ToolIndex.sync` changed, by names.
+
+    Attributes:
+        added: Tools that were not there.
+        updated: Tools whose description is another now.
+        removed: Tools that are no longer in the set.
+    """
+
+    added: tuple[str, ...]
+    updated: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+class ToolIndex:
+    """Tools, found by what a request asks for.
+
+    The index is keyed by tool name, so that a file may be used again by another process, and by agents that share some
+    of their tools (see ``among`` of :meth:`choose`).
+
+    Args:
+        retriever: Holds nothing but tools. It stays open when this index closes.
+        k: At most so many tools are chosen.
+        score_floor: Tools that score less are not chosen, so that none may be the answer. Scores are dot products, and
+            their size depends on the model: read some of a request that no tool should answer, and go above.
+
+    Example:
+        >>> from pixie_retrievers import PixieEncoder
+        >>> from pixie_retrievers.tools import ToolDescription, ToolIndex
+        >>> with ToolIndex.open(encoder=PixieEncoder.bundled()) as index:
+        ...     changes = index.sync([ToolDescription("weather", "도시의 날씨를 알려 준다."),
+        ...                           ToolDescription("mail", "편지를 보낸다.")])
+        ...     [match.name for match in index.choose("서울 날씨는?", k=1)]
+        ['weather']
+    """
+
+    def __init__(self, retriever: SparseRetriever, *, k: int = 5, score_floor: float | None = None) -> None:
+        self.retriever = retriever
+        self.k = k
+        self.score_floor = score_floor
+        self._owns_retriever = False
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        encoder: Encoder | None = None,
+        k: int = 5,
+        score_floor: float | None = None,
+    ) -> Self:
+        """Open the tool index at a path, or begin a new one there.
+
+        Args:
+            path: An index file; None puts the index into a temporary file that goes when this index goes.
+            encoder: None loads the model that an existing index was built with, and the default model for a new one.
+            k, score_floor: As for the class.
+
+        Raises:
+            ModelUnavailableError: A model was needed and cannot be loaded.
+            IncompatibleIndexError: The index was built with another encoder.
+        """
+        index = cls(SparseRetriever.open(path, encoder=encoder), k=k, score_floor=score_floor)
+        index._owns_retriever = True
+        return index
+
+    def sync(self, tools: Iterable[ToolDescription], *, keep_others: bool = False) -> ToolChanges:
+        """Make the index hold these tools and no other; only what changed is encoded and written.
+
+        Args:
+            tools: The tools, each under its own name.
+            keep_others: Leave tools there that are not among these: agents with different tools may share an index.
+
+        Raises:
+            DuplicateIdError: Two tools have one name; nothing was changed.
+            InvalidDocumentError, InvalidTextError: A name or description cannot be stored; nothing was changed.
+            IndexLockedError: Another writer holds the index.
+        """
+        from pixie_retrievers.index.documents import check_documents
+
+        wanted: dict[str, Document] = {}
+        for tool in tools:
+            if tool.name in wanted:
+                raise DuplicateIdError(f"two tools are named {tool.name!r}: tools are told apart by name")
+            wanted[tool.name] = _document(tool)
+        check_documents(list(wanted.values()))
+        known = self.names()
+        stored = dict(zip(wanted, self.retriever.get([document.id for document in wanted.values()]), strict=True))
+        added = tuple(name for name in wanted if stored[name] is None)
+        updated = tuple(name for name, document in wanted.items() if stored[name] not in (None, document))
+        others = [name for name in known if name not in wanted]
+        removed = () if keep_others else tuple(others)
+        names = [*others, *wanted] if keep_others else list(wanted)
+        # Deleted first: whatever falls between the two commits, the catalogue names all that is stored.
+        if removed:
+            self.retriever.delete([_PREFIX + name for name in removed])
+        if added or updated or removed:
+            catalogue = Document(_CATALOGUE, "", {"names": names})
+            self.retriever.add([*(wanted[name] for name in (*added, *updated)), catalogue])
+        return ToolChanges(added, updated, removed)
+
+    def names(self) -> list[str]:
+        """The names of all tools.
+
+        Raises:
+            InvalidDocumentError: The index holds something else than tools.
+        """
+        catalogue = self.retriever.get([_CATALOGUE])[0]
+        if catalogue is None:
+            if len(self.retriever):
+                raise InvalidDocumentError("the index holds documents that are no tools: give the tools their own file")
+            return []
+        return list(catalogue.metadata.get("names", ()))
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def choose(
+        self,
+        request: str,
+        k: int | None = None,
+        *,
+        among: Collection[str] | None = None,
+        score_floor: float | None = None,
+        top_k_tokens: int | None = 10,
+    ) -> list[ToolMatch]:
+        """The tools that a request is about, best first; none when no tool reaches the floor.
+
+        Args:
+            request: What is to be done, in words.
+            k: At most so many; None takes the index's own.
+            among: Only tools of these names count; None for all.
+            score_floor: Tools that score less are left out; None takes the index's own.
+            top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
+
+        Raises:
+            InvalidParameterError: ``k``, ``score_floor`` or ``top_k_tokens`` is out of range.
+            InvalidTextError: The request is not a string or cannot be written as UTF-8.
+        """
+        filter: Filter = {_NAME: {"$exists": True} if among is None else {"$in": list(among)}}
+        results = self.retriever.search(
+            request,
+            self.k if k is None else k,
+            filter=filter,
+            top_k_tokens=top_k_tokens,
+            score_threshold=self.score_floor if score_floor is None else score_floor,
+        )
+        return [ToolMatch(result.document.metadata[_NAME], result.score, result.explanation) for result in results]
+
+    def close(self) -> None:
+        """Close the index if it was opened here, and remove it if it was temporary."""
+        if self._owns_retriever:
+            self.retriever.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _document(tool: ToolDescription) -> Document:
+    if not isinstance(tool.name, str) or not tool.name:
+        raise InvalidDocumentError(f"{tool.name!r} is no name of a tool: it must be a string that is not empty")
+    if not isinstance(tool.description, str):
+        raise InvalidTextError(f"tool {tool.name!r}: its description is a {type(tool.description).__name__}, no string")
+    # Words joined by underscores are words: a tokenizer that does not split there would find none of them.
+    text = f"{tool.name.replace('_', ' ')}: {tool.description}"
+    return Document(_PREFIX + tool.name, text, {_NAME: tool.name})

@@ -1,0 +1,33 @@
+"""LangChain's own vector store and document index suites, over a real index file."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_tests.integration_tests import VectorStoreIntegrationTests
+from langchain_tests.integration_tests.indexer import AsyncDocumentIndexTestSuite, DocumentIndexerTestSuite
+
+from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore
+
+
+class TestVectorStore(VectorStoreIntegrationTests):
+    """Its documents are compared by ``==``, and it asks for one that shares no token: hence ``fill``."""
+
+    @pytest.fixture
+    def vectorstore(self, encoder, tmp_path):
+        path = tmp_path / "store.db"
+        with PixieVectorStore.from_texts([], encoder=encoder, path=path, fill=True) as store:
+            yield store
+
+
+class TestDocumentIndex(DocumentIndexerTestSuite):
+    @pytest.fixture
+    def index(self, encoder):
+        with PixieRetriever.from_texts([], encoder=encoder) as retriever:
+            yield retriever
+
+
+class TestAsyncDocumentIndex(AsyncDocumentIndexTestSuite):
+    @pytest.fixture
+    async def index(self, encoder):
+        with PixieRetriever.from_texts([], encoder=encoder) as retriever:
+            yield retriever
