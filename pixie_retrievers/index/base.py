@@ -61,6 +61,14 @@ class Index(Protocol):
         """The terms that one query shares with each document; None for an id that is not there."""
         ...
 
+    def index_field(self, field: str) -> None:
+        """Make filters on a metadata field fast, for good; nothing where they are so already.
+
+        Raises:
+            IndexLockedError: Another writer holds the index.
+        """
+        ...
+
     def __len__(self) -> int: ...
 
     def close(self) -> None:

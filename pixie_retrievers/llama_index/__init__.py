@@ -11,11 +11,28 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
+    from pixie_retrievers.llama_index.embedding import PixieSparseEmbedding, SparseOnly
     from pixie_retrievers.llama_index.retriever import PixieRetriever
+    from pixie_retrievers.llama_index.sparse_hooks import milvus_sparse_function, qdrant_sparse_functions
+    from pixie_retrievers.llama_index.vector_store import PixieVectorStore
 
-__all__ = ["PixieRetriever"]
+__all__ = [
+    "PixieRetriever",
+    "PixieSparseEmbedding",
+    "PixieVectorStore",
+    "SparseOnly",
+    "milvus_sparse_function",
+    "qdrant_sparse_functions",
+]
 
-_HOMES = {"PixieRetriever": "retriever"}
+_HOMES = {
+    "PixieRetriever": "retriever",
+    "PixieSparseEmbedding": "embedding",
+    "PixieVectorStore": "vector_store",
+    "SparseOnly": "embedding",
+    "milvus_sparse_function": "sparse_hooks",
+    "qdrant_sparse_functions": "sparse_hooks",
+}
 
 
 def __getattr__(name: str) -> Any:

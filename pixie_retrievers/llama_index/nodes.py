@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 EXPLANATION_KEY = "token_explanations"
-FUSION_KEY = "fusion"
+FUSION_KEY = "fusion_parts"
 NODE_KEY = "_llama_index_node"
 """The metadata key under which a stored document keeps what a node has beside its id, text and metadata."""
 REF_DOC_KEY = "_llama_index_ref_doc"
@@ -122,9 +122,10 @@ def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
 
     Args:
         node: Stays as it is. Notes that it has already are kept, unless there are new ones under the same key.
-        notes: By ``token_explanations`` or ``fusion``.
+        notes: By ``token_explanations`` or ``fusion_parts``.
     """
-    notes = {key: node.metadata[key] for key in _NOTES if isinstance(node, _Annotated) and key in node.metadata} | notes
+    known = {key: node.metadata[key] for key in _NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
+    notes = {**known, **notes}
     node = _plain(node)
     changes: dict[str, Any] = {name: [*getattr(node, name), *notes] for name in _EXCLUSIONS}
     changes["metadata"] = {**node.metadata, **notes}
