@@ -12,11 +12,13 @@ from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
     from pixie_retrievers.llama_index.embedding import PixieSparseEmbedding, SparseOnly
+    from pixie_retrievers.llama_index.hybrid import HybridRetriever
     from pixie_retrievers.llama_index.retriever import PixieRetriever
     from pixie_retrievers.llama_index.sparse_hooks import milvus_sparse_function, qdrant_sparse_functions
     from pixie_retrievers.llama_index.vector_store import PixieVectorStore
 
 __all__ = [
+    "HybridRetriever",
     "PixieRetriever",
     "PixieSparseEmbedding",
     "PixieVectorStore",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "HybridRetriever": "hybrid",
     "PixieRetriever": "retriever",
     "PixieSparseEmbedding": "embedding",
     "PixieVectorStore": "vector_store",

@@ -36,6 +36,7 @@ __all__ = [
     "annotated",
     "to_document",
     "to_node",
+    "without_notes",
 ]
 
 EXPLANATION_KEY = "token_explanations"
@@ -66,7 +67,7 @@ def to_document(node: BaseNode) -> Document:
         raise InvalidDocumentError(
             f"a {type(node).__name__} is not a LlamaIndex node: pass TextNode(text=...) or another node"
         )
-    node = _plain(node)
+    node = without_notes(node)
     for key in (*STORED_KEYS, *_NOTES):
         if key in node.metadata:
             raise InvalidDocumentError(f"node {node.node_id!r}: the metadata key {key!r} is reserved; remove it")
@@ -126,7 +127,7 @@ def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
     """
     known = {key: node.metadata[key] for key in _NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
     notes = {**known, **notes}
-    node = _plain(node)
+    node = without_notes(node)
     changes: dict[str, Any] = {name: [*getattr(node, name), *notes] for name in _EXCLUSIONS}
     changes["metadata"] = {**node.metadata, **notes}
     return _annotated_type(type(node)).model_construct(node.model_fields_set | set(changes), **vars(node) | changes)
@@ -140,7 +141,7 @@ def _pack(node: BaseNode) -> dict[str, Any]:
         apart.add("text")  # a property over text_resource
     if isinstance(node, IndexNode):
         if isinstance(node.obj, BaseNode):
-            target = _plain(node.obj)
+            target = without_notes(node.obj)
             extra["obj"] = _pack(target) | {"id": target.node_id, "metadata": target.metadata}
         node = node.model_copy(update={"obj": None})  # core refuses to dump an object that is not JSON
     if node.relationships:
@@ -224,10 +225,10 @@ class _Annotated(_Mixed):
     @property
     def hash(self) -> str:
         """The hash that the node has without its notes."""
-        return _plain(self).hash
+        return without_notes(self).hash
 
     def __reduce__(self) -> tuple[Any, ...]:  # the class is made at run time, so pickle cannot find it by name
-        return annotated, (_plain(self), {key: self.metadata[key] for key in _NOTES if key in self.metadata})
+        return annotated, (without_notes(self), {key: self.metadata[key] for key in _NOTES if key in self.metadata})
 
 
 _ANNOTATED_TYPES: dict[type[BaseNode], type[BaseNode]] = {}
@@ -242,7 +243,7 @@ def _annotated_type(cls: type[BaseNode]) -> type[BaseNode]:
     return _ANNOTATED_TYPES[cls]
 
 
-def _plain(node: BaseNode) -> BaseNode:
+def without_notes(node: BaseNode) -> BaseNode:
     """The node without the notes that a retrieval gave it; any other node is returned as it is."""
     if not isinstance(node, _Annotated):
         return node

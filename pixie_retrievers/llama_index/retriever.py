@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.llama_index.filters import NodeFilter
 
-__all__ = ["PixieRetriever", "RetrieverOptions"]
+__all__ = ["PixieRetriever", "RetrieverOptions", "one_top_k"]
 
 
 class RetrieverOptions(TypedDict, total=False):
@@ -106,7 +106,7 @@ class PixieRetriever(BaseRetriever):
         )
         self._sparse_retriever = retriever
         self._owns_retriever = False
-        self.similarity_top_k = _one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
+        self.similarity_top_k = one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
         self.filters = filters
         self.score_threshold = score_threshold
         self.top_k_tokens = top_k_tokens
@@ -224,7 +224,7 @@ class PixieRetriever(BaseRetriever):
 
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
-        self._similarity_top_k = _one_top_k(similarity_top_k=value)
+        self._similarity_top_k = one_top_k(similarity_top_k=value)
 
     @property
     def filters(self) -> NodeFilter | None:
@@ -332,7 +332,7 @@ def _query_text(query_bundle: QueryBundle) -> str:
     return "\n".join(query_bundle.custom_embedding_strs or [query_bundle.query_str])
 
 
-def _one_top_k(**names: int | None) -> int:
+def one_top_k(**names: int | None) -> int:
     """The one number behind the names that were given.
 
     Raises:
