@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.llama_index.hybrid import HybridRetriever
     from pixie_retrievers.llama_index.retriever import PixieRetriever
     from pixie_retrievers.llama_index.sparse_hooks import milvus_sparse_function, qdrant_sparse_functions
+    from pixie_retrievers.llama_index.tools import ToolRetriever, create_search_tool
     from pixie_retrievers.llama_index.vector_store import PixieVectorStore
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "PixieSparseEmbedding",
     "PixieVectorStore",
     "SparseOnly",
+    "ToolRetriever",
+    "create_search_tool",
     "milvus_sparse_function",
     "qdrant_sparse_functions",
 ]
@@ -33,6 +36,8 @@ _HOMES = {
     "PixieSparseEmbedding": "embedding",
     "PixieVectorStore": "vector_store",
     "SparseOnly": "embedding",
+    "ToolRetriever": "tools",
+    "create_search_tool": "tools",
     "milvus_sparse_function": "sparse_hooks",
     "qdrant_sparse_functions": "sparse_hooks",
 }
