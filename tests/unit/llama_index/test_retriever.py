@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from llama_index.core import Settings
+from llama_index.core import MockEmbedding, Settings, VectorStoreIndex
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import IndexNode, NodeRelationship, QueryBundle, TextNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 import pixie_retrievers.llama_index
@@ -30,7 +31,7 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     OptionalDependencyError,
 )
-from pixie_retrievers.llama_index import PixieRetriever
+from pixie_retrievers.llama_index import PixieRetriever, PixieVectorStore, SparseOnly
 
 QUERY = "지구 궤도를 도는 위성"
 
@@ -50,6 +51,19 @@ class TestImporting:
         code = "import sys, pixie_retrievers.llama_index as p; print(dir(p) == p.__all__, 'llama_index' in sys.modules)"
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert run.stdout.split() == ["True", "False"]
+        names = pixie_retrievers.llama_index.__all__
+        assert names == sorted(names)
+        assert all(getattr(pixie_retrievers.llama_index, name).__name__ == name for name in names)
+
+    def test_no_name_loads_torch_numba_or_the_other_framework(self):
+        code = """
+import sys, pixie_retrievers.llama_index as p
+for name in p.__all__:
+    getattr(p, name)
+print([name for name in ("torch", "transformers", "numba", "langchain_core") if name in sys.modules])
+"""
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert run.stdout.strip() == "[]"
 
     def test_without_llama_index_the_error_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "llama_index.core", None)
@@ -314,6 +328,40 @@ class TestDocuments:
         assert isinstance(hit.node, LlamaDocument)
         assert hit.node.text == document.text
         assert hit.node.hash == document.hash
+
+
+class TestDefaults:
+    """What LlamaIndex has already is retrieved from."""
+
+    def test_nodes_a_docstore_or_an_index_are_retrieved_from(self, nodes, encoder):
+        docstore = SimpleDocumentStore()
+        docstore.add_documents(nodes)
+        index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=2))
+        for source in ({"nodes": nodes}, {"docstore": docstore}, {"index": index}):
+            with PixieRetriever.from_defaults(**source, encoder=encoder, similarity_top_k=1) as retriever:
+                assert ids(retriever.retrieve(QUERY)) == ["orbit"]
+                assert retriever.get_nodes(["rice"]) == [nodes[2]]
+
+    def test_an_index_over_a_pixie_store_is_searched_as_it_is(self, nodes, encoder):
+        with PixieVectorStore(encoder=encoder) as store:
+            store.add(nodes)
+            index = VectorStoreIndex.from_vector_store(store, embed_model=SparseOnly())
+            retriever = PixieRetriever.from_defaults(index)
+            assert retriever.sparse_retriever is store.client
+            retriever.close()
+            assert ids(retriever.retrieve(QUERY)) == ["orbit", "rocket"]
+            store.add([TextNode(id_="moon", text="달은 지구를 도는 위성이다.")])  # no stale copy of a docstore
+            assert "moon" in ids(retriever.with_options(k=5).retrieve(QUERY))
+            with pytest.raises(InvalidParameterError, match="its own file"):
+                PixieRetriever.from_defaults(index, path="elsewhere.db")
+
+    def test_exactly_one_source_is_taken(self, nodes):
+        for sources in ({}, {"nodes": nodes, "docstore": SimpleDocumentStore()}):
+            with pytest.raises(InvalidParameterError, match="exactly one"):
+                PixieRetriever.from_defaults(**sources)
+        empty = VectorStoreIndex([], embed_model=MockEmbedding(embed_dim=2))
+        with pytest.raises(InvalidParameterError, match="pass nodes"):
+            PixieRetriever.from_defaults(empty)
 
 
 class TestPersistence:
