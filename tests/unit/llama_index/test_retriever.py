@@ -146,6 +146,18 @@ class TestRetrieving:
         assert retriever.retrieve("") == []
         assert retriever.retrieve(QueryBundle("")) == []
 
+    @pytest.mark.parametrize("query", ["☃", "zzqqxx", "\u0000", "...", "🛰️🛰️"])
+    def test_a_query_of_unknown_words_finds_nothing_or_little_and_never_fails(self, retriever, query):
+        for hit in retriever.retrieve(query):
+            assert sum(one["contribution"] for one in hit.metadata["token_explanations"]) == pytest.approx(hit.score)
+
+    def test_texts_in_other_scripts_are_indexed_and_found(self, encoder):
+        texts = ["卫星绕着地球运行。", "衛星は地球を回る。", "The satellite orbits the earth."]
+        with PixieRetriever.from_nodes([TextNode(text=text) for text in texts], encoder=encoder) as retriever:
+            assert retriever.retrieve("satellite")[0].text == texts[2]
+            for text in texts[:2]:
+                assert len(retriever.retrieve(text)) <= 2
+
     def test_an_empty_retriever_finds_nothing_and_still_counts_as_one(self, encoder):
         with PixieRetriever.from_nodes([], encoder=encoder) as retriever:
             assert retriever.retrieve(QUERY) == []
@@ -249,6 +261,11 @@ class TestFilters:
         found = retriever.with_filters(lambda metadata: not seen.append(set(metadata))).retrieve(QUERY)
         assert ids(found) == ["orbit", "rocket"]
         assert set().union(*seen) == {"field", "year", "tags", "title"}
+
+    def test_what_a_filter_drops_does_not_come_back_however_large_k_is(self, retriever):
+        food = retriever.with_options(filters={"field": "음식"}, similarity_top_k=4)
+        assert ids(food.retrieve(f"{QUERY} 빵")) == ["bread"]
+        assert all(hit.score > 0 for hit in food.retrieve(f"{QUERY} 빵"))
 
     def test_filtering_out_everything_is_no_error(self, retriever):
         assert retriever.with_filters({"field": "법률"}).retrieve(QUERY) == []
