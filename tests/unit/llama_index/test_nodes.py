@@ -70,6 +70,9 @@ class Claim(TextNode):
     obj: str = ""
 
 
+# Older versions of TextNode have a second field for it, and lose this one in their own dump.
+SEPARATOR = {} if "metadata_seperator" in TextNode.model_fields else {"metadata_separator": " / "}
+
 NODES = {
     "text": TextNode(text="인공위성은 지구를 돈다.", metadata={"나": 1, "가": [1.5, None, {"다": "라"}]}),
     "bare text": TextNode(text="  끝에 빈칸 "),
@@ -81,7 +84,7 @@ NODES = {
         excluded_llm_metadata_keys=["비밀"],
         excluded_embed_metadata_keys=["쪽"],
         metadata_template="[{key}] {value}",
-        metadata_separator=" / ",
+        **SEPARATOR,
         text_template="{content}\n--\n{metadata_str}",
         mimetype="text/markdown",
         start_char_idx=10,

@@ -312,8 +312,7 @@ class TestChanging:
 
 class TestDocuments:
     def test_documents_are_cut_by_the_default_transformations(self, encoder, monkeypatch):
-        for name in ("NLTK_DATA", "TIKTOKEN_CACHE_DIR"):  # core ships what its splitter needs
-            monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)  # core ships what its splitter needs
         monkeypatch.setattr(Settings, "_node_parser", None)
         monkeypatch.setattr(Settings, "_transformations", None)
         document = LlamaDocument(text="인공위성은 지구를 돈다. " * 200, metadata={"field": "우주"}, id_="doc")
