@@ -149,7 +149,7 @@ class TestJoining:
 
             async def _aretrieve(self, query_bundle):
                 self.mine.set()
-                await asyncio.wait_for(self.other.wait(), 60)  # each waits until the other has begun
+                await asyncio.wait_for(self.other.wait(), 600)  # each waits until the other has begun
                 return self._retrieve(query_bundle)
 
         hybrid = HybridRetriever([Meeting([(nodes[0], 1)], *both), Meeting([(nodes[1], 1)], *both[::-1])])

@@ -83,7 +83,7 @@ async def test_milvuss_function_gives_a_dict_a_text_and_leaves_the_event_loop_fr
         go = threading.Event()
 
         def encode_queries(self, texts):
-            assert self.go.wait(60)
+            assert self.go.wait(600)
             return encoder.encode_queries(texts)
 
         def encode_documents(self, texts):

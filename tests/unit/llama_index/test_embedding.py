@@ -70,7 +70,7 @@ async def test_the_event_loop_goes_on_while_texts_are_encoded(encoder):
         go = threading.Event()
 
         def encode_documents(self, texts):
-            assert self.go.wait(60)
+            assert self.go.wait(600)
             return super().encode_documents(texts)
 
     running = asyncio.create_task(PixieSparseEmbedding(Waiting(encoder)).aget_text_embedding_batch(TEXTS))

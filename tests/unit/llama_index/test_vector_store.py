@@ -201,7 +201,7 @@ class TestAsync:
                 return getattr(encoder, name)
 
             def encode_queries(self, texts):
-                assert self.go.wait(60)
+                assert self.go.wait(600)
                 return encoder.encode_queries(texts)
 
         with PixieVectorStore(encoder=Waiting()) as store:
