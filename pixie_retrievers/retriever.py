@@ -21,9 +21,9 @@ from pixie_retrievers.errors import (
     InvalidTextError,
 )
 from pixie_retrievers.explain import check_top_k_tokens, explain, strongest
-from pixie_retrievers.filters import Filter
-from pixie_retrievers.index.base import Index, open_index
-from pixie_retrievers.types import Document, Explanation, Hit, SearchResult, TermMatches
+from pixie_retrievers.filters import Filter, compile_filter
+from pixie_retrievers.index.base import Index, check_k, open_index
+from pixie_retrievers.types import Document, Explanation, Hit, SearchResult, SparseVectors, TermMatches
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -187,6 +187,7 @@ class SparseRetriever:
         k: int = ...,
         *,
         filter: Filter | None = ...,
+        ids: Sequence[str] | None = ...,
         top_k_tokens: int | None = ...,
         score_threshold: float | None = ...,
     ) -> list[SearchResult]: ...
@@ -198,6 +199,7 @@ class SparseRetriever:
         k: int = ...,
         *,
         filter: Filter | None = ...,
+        ids: Sequence[str] | None = ...,
         top_k_tokens: int | None = ...,
         score_threshold: float | None = ...,
     ) -> list[list[SearchResult]]: ...
@@ -208,6 +210,7 @@ class SparseRetriever:
         k: int = 10,
         *,
         filter: Filter | None = None,
+        ids: Sequence[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
     ) -> list[SearchResult] | list[list[SearchResult]]:
@@ -217,6 +220,8 @@ class SparseRetriever:
             query: A text, or a list of them.
             k: At most so many results, 1 or more; fewer come back when fewer documents share a token.
             filter: Which documents count, by their metadata; applied before the k best are taken.
+            ids: Only documents under these ids count, each looked up: meant for some, not for a whole corpus. Equal
+                scores keep the order of the ids. None for all documents.
             top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
             score_threshold: Drop results that score less.
 
@@ -229,7 +234,11 @@ class SparseRetriever:
         check_top_k_tokens(top_k_tokens)
         if score_threshold is not None and not isinstance(score_threshold, (int, float)):
             raise InvalidParameterError(f"score_threshold is {score_threshold!r}; it must be a number, or None")
-        hit_lists = self.index.search(self.encoder.encode_queries(queries), k, filter=filter)
+        if ids is None:
+            hit_lists = self.index.search(self.encoder.encode_queries(queries), k, filter=filter)
+        else:
+            check_k(k)
+            hit_lists = [self._among(ids, vector, filter)[:k] for vector in self.encoder.encode_queries(queries)]
         if score_threshold is not None:
             hit_lists = [[hit for hit in hits if hit.score >= score_threshold] for hits in hit_lists]
         results = self._explained(queries, hit_lists, top_k_tokens)
@@ -280,6 +289,17 @@ class SparseRetriever:
         if matches is None or document is None:
             raise InvalidDocumentError(f"there is no document with id {id!r} in the index")
         return self._explain([(query, document.text, matches)], top_k_tokens)[0]
+
+    def _among(self, ids: Sequence[str], query: SparseVectors, filter: Filter | None) -> list[Hit]:
+        """All of these documents that the query hits, best first."""
+        ids = list(dict.fromkeys(ids))
+        passes = compile_filter({} if filter is None else filter)
+        hits = [
+            Hit(document, float(sum(matches.contributions.tolist())), matches)
+            for document, matches in zip(self.index.get(ids), self.index.match(query, ids), strict=True)
+            if document is not None and matches is not None and len(matches) and passes(document.metadata)
+        ]
+        return sorted(hits, key=lambda hit: -hit.score)
 
     def _explained(
         self, queries: Sequence[str], hit_lists: Sequence[Sequence[Hit]], top_k_tokens: int | None

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
 import pytest
 from figures import pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401  # the table of a soak
+
+if find_spec("llama_index"):
+    # llama-index-core ships the data that its splitters need; older versions look for it elsewhere, and would fetch it.
+    core = Path(find_spec("llama_index.core").origin).parent
+    os.environ["NLTK_DATA"] = str(core / "_static" / "nltk_cache")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,10 @@ langchain-lowest | langchain-core==1.0.0 langchain==1.0.0 langchain-classic==1.0
 langchain-newest | langchain-core langchain langchain-classic langchain-tests langchain-qdrant langgraph-bigtool | tests/unit/langchain tests/contract/test_langchain_*.py
 langchain-core-alone | langchain-core | tests/unit/langchain tests/unit/test_architecture.py
 langchain-milvus | langchain-milvus pymilvus<3 milvus-lite<3 | tests/unit/langchain/test_embeddings.py
+llama-index-lowest | llama-index-core==0.14.0 pydantic<2.12 | tests/unit/llama_index tests/contract/test_llama_index_*.py
+llama-index-newest | llama-index-core llama-index-vector-stores-qdrant | tests/unit/llama_index tests/contract/test_llama_index_*.py
+llama-index-core-alone | llama-index-core | tests/unit/llama_index tests/unit/test_architecture.py
+llama-index-milvus | llama-index-vector-stores-milvus milvus-lite<3 setuptools<81 | tests/contract/test_llama_index_sparse_hooks.py
 no-framework | | tests/unit/test_*.py tests/unit/index
 '
 

@@ -10,7 +10,7 @@ from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
 
-__all__ = ["Index", "open_index"]
+__all__ = ["Index", "check_k", "open_index"]
 
 
 @runtime_checkable
@@ -61,11 +61,29 @@ class Index(Protocol):
         """The terms that one query shares with each document; None for an id that is not there."""
         ...
 
+    def index_field(self, field: str) -> None:
+        """Make filters on a metadata field fast, for good; nothing where they are so already.
+
+        Raises:
+            IndexLockedError: Another writer holds the index.
+        """
+        ...
+
     def __len__(self) -> int: ...
 
     def close(self) -> None:
         """Let go of the file and the writer lock; everything committed is already on disk."""
         ...
+
+
+def check_k(k: int) -> None:
+    """Refuse what is no number of hits.
+
+    Raises:
+        InvalidParameterError: ``k`` is not a whole number of 1 or more.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidParameterError(f"k is {k!r}; it must be a whole number of 1 or more")
 
 
 def open_index(location: str | os.PathLike[str], *, read_only: bool = False) -> Index:

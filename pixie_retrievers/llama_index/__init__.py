@@ -11,11 +11,36 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
+    from pixie_retrievers.llama_index.embedding import PixieSparseEmbedding, SparseOnly
+    from pixie_retrievers.llama_index.hybrid import HybridRetriever
     from pixie_retrievers.llama_index.retriever import PixieRetriever
+    from pixie_retrievers.llama_index.sparse_hooks import milvus_sparse_function, qdrant_sparse_functions
+    from pixie_retrievers.llama_index.tools import ToolRetriever, create_search_tool
+    from pixie_retrievers.llama_index.vector_store import PixieVectorStore
 
-__all__ = ["PixieRetriever"]
+__all__ = [
+    "HybridRetriever",
+    "PixieRetriever",
+    "PixieSparseEmbedding",
+    "PixieVectorStore",
+    "SparseOnly",
+    "ToolRetriever",
+    "create_search_tool",
+    "milvus_sparse_function",
+    "qdrant_sparse_functions",
+]
 
-_HOMES = {"PixieRetriever": "retriever"}
+_HOMES = {
+    "HybridRetriever": "hybrid",
+    "PixieRetriever": "retriever",
+    "PixieSparseEmbedding": "embedding",
+    "PixieVectorStore": "vector_store",
+    "SparseOnly": "embedding",
+    "ToolRetriever": "tools",
+    "create_search_tool": "tools",
+    "milvus_sparse_function": "sparse_hooks",
+    "qdrant_sparse_functions": "sparse_hooks",
+}
 
 
 def __getattr__(name: str) -> Any:

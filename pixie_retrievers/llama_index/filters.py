@@ -12,7 +12,7 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 
 from pixie_retrievers.errors import FilterError
 from pixie_retrievers.filters import Filter, compile_filter
-from pixie_retrievers.llama_index.nodes import NODE_KEY
+from pixie_retrievers.llama_index.nodes import STORED_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,4 +93,4 @@ def _on_own_metadata(
     predicate: Callable[[Mapping[str, Any]], bool],
 ) -> Callable[[Mapping[str, Any]], bool]:
     """The predicate, shown a node's metadata without what the adapter stores beside it."""
-    return lambda metadata: predicate({key: value for key, value in metadata.items() if key != NODE_KEY})
+    return lambda metadata: predicate({key: value for key, value in metadata.items() if key not in STORED_KEYS})

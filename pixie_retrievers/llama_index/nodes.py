@@ -1,8 +1,8 @@
-"""A node becomes a document, and the document the same node again, with the explanation of a hit beside it.
+"""A node becomes a document, and the document the same node again, with notes about a hit beside it.
 
-The explanation travels in the node's metadata, which LlamaIndex hashes and prints into prompts. So the key is excluded
-from LLM and embedding text, and the returned node's class is a subclass whose ``hash`` does not see it: fusion and
-de-duplication by hash find the node that went in.
+Notes (an explanation, what fusion made of a node) travel in the node's metadata, which LlamaIndex hashes and prints
+into prompts. So their keys are excluded from LLM and embedding text, and the returned node's class is a subclass whose
+``hash`` does not see them: fusion and de-duplication by hash find the node that went in.
 """
 
 from __future__ import annotations
@@ -27,11 +27,27 @@ from llama_index.core.schema import Document as LlamaDocument
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidDocumentError
 from pixie_retrievers.types import Document, Explanation
 
-__all__ = ["EXPLANATION_KEY", "NODE_KEY", "to_document", "to_node"]
+__all__ = [
+    "EXPLANATION_KEY",
+    "FUSION_KEY",
+    "NODE_KEY",
+    "REF_DOC_KEY",
+    "STORED_KEYS",
+    "annotated",
+    "to_document",
+    "to_node",
+    "without_notes",
+]
 
 EXPLANATION_KEY = "token_explanations"
+FUSION_KEY = "fusion_parts"
 NODE_KEY = "_llama_index_node"
 """The metadata key under which a stored document keeps what a node has beside its id, text and metadata."""
+REF_DOC_KEY = "_llama_index_ref_doc"
+"""The metadata key of the id of the document that a node was cut from: on top, where a filter finds it."""
+
+STORED_KEYS = (NODE_KEY, REF_DOC_KEY)
+_NOTES = (EXPLANATION_KEY, FUSION_KEY)
 
 _EXCLUSIONS = ("excluded_llm_metadata_keys", "excluded_embed_metadata_keys")
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
@@ -51,8 +67,8 @@ def to_document(node: BaseNode) -> Document:
         raise InvalidDocumentError(
             f"a {type(node).__name__} is not a LlamaIndex node: pass TextNode(text=...) or another node"
         )
-    node = _plain(node)
-    for key in (NODE_KEY, EXPLANATION_KEY):
+    node = without_notes(node)
+    for key in (*STORED_KEYS, *_NOTES):
         if key in node.metadata:
             raise InvalidDocumentError(f"node {node.node_id!r}: the metadata key {key!r} is reserved; remove it")
     text = node.get_content(MetadataMode.EMBED)
@@ -60,7 +76,10 @@ def to_document(node: BaseNode) -> Document:
     if isinstance(node, TextNode) and (start := text.find(node.text)) >= 0:
         del packed["fields"]["text"]  # the indexed text holds it: stored once, not twice
         packed["text_at"] = [start, start + len(node.text)]
-    return Document(node.node_id, text, {**node.metadata, NODE_KEY: packed})
+    stored = {**node.metadata, NODE_KEY: packed}
+    if node.ref_doc_id is not None:
+        stored[REF_DOC_KEY] = node.ref_doc_id
+    return Document(node.node_id, text, stored)
 
 
 def to_node(document: Document, explanation: Explanation | None = None) -> BaseNode:
@@ -68,7 +87,8 @@ def to_node(document: Document, explanation: Explanation | None = None) -> BaseN
 
     Args:
         document: What the index returned.
-        explanation: Goes into the node's metadata under ``token_explanations``; None leaves the node as it was.
+        explanation: Goes into the node's metadata under ``token_explanations``, and into that of the node that an
+            IndexNode stands for; None leaves the node as it was.
 
     Raises:
         IncompatibleIndexError: The installed llama-index-core cannot build the stored node.
@@ -76,7 +96,8 @@ def to_node(document: Document, explanation: Explanation | None = None) -> BaseN
     metadata = dict(document.metadata)
     packed = metadata.get(NODE_KEY)
     if isinstance(packed, Mapping) and "types" in packed and "fields" in packed:
-        del metadata[NODE_KEY]
+        for key in STORED_KEYS:
+            metadata.pop(key, None)
     else:
         packed = {"types": ["TextNode"], "fields": {}, "text_at": [0, len(document.text)]}
     own = {"id_": document.id, "metadata": metadata}
@@ -91,7 +112,25 @@ def to_node(document: Document, explanation: Explanation | None = None) -> BaseN
         ) from error
     if explanation is None:
         return node
-    return _explained(node, [contribution.to_dict() for contribution in explanation.contributions])
+    notes = {EXPLANATION_KEY: [contribution.to_dict() for contribution in explanation.contributions]}
+    if isinstance(node, IndexNode) and isinstance(node.obj, BaseNode):
+        node.obj = annotated(node.obj, notes)
+    return annotated(node, notes)
+
+
+def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
+    """A copy of the node with notes in its metadata, out of sight of LLM, embedding model and hash.
+
+    Args:
+        node: Stays as it is. Notes that it has already are kept, unless there are new ones under the same key.
+        notes: By ``token_explanations`` or ``fusion_parts``.
+    """
+    known = {key: node.metadata[key] for key in _NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
+    notes = {**known, **notes}
+    node = without_notes(node)
+    changes: dict[str, Any] = {name: [*getattr(node, name), *notes] for name in _EXCLUSIONS}
+    changes["metadata"] = {**node.metadata, **notes}
+    return _annotated_type(type(node)).model_construct(node.model_fields_set | set(changes), **vars(node) | changes)
 
 
 def _pack(node: BaseNode) -> dict[str, Any]:
@@ -102,7 +141,7 @@ def _pack(node: BaseNode) -> dict[str, Any]:
         apart.add("text")  # a property over text_resource
     if isinstance(node, IndexNode):
         if isinstance(node.obj, BaseNode):
-            target = _plain(node.obj)
+            target = without_notes(node.obj)
             extra["obj"] = _pack(target) | {"id": target.node_id, "metadata": target.metadata}
         node = node.model_copy(update={"obj": None})  # core refuses to dump an object that is not JSON
     if node.relationships:
@@ -167,7 +206,7 @@ def _loaded_types() -> Iterator[type[BaseNode]]:
     waiting = BaseNode.__subclasses__()
     while waiting:
         cls = waiting.pop()
-        if not issubclass(cls, _Explained):
+        if not issubclass(cls, _Annotated):
             yield cls
             waiting += cls.__subclasses__()
 
@@ -178,46 +217,37 @@ else:
     _Mixed = object
 
 
-class _Explained(_Mixed):
-    """Laid over a node type: the same node in every respect, but for the explanation in its metadata."""
+class _Annotated(_Mixed):
+    """Laid over a node type: the same node in every respect, but for the notes in its metadata."""
 
     __slots__ = ()
 
     @property
     def hash(self) -> str:
-        """The hash that the node has without its explanation."""
-        return _plain(self).hash
+        """The hash that the node has without its notes."""
+        return without_notes(self).hash
 
     def __reduce__(self) -> tuple[Any, ...]:  # the class is made at run time, so pickle cannot find it by name
-        return _explained, (_plain(self), self.metadata.get(EXPLANATION_KEY))
+        return annotated, (without_notes(self), {key: self.metadata[key] for key in _NOTES if key in self.metadata})
 
 
-_EXPLAINED_TYPES: dict[type[BaseNode], type[BaseNode]] = {}
+_ANNOTATED_TYPES: dict[type[BaseNode], type[BaseNode]] = {}
 
 
-def _explained_type(cls: type[BaseNode]) -> type[BaseNode]:
-    if cls not in _EXPLAINED_TYPES:
+def _annotated_type(cls: type[BaseNode]) -> type[BaseNode]:
+    if cls not in _ANNOTATED_TYPES:
         names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-        made = new_class(cls.__name__, (_Explained, cls), exec_body=lambda body: body.update(names))
+        made = new_class(cls.__name__, (_Annotated, cls), exec_body=lambda body: body.update(names))
         # One a type, whichever thread made it first: nodes of two classes are never equal.
-        _EXPLAINED_TYPES.setdefault(cls, cast("type[BaseNode]", made))
-    return _EXPLAINED_TYPES[cls]
+        _ANNOTATED_TYPES.setdefault(cls, cast("type[BaseNode]", made))
+    return _ANNOTATED_TYPES[cls]
 
 
-def _explained(node: BaseNode, explanations: list[dict[str, Any]]) -> BaseNode:
-    """The node with its explanation in its metadata, out of sight of LLM, embedding model and hash."""
-    changes: dict[str, Any] = {name: [*getattr(node, name), EXPLANATION_KEY] for name in _EXCLUSIONS}
-    changes["metadata"] = {**node.metadata, EXPLANATION_KEY: explanations}
-    return _explained_type(type(node)).model_construct(node.model_fields_set | set(changes), **vars(node) | changes)
-
-
-def _plain(node: BaseNode) -> BaseNode:
-    """The node without the explanation that a retrieval gave it; any other node is returned as it is."""
-    if not isinstance(node, _Explained):
+def without_notes(node: BaseNode) -> BaseNode:
+    """The node without the notes that a retrieval gave it; any other node is returned as it is."""
+    if not isinstance(node, _Annotated):
         return node
-    changes: dict[str, Any] = {
-        name: [key for key in getattr(node, name) if key != EXPLANATION_KEY] for name in _EXCLUSIONS
-    }
-    changes["metadata"] = {key: value for key, value in node.metadata.items() if key != EXPLANATION_KEY}
+    changes: dict[str, Any] = {name: [key for key in getattr(node, name) if key not in _NOTES] for name in _EXCLUSIONS}
+    changes["metadata"] = {key: value for key, value in node.metadata.items() if key not in _NOTES}
     cls: type[BaseNode] = type(node).__bases__[1]
     return cls.model_construct(node.model_fields_set, **vars(node) | changes)

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llama_index.core.callbacks.base import CallbackManager
+    from llama_index.core.indices.base import BaseIndex
     from llama_index.core.schema import Document, TransformComponent
+    from llama_index.core.storage.docstore import BaseDocumentStore
     from typing_extensions import Self, Unpack
 
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.llama_index.filters import NodeFilter
 
-__all__ = ["PixieRetriever", "RetrieverOptions"]
+__all__ = ["PixieRetriever", "RetrieverOptions", "one_top_k"]
 
 
 class RetrieverOptions(TypedDict, total=False):
@@ -57,6 +59,10 @@ class PixieRetriever(BaseRetriever):
 
     Settings may be changed on the retriever itself; for one query, or one user of a server, take a copy that shares
     the index: ``retriever.with_options(filters=..., similarity_top_k=5).retrieve(query)``.
+
+    Nothing needs to be persisted: with ``path=``, what a call stored is on disk when it returns, and
+    ``from_index(path)`` opens it again, with the model it was built with. Settings belong to the caller, not to the
+    file.
 
     Threads may share a retriever, and the async methods leave the event loop free.
 
@@ -106,7 +112,7 @@ class PixieRetriever(BaseRetriever):
         )
         self._sparse_retriever = retriever
         self._owns_retriever = False
-        self.similarity_top_k = _one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
+        self.similarity_top_k = one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
         self.filters = filters
         self.score_threshold = score_threshold
         self.top_k_tokens = top_k_tokens
@@ -174,6 +180,48 @@ class PixieRetriever(BaseRetriever):
         return cls.from_nodes(nodes, encoder=encoder, path=path, show_progress=show_progress, **options)
 
     @classmethod
+    def from_defaults(
+        cls,
+        index: BaseIndex[Any] | None = None,
+        nodes: Sequence[BaseNode] | None = None,
+        docstore: BaseDocumentStore | None = None,
+        *,
+        encoder: Encoder | None = None,
+        path: str | os.PathLike[str] | None = None,
+        show_progress: bool = False,
+        **options: Unpack[RetrieverOptions],
+    ) -> Self:
+        """Retrieve from what LlamaIndex has already, as its BM25Retriever does.
+
+        Args:
+            index: A LlamaIndex index, whose docstore's nodes are indexed; one over a PixieVectorStore is searched as it
+                is, and nothing is encoded again.
+            nodes: As in :meth:`from_nodes`.
+            docstore: Its nodes are indexed, as they are now.
+            encoder, path, show_progress, options: As in :meth:`from_nodes`.
+
+        Raises:
+            InvalidParameterError: Not exactly one of index, nodes and docstore is given, or the index keeps no nodes.
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
+        """
+        if sum(source is not None for source in (index, nodes, docstore)) != 1:
+            raise InvalidParameterError("pass exactly one of index, nodes and docstore")
+        if index is not None:
+            from pixie_retrievers.llama_index.vector_store import PixieVectorStore
+
+            store = getattr(index, "vector_store", None)
+            if isinstance(store, PixieVectorStore):
+                if path is not None:
+                    raise InvalidParameterError(f"the index has its own file, {store.path}; leave path out")
+                return cls.from_index(store.client, encoder=encoder, **options)
+            docstore = index.docstore
+            if not docstore.docs:
+                raise InvalidParameterError("the index keeps its nodes in its vector store alone: pass nodes")
+        if docstore is not None:
+            nodes = list(docstore.docs.values())
+        return cls.from_nodes(nodes or [], encoder=encoder, path=path, show_progress=show_progress, **options)
+
+    @classmethod
     def from_index(
         cls,
         path_or_index: str | os.PathLike[str] | Index | SparseRetriever,
@@ -224,7 +272,7 @@ class PixieRetriever(BaseRetriever):
 
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
-        self._similarity_top_k = _one_top_k(similarity_top_k=value)
+        self._similarity_top_k = one_top_k(similarity_top_k=value)
 
     @property
     def filters(self) -> NodeFilter | None:
@@ -332,7 +380,7 @@ def _query_text(query_bundle: QueryBundle) -> str:
     return "\n".join(query_bundle.custom_embedding_strs or [query_bundle.query_str])
 
 
-def _one_top_k(**names: int | None) -> int:
+def one_top_k(**names: int | None) -> int:
     """The one number behind the names that were given.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from llama_index.core.llms import MockLLM
+from llama_index.core.llms import CompletionResponse, MockLLM
 from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
 from llama_index.core.retrievers.fusion_retriever import FUSION_MODES
 from llama_index.core.schema import NodeWithScore, TextNode
@@ -81,6 +81,28 @@ def test_reciprocal_ranks_add_up_over_both_retrievers(pixie, nodes):
     best = pixie.retrieve(QUERY)[0]
     found = dict(fused([pixie, Dense([node for node in nodes if node.node_id == best.node_id])], "reciprocal_rerank"))
     assert found[best.node_id] == pytest.approx(2 / 60)
+
+
+@pytest.mark.parametrize("mode", FUSION_MODES)
+async def test_fusion_of_several_queries_is_the_same_with_and_without_explanations(pixie, mode):
+    class Rewording(MockLLM):
+        def complete(self, prompt, formatted=False, **kwargs):
+            return CompletionResponse(text="달과 지구\n기상 위성\n")
+
+    def found(part):
+        return QueryFusionRetriever(
+            [part], llm=Rewording(), mode=mode, num_queries=3, similarity_top_k=10, use_async=False
+        )
+
+    silent = pixie.with_options(top_k_tokens=0)
+    explained = found(pixie).retrieve(QUERY)
+    assert [(hit.node_id, hit.score) for hit in explained] == [
+        (hit.node_id, hit.score) for hit in found(silent).retrieve(QUERY)
+    ]
+    assert len(explained) == len({hit.node_id for hit in explained}) == 4
+    assert all(hit.metadata["token_explanations"] for hit in explained)
+    there = await found(pixie).aretrieve(QUERY)
+    assert [(hit.node_id, hit.score) for hit in there] == [(hit.node_id, hit.score) for hit in explained]
 
 
 def test_fused_nodes_keep_their_explanations(pixie, nodes):

@@ -6,7 +6,7 @@ import pytest
 from llama_index.core import PromptTemplate, Settings
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
-from llama_index.core.chat_engine import ContextChatEngine
+from llama_index.core.chat_engine import CondensePlusContextChatEngine, ContextChatEngine
 from llama_index.core.indices.query.query_transform import HyDEQueryTransform
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers.base import BaseEventHandler
@@ -14,9 +14,17 @@ from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent,
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.postprocessor import MetadataReplacementPostProcessor, SimilarityPostprocessor
-from llama_index.core.query_engine import CitationQueryEngine, RetrieverQueryEngine, TransformQueryEngine
+from llama_index.core.query_engine import (
+    CitationQueryEngine,
+    RetrieverQueryEngine,
+    RouterQueryEngine,
+    TransformQueryEngine,
+)
 from llama_index.core.response_synthesizers import ResponseMode, get_response_synthesizer
+from llama_index.core.retrievers import RouterRetriever
 from llama_index.core.schema import TextNode
+from llama_index.core.selectors import LLMMultiSelector, LLMSingleSelector
+from llama_index.core.tools import QueryEngineTool, RetrieverTool
 
 from pixie_retrievers.llama_index import PixieRetriever
 
@@ -102,6 +110,46 @@ def test_the_prompt_of_a_citation_engine_has_no_explanations(pixie, llm):
 def test_the_prompt_of_a_chat_engine_has_no_explanations(pixie, llm):
     memory = ChatMemoryBuffer.from_defaults(llm=llm)  # core's default memory leaves a database connection unclosed
     check(llm, ContextChatEngine.from_defaults(retriever=pixie, llm=llm, memory=memory).chat(QUERY))
+
+
+async def test_the_prompt_of_a_condensing_chat_engine_has_no_explanations(pixie, llm):
+    memory = ChatMemoryBuffer.from_defaults(llm=llm)
+    engine = CondensePlusContextChatEngine.from_defaults(retriever=pixie, llm=llm, memory=memory)
+    check(llm, engine.chat(QUERY))
+    check(llm, await engine.achat(QUERY))
+
+
+async def test_the_chunks_of_a_streamed_answer_have_explained_sources(pixie, llm):
+    engine = RetrieverQueryEngine.from_args(pixie, llm=llm, streaming=True)
+    response = engine.query(QUERY)
+    assert "".join(response.response_gen).strip() == llm.answer
+    assert all(hit.metadata["token_explanations"] for hit in response.source_nodes)
+    assert not [secret for secret in SECRETS if secret in "".join(llm.prompts)]
+
+
+def test_a_router_chooses_a_query_engine_over_it(pixie, llm):
+    choosing = ScriptedLLM(answer='[{"choice": 2, "reason": "우주"}]')
+    tools = [
+        QueryEngineTool.from_defaults(RetrieverQueryEngine.from_args(part, llm=llm), description=description)
+        for part, description in ((pixie.with_filters({"출처": "농사 달력"}), "농사"), (pixie, "우주"))
+    ]
+    selector = LLMSingleSelector.from_defaults(llm=choosing)
+    router = RouterQueryEngine(selector, tools, llm=llm)
+    response = router.query(QUERY)
+    check(llm, response)
+    assert not [secret for secret in SECRETS if secret in "".join(choosing.prompts)]
+
+
+async def test_a_router_joins_the_retrievers_that_it_chooses(pixie, llm):
+    llm.answer = '[{"choice": 1, "reason": "우주"}, {"choice": 2, "reason": "농사"}]'
+    tools = [
+        RetrieverTool.from_defaults(pixie.with_options(filters={"출처": source}, k=1), description=source)
+        for source in ("우주 교과서", "농사 달력")
+    ]
+    router = RouterRetriever(LLMMultiSelector.from_defaults(llm=llm), tools, llm=llm)
+    for found in (router.retrieve("위성 벼 논"), await router.aretrieve("위성 벼 논")):
+        assert {hit.metadata["출처"] for hit in found} == {"우주 교과서", "농사 달력"}
+        assert all(hit.metadata["token_explanations"] for hit in found)
 
 
 def test_postprocessors_work_on_explained_nodes(pixie, llm):

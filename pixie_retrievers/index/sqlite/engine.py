@@ -19,6 +19,7 @@ from pixie_retrievers.errors import (
     StorageError,
 )
 from pixie_retrievers.filters import Filter, compile_filter
+from pixie_retrievers.index.base import check_k
 from pixie_retrievers.index.documents import check_documents, check_field, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import CheckReport, check_file
 from pixie_retrievers.index.sqlite.forks import unforked
@@ -253,8 +254,7 @@ class SqliteIndex:
             O(postings of the query's terms + n_documents), less what the cut skips. Queries of one call, and the
             segments of one query over a large index, are shared between idle cores.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise InvalidParameterError(f"k is {k!r}; it must be a whole number of 1 or more")
+        check_k(k)
         if not 0 < exactness <= 1:
             raise InvalidParameterError(f"exactness is {exactness!r}; it must be above 0, and 1 for exact results")
         self._check_vectors(queries)

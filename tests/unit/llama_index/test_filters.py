@@ -60,6 +60,19 @@ def expected(filters):
     return {name for name in METADATAS if passes(name)}
 
 
+def evaluates_all():
+    """Older versions of core raise on some filters, and let other nodes without the field pass."""
+    one = MetadataFilter(key="field", operator=FilterOperator.TEXT_MATCH_INSENSITIVE, value="SPACE")
+    try:
+        return expected(MetadataFilters(filters=[one], condition=FilterCondition.NOT)) != set()
+    except ValueError:
+        return False
+
+
+core_evaluates_all = pytest.mark.skipif(not evaluates_all(), reason="this llama-index-core cannot evaluate all filters")
+
+
+@core_evaluates_all
 @pytest.mark.parametrize("one", FILTERS, ids=lambda one: f"{one.key}-{one.operator.value}-{one.value}")
 @pytest.mark.parametrize("condition", FilterCondition)
 def test_one_filter_means_what_llama_index_says(one, condition):
@@ -67,6 +80,7 @@ def test_one_filter_means_what_llama_index_says(one, condition):
     assert passing(filters) == expected(filters)
 
 
+@core_evaluates_all
 @pytest.mark.parametrize("condition", [*FilterCondition, None])
 def test_two_filters_are_joined_as_llama_index_joins_them(condition):
     for pair in itertools.combinations(FILTERS, 2):

@@ -30,7 +30,15 @@ from llama_index.core.storage.docstore.utils import doc_to_json, json_to_doc
 from pixie_retrievers import types
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidDocumentError
 from pixie_retrievers.index.documents import check_documents
-from pixie_retrievers.llama_index.nodes import EXPLANATION_KEY, NODE_KEY, to_document, to_node
+from pixie_retrievers.llama_index.nodes import (
+    EXPLANATION_KEY,
+    FUSION_KEY,
+    NODE_KEY,
+    REF_DOC_KEY,
+    annotated,
+    to_document,
+    to_node,
+)
 
 EXPLANATION = types.Explanation(
     6.0, (types.TokenContribution("##성", "성", 7, 2.0, 3.0, 6.0, in_query=True, in_document=False),), 0.0, 1
@@ -62,6 +70,9 @@ class Claim(TextNode):
     obj: str = ""
 
 
+# Older versions of TextNode have a second field for it, and lose this one in their own dump.
+SEPARATOR = {} if "metadata_seperator" in TextNode.model_fields else {"metadata_separator": " / "}
+
 NODES = {
     "text": TextNode(text="인공위성은 지구를 돈다.", metadata={"나": 1, "가": [1.5, None, {"다": "라"}]}),
     "bare text": TextNode(text="  끝에 빈칸 "),
@@ -73,7 +84,7 @@ NODES = {
         excluded_llm_metadata_keys=["비밀"],
         excluded_embed_metadata_keys=["쪽"],
         metadata_template="[{key}] {value}",
-        metadata_separator=" / ",
+        **SEPARATOR,
         text_template="{content}\n--\n{metadata_str}",
         mimetype="text/markdown",
         start_char_idx=10,
@@ -139,7 +150,8 @@ def test_the_indexed_text_is_the_embedding_text(node):
 
 def test_the_nodes_own_metadata_is_on_top_for_filters(node):
     metadata = to_document(node).metadata
-    assert {key: metadata[key] for key in metadata if key != NODE_KEY} == node.metadata
+    assert {key: metadata[key] for key in metadata if key not in (NODE_KEY, REF_DOC_KEY)} == node.metadata
+    assert metadata.get(REF_DOC_KEY) == node.ref_doc_id
 
 
 def test_a_text_is_stored_once():
@@ -180,6 +192,18 @@ def test_the_hash_of_an_explained_node_still_follows_text_and_metadata():
     restored.set_content("다른 글")
     changed.set_content("다른 글")
     assert restored.hash == changed.hash
+
+
+def test_a_node_of_another_origin_takes_notes_and_keeps_what_it_is(node):
+    before = copy.deepcopy(node)
+    noted = annotated(annotated(node, {FUSION_KEY: {"a": 1}}), {EXPLANATION_KEY: [2]})
+    assert (noted.metadata[FUSION_KEY], noted.metadata[EXPLANATION_KEY]) == ({"a": 1}, [2])
+    assert annotated(noted, {FUSION_KEY: {"b": 3}}).metadata[FUSION_KEY] == {"b": 3}
+    assert (noted.hash, noted.node_id, noted.embedding) == (node.hash, node.node_id, node.embedding)
+    for mode in (MetadataMode.NONE, MetadataMode.LLM, MetadataMode.EMBED):
+        assert noted.get_content(mode) == node.get_content(mode)
+    assert to_document(noted) == to_document(node)
+    assert node == before
 
 
 def test_an_explained_node_is_written_and_read_as_json(node):
@@ -225,6 +249,14 @@ def test_storing_a_node_leaves_it_alone(node):
     to_node(document, EXPLANATION)
     assert node == before
     assert document == to_document(before)
+
+
+def test_the_node_that_an_index_node_stands_for_has_the_explanation_too():
+    target = NODES["text"]
+    restored = to_node(stored(IndexNode(text="요약", index_id="글", obj=target)), EXPLANATION)
+    assert restored.obj.metadata[EXPLANATION_KEY] == restored.metadata[EXPLANATION_KEY]
+    assert restored.obj.hash == target.hash
+    assert to_document(restored) == to_document(IndexNode(id_=restored.id_, text="요약", index_id="글", obj=target))
 
 
 def test_private_state_of_an_own_type_starts_afresh():
@@ -281,7 +313,7 @@ def test_a_node_that_cannot_be_built_is_an_error_of_the_package(spoil):
         to_node(document)
 
 
-@pytest.mark.parametrize("key", [NODE_KEY, EXPLANATION_KEY])
+@pytest.mark.parametrize("key", [NODE_KEY, REF_DOC_KEY, EXPLANATION_KEY, FUSION_KEY])
 def test_reserved_metadata_keys_are_refused(key):
     with pytest.raises(InvalidDocumentError, match="reserved"):
         to_document(TextNode(text="글", metadata={key: 1}))

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from llama_index.core import Settings
+from llama_index.core import MockEmbedding, Settings, VectorStoreIndex
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import IndexNode, NodeRelationship, QueryBundle, TextNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 import pixie_retrievers.llama_index
@@ -30,7 +31,7 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     OptionalDependencyError,
 )
-from pixie_retrievers.llama_index import PixieRetriever
+from pixie_retrievers.llama_index import PixieRetriever, PixieVectorStore, SparseOnly
 
 QUERY = "지구 궤도를 도는 위성"
 
@@ -50,6 +51,19 @@ class TestImporting:
         code = "import sys, pixie_retrievers.llama_index as p; print(dir(p) == p.__all__, 'llama_index' in sys.modules)"
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert run.stdout.split() == ["True", "False"]
+        names = pixie_retrievers.llama_index.__all__
+        assert names == sorted(names)
+        assert all(getattr(pixie_retrievers.llama_index, name).__name__ == name for name in names)
+
+    def test_no_name_loads_torch_numba_or_the_other_framework(self):
+        code = """
+import sys, pixie_retrievers.llama_index as p
+for name in p.__all__:
+    getattr(p, name)
+print([name for name in ("torch", "transformers", "numba", "langchain_core") if name in sys.modules])
+"""
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert run.stdout.strip() == "[]"
 
     def test_without_llama_index_the_error_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "llama_index.core", None)
@@ -131,6 +145,18 @@ class TestRetrieving:
     def test_an_empty_query_finds_nothing(self, retriever):
         assert retriever.retrieve("") == []
         assert retriever.retrieve(QueryBundle("")) == []
+
+    @pytest.mark.parametrize("query", ["☃", "zzqqxx", "\u0000", "...", "🛰️🛰️"])
+    def test_a_query_of_unknown_words_finds_nothing_or_little_and_never_fails(self, retriever, query):
+        for hit in retriever.retrieve(query):
+            assert sum(one["contribution"] for one in hit.metadata["token_explanations"]) == pytest.approx(hit.score)
+
+    def test_texts_in_other_scripts_are_indexed_and_found(self, encoder):
+        texts = ["卫星绕着地球运行。", "衛星は地球を回る。", "The satellite orbits the earth."]
+        with PixieRetriever.from_nodes([TextNode(text=text) for text in texts], encoder=encoder) as retriever:
+            assert retriever.retrieve("satellite")[0].text == texts[2]
+            for text in texts[:2]:
+                assert len(retriever.retrieve(text)) <= 2
 
     def test_an_empty_retriever_finds_nothing_and_still_counts_as_one(self, encoder):
         with PixieRetriever.from_nodes([], encoder=encoder) as retriever:
@@ -236,6 +262,11 @@ class TestFilters:
         assert ids(found) == ["orbit", "rocket"]
         assert set().union(*seen) == {"field", "year", "tags", "title"}
 
+    def test_what_a_filter_drops_does_not_come_back_however_large_k_is(self, retriever):
+        food = retriever.with_options(filters={"field": "음식"}, similarity_top_k=4)
+        assert ids(food.retrieve(f"{QUERY} 빵")) == ["bread"]
+        assert all(hit.score > 0 for hit in food.retrieve(f"{QUERY} 빵"))
+
     def test_filtering_out_everything_is_no_error(self, retriever):
         assert retriever.with_filters({"field": "법률"}).retrieve(QUERY) == []
 
@@ -281,8 +312,7 @@ class TestChanging:
 
 class TestDocuments:
     def test_documents_are_cut_by_the_default_transformations(self, encoder, monkeypatch):
-        for name in ("NLTK_DATA", "TIKTOKEN_CACHE_DIR"):  # core ships what its splitter needs
-            monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)  # core ships what its splitter needs
         monkeypatch.setattr(Settings, "_node_parser", None)
         monkeypatch.setattr(Settings, "_transformations", None)
         document = LlamaDocument(text="인공위성은 지구를 돈다. " * 200, metadata={"field": "우주"}, id_="doc")
@@ -314,6 +344,40 @@ class TestDocuments:
         assert isinstance(hit.node, LlamaDocument)
         assert hit.node.text == document.text
         assert hit.node.hash == document.hash
+
+
+class TestDefaults:
+    """What LlamaIndex has already is retrieved from."""
+
+    def test_nodes_a_docstore_or_an_index_are_retrieved_from(self, nodes, encoder):
+        docstore = SimpleDocumentStore()
+        docstore.add_documents(nodes)
+        index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=2))
+        for source in ({"nodes": nodes}, {"docstore": docstore}, {"index": index}):
+            with PixieRetriever.from_defaults(**source, encoder=encoder, similarity_top_k=1) as retriever:
+                assert ids(retriever.retrieve(QUERY)) == ["orbit"]
+                assert retriever.get_nodes(["rice"]) == [nodes[2]]
+
+    def test_an_index_over_a_pixie_store_is_searched_as_it_is(self, nodes, encoder):
+        with PixieVectorStore(encoder=encoder) as store:
+            store.add(nodes)
+            index = VectorStoreIndex.from_vector_store(store, embed_model=SparseOnly())
+            retriever = PixieRetriever.from_defaults(index)
+            assert retriever.sparse_retriever is store.client
+            retriever.close()
+            assert ids(retriever.retrieve(QUERY)) == ["orbit", "rocket"]
+            store.add([TextNode(id_="moon", text="달은 지구를 도는 위성이다.")])  # no stale copy of a docstore
+            assert "moon" in ids(retriever.with_options(k=5).retrieve(QUERY))
+            with pytest.raises(InvalidParameterError, match="its own file"):
+                PixieRetriever.from_defaults(index, path="elsewhere.db")
+
+    def test_exactly_one_source_is_taken(self, nodes):
+        for sources in ({}, {"nodes": nodes, "docstore": SimpleDocumentStore()}):
+            with pytest.raises(InvalidParameterError, match="exactly one"):
+                PixieRetriever.from_defaults(**sources)
+        empty = VectorStoreIndex([], embed_model=MockEmbedding(embed_dim=2))
+        with pytest.raises(InvalidParameterError, match="pass nodes"):
+            PixieRetriever.from_defaults(empty)
 
 
 class TestPersistence:
@@ -422,7 +486,9 @@ class TestObjects:
         before = [node.obj for node in nodes]
         path = tmp_path / "objects.db"
         with PixieRetriever.from_nodes(nodes, encoder=encoder, path=path, k=1) as outer:
-            assert outer.retrieve("인공위성")[0].node == page
+            found = outer.retrieve("인공위성")[0]
+            assert (found.node_id, found.node.hash) == ("page", page.hash)
+            assert {part["surface"] for part in found.metadata["token_explanations"]} >= {"위성"}
             assert ids(outer.retrieve("빵")) == ["bread"]
             twin = outer.with_options(k=2)
             farm = IndexNode(text="논농사 안내", index_id="farm", obj=retriever.with_options(k=1))
@@ -431,7 +497,8 @@ class TestObjects:
         assert [node.obj for node in nodes] == before
 
         with PixieRetriever.from_index(path, encoder=encoder, k=1) as reopened:
-            assert reopened.retrieve("인공위성")[0].node == page  # a node is stored with what stands for it
+            # A node is stored with what stands for it.
+            assert reopened.with_options(top_k_tokens=0).retrieve("인공위성")[0].node == page
             assert reopened.retrieve("빵")[0].node.index_id == "cook"  # a retriever cannot be
         objects = {"cook": retriever.with_options(k=1)}
         with PixieRetriever.from_index(path, encoder=encoder, k=1, object_map=objects) as reopened:

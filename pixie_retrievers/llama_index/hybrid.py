@@ -1,0 +1,142 @@
+"""HybridRetriever: any LlamaIndex retrievers joined by fusion, with what each of them said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.settings import Settings
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse
+from pixie_retrievers.llama_index.nodes import EXPLANATION_KEY, FUSION_KEY, annotated, without_notes
+from pixie_retrievers.llama_index.retriever import one_top_k
+
+if TYPE_CHECKING:
+    from llama_index.core.callbacks.base import CallbackManager
+
+__all__ = ["HybridRetriever"]
+
+
+class HybridRetriever(BaseRetriever):
+    """Retrievers of any kind, each asked the same, their answers joined into one list.
+
+    Nodes of two parts are the same when their ids are. A node that comes back is a copy of what the first part
+    returning it had; its score is the fused one, and its metadata also holds ``fusion_parts``: for every part by name
+    ``{"rank", "score", "value", "weight", "contribution"}``: its place and score there (None where the part did not
+    return it) and what that counts for; the contributions sum to the score. What a Pixie retriever said of tokens is
+    there too, as ``token_explanations`` beside the score that they explain. LLM and embedding text leave that key out,
+    and so does the node's ``hash``.
+
+    How many nodes a part is asked for, and which, is set at the part. ``aretrieve`` asks the parts at the same time.
+
+    Example:
+        >>> from llama_index.core.retrievers import BaseRetriever
+        >>> from llama_index.core.schema import NodeWithScore, TextNode
+        >>> from pixie_retrievers import PixieEncoder
+        >>> from pixie_retrievers.llama_index import HybridRetriever, PixieRetriever
+        >>> nodes = [TextNode(text="서울은 한국의 수도이다."), TextNode(text="벼는 논에서 자란다.")]
+        >>> class Newest(BaseRetriever):
+        ...     def _retrieve(self, query_bundle):
+        ...         return [NodeWithScore(node=nodes[1])]
+        >>> sparse = PixieRetriever.from_nodes(nodes, encoder=PixieEncoder.bundled())
+        >>> hybrid = HybridRetriever({"sparse": sparse, "newest": Newest()}, weights=[2, 1])
+        >>> found = hybrid.retrieve("한국의 수도")
+        >>> found[0].text, found[1].metadata["fusion_parts"]["newest"]["rank"]
+        ('서울은 한국의 수도이다.', 1)
+
+    Args:
+        retrievers: The parts by name; a list of them is named after their classes.
+        method: ``"rrf"`` joins by rank, ``"weighted"`` by score, which every part must then give.
+        weights: One number of 0 or more a part, in order or by name; None counts all alike.
+        normalization: For ``"weighted"``: how a part's scores are brought to one scale: ``"min-max"``, ``"z-score"`` or
+            ``"none"``.
+        rank_constant: For ``"rrf"``: the larger, the less the first ranks stand out.
+        similarity_top_k: At most so many nodes; 2 when nothing is said. ``k`` and ``top_k`` are other names for it.
+        callback_manager: None means ``Settings.callback_manager``.
+        verbose: Print what objects are entered.
+
+    Raises:
+        InvalidParameterError: There are no retrievers, one is none, or a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        retrievers: Mapping[str, BaseRetriever] | Sequence[BaseRetriever],
+        *,
+        method: Method = "rrf",
+        weights: Weights | None = None,
+        normalization: Normalization = "min-max",
+        rank_constant: float = 60,
+        similarity_top_k: int | None = None,
+        k: int | None = None,
+        top_k: int | None = None,
+        callback_manager: CallbackManager | None = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(callback_manager=callback_manager or Settings.callback_manager, verbose=verbose)
+        self._retrievers = dict(retrievers) if isinstance(retrievers, Mapping) else _named(retrievers)
+        for name, part in self._retrievers.items():
+            if not isinstance(part, BaseRetriever):
+                raise InvalidParameterError(f"{name!r} is a {type(part).__name__}, not a LlamaIndex retriever")
+        if not self._retrievers:
+            raise InvalidParameterError("there are no retrievers to join: pass at least one")
+        self._weights = check_fusion(
+            self._retrievers, method=method, weights=weights, normalization=normalization, rank_constant=rank_constant
+        )
+        self._method: Method = method
+        self._normalization: Normalization = normalization
+        self._rank_constant = rank_constant
+        self.similarity_top_k = one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
+
+    @property
+    def retrievers(self) -> Mapping[str, BaseRetriever]:
+        """The parts by name."""
+        return self._retrievers
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        # Each part has a bundle of its own: dense retrievers leave their vector in it, which no other must find.
+        return self._joined([part.retrieve(replace(query_bundle)) for part in self._retrievers.values()])
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        parts = self._retrievers.values()
+        return self._joined(await asyncio.gather(*(part.aretrieve(replace(query_bundle)) for part in parts)))
+
+    def _joined(self, answers: Sequence[list[NodeWithScore]]) -> list[NodeWithScore]:
+        ranked = {
+            name: [Ranked(hit.node.node_id, hit.node, hit.score) for hit in hits]
+            for name, hits in zip(self._retrievers, answers, strict=True)
+        }
+        fused = fuse(
+            ranked,
+            method=self._method,
+            weights=self._weights,
+            normalization=self._normalization,
+            rank_constant=self._rank_constant,
+            k=self.similarity_top_k,
+        )
+        return [NodeWithScore(node=_with_parts(one), score=one.score) for one in fused]
+
+
+def _named(retrievers: Sequence[BaseRetriever]) -> dict[str, BaseRetriever]:
+    named: dict[str, BaseRetriever] = {}
+    for part in retrievers:
+        name = type(part).__name__
+        n_alike = sum(other.partition(" ")[0] == name for other in named)
+        named[f"{name} {n_alike + 1}" if n_alike else name] = part
+    return named
+
+
+def _with_parts(fused: Fused[BaseNode]) -> BaseNode:
+    """The node, with what each part said of it, and the notes that the part had made."""
+    parts: dict[str, Any] = {}
+    for name, said in fused.parts.items():
+        parts[name] = said.to_dict()
+        if said.item is not None:
+            notes = (EXPLANATION_KEY, FUSION_KEY)
+            parts[name].update({key: said.item.metadata[key] for key in notes if key in said.item.metadata})
+    return annotated(without_notes(fused.item), {FUSION_KEY: parts})

@@ -1,0 +1,77 @@
+"""The encoder behind LlamaIndex's stores for Qdrant and Milvus, through the hooks they have for sparse models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.errors import OptionalDependencyError
+
+if TYPE_CHECKING:
+    from pixie_retrievers.types import SparseVectors
+
+__all__ = ["QdrantSparseFunction", "milvus_sparse_function", "qdrant_sparse_functions"]
+
+QdrantSparseFunction: TypeAlias = Callable[[list[str]], tuple[list[list[int]], list[list[float]]]]
+"""Texts in; one list of term ids and one of weights a text out."""
+
+
+def qdrant_sparse_functions(encoder: Encoder) -> dict[str, QdrantSparseFunction]:
+    """What ``QdrantVectorStore`` takes to make sparse vectors: ``**qdrant_sparse_functions(encoder)``.
+
+    The store asks for them when it is made with ``enable_hybrid=True``. Its sparse vectors score by dot product.
+
+    Args:
+        encoder: Encodes whole batches, as long as the model reads.
+
+    Returns:
+        ``sparse_doc_fn`` and ``sparse_query_fn``.
+    """
+    return {
+        "sparse_doc_fn": lambda texts: _indices_and_values(encoder.encode_documents(texts)),
+        "sparse_query_fn": lambda texts: _indices_and_values(encoder.encode_queries(texts)),
+    }
+
+
+def milvus_sparse_function(encoder: Encoder) -> Any:
+    """What ``MilvusVectorStore`` takes as ``sparse_embedding_function``, beside ``enable_sparse=True``.
+
+    Args:
+        encoder: As the store asks, texts are encoded one by one when they are added.
+
+    Returns:
+        A ``BaseSparseEmbeddingFunction`` of llama-index-vector-stores-milvus, whose async methods leave the event loop
+        free.
+
+    Raises:
+        OptionalDependencyError: That package is not installed.
+    """
+    try:
+        from llama_index.vector_stores.milvus.utils import BaseSparseEmbeddingFunction
+    except ImportError as error:
+        raise OptionalDependencyError(
+            "milvus_sparse_function needs llama-index-vector-stores-milvus, which cannot be imported:"
+            " pip install llama-index-vector-stores-milvus"
+        ) from error
+
+    class PixieSparseFunction(BaseSparseEmbeddingFunction):  # type: ignore[misc]  # its package may not be there
+        def encode_queries(self, queries: list[str]) -> list[dict[int, float]]:
+            return encoder.encode_queries(queries).to_dicts()
+
+        def encode_documents(self, documents: list[str]) -> list[dict[int, float]]:
+            return encoder.encode_documents(documents).to_dicts()
+
+        async def async_encode_queries(self, queries: list[str]) -> list[dict[int, float]]:
+            return await asyncio.to_thread(self.encode_queries, queries)
+
+        async def async_encode_documents(self, documents: list[str]) -> list[dict[int, float]]:
+            return await asyncio.to_thread(self.encode_documents, documents)
+
+    return PixieSparseFunction()
+
+
+def _indices_and_values(vectors: SparseVectors) -> tuple[list[list[int]], list[list[float]]]:
+    rows = list(vectors)
+    return [row.term_ids.tolist() for row in rows], [row.weights.tolist() for row in rows]

@@ -1,0 +1,165 @@
+"""The retriever as a tool of an agent, and the retrieval of tools for agents that have too many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.objects import ObjectRetriever, SimpleToolNodeMapping
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.tools import BaseTool, FunctionTool, RetrieverTool, ToolMetadata, ToolOutput
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.llama_index.nodes import to_node
+from pixie_retrievers.tools import ToolDescription
+from pixie_retrievers.types import Document
+
+if TYPE_CHECKING:
+    from llama_index.core.schema import QueryType
+
+    from pixie_retrievers.tools import ToolIndex, ToolMatch
+
+__all__ = ["ToolRetriever", "create_search_tool"]
+
+
+def create_search_tool(
+    retriever: BaseRetriever,
+    name: str,
+    description: str,
+    *,
+    node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+    no_match: str = "No document matches.",
+) -> RetrieverTool:
+    """A tool that searches: the model reads the texts, the program keeps the nodes with their explanations.
+
+    LlamaIndex's own ``RetrieverTool`` searches for ``input is ...`` where an agent calls it by the argument's name, so
+    that those two words count too. This one searches for the words alone, and says so when nothing was found.
+
+    Args:
+        retriever: What searches.
+        name: The tool's name, as the model sees it.
+        description: When to use it, as the model sees it.
+        node_postprocessors: Applied to what was found.
+        no_match: The tool's answer when nothing is left.
+
+    Returns:
+        A tool whose output has the texts as ``content`` and the scored nodes as ``raw_output``.
+    """
+    return _SearchTool(retriever, ToolMetadata(description, name), list(node_postprocessors), no_match)
+
+
+class _SearchTool(RetrieverTool):
+    def __init__(
+        self,
+        retriever: BaseRetriever,
+        metadata: ToolMetadata,
+        node_postprocessors: list[BaseNodePostprocessor],
+        no_match: str,
+    ) -> None:
+        super().__init__(retriever, metadata, node_postprocessors)
+        self._no_match = no_match
+
+    def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        query = _asked(args, kwargs)
+        return self._output(query, self._apply_node_postprocessors(self.retriever.retrieve(query), query))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
+        query = _asked(args, kwargs)
+        hits = await self.retriever.aretrieve(query)
+        return self._output(query, await asyncio.to_thread(self._apply_node_postprocessors, hits, query))
+
+    def _output(self, query: QueryBundle, hits: list[NodeWithScore]) -> ToolOutput:
+        texts = [hit.node.get_content(MetadataMode.LLM) for hit in hits]
+        return ToolOutput(
+            content="\n\n".join(texts) or self._no_match,
+            tool_name=self.metadata.get_name(),
+            raw_input={"input": query.query_str},
+            raw_output=hits,
+        )
+
+
+def _asked(args: Sequence[Any], kwargs: dict[str, Any]) -> QueryBundle:
+    words = " ".join(str(value) for value in (*args, *kwargs.values()))
+    if not words.strip():
+        raise InvalidParameterError("the tool was called without words to search for")
+    return QueryBundle(words)
+
+
+class ToolRetriever(ObjectRetriever[BaseTool]):
+    """The tools that a request is about, for an agent's ``tool_retriever``; none when no tool reaches the floor.
+
+    The tools live in a :class:`~pixie_retrievers.tools.ToolIndex`, keyed by name: LlamaIndex's own tool nodes have ids
+    that change from process to process. What is in the index already is not encoded again.
+
+    Example:
+        >>> from pixie_retrievers import PixieEncoder
+        >>> from pixie_retrievers.llama_index import ToolRetriever
+        >>> from pixie_retrievers.tools import ToolIndex
+        >>> def weather(city: str) -> str:
+        ...     '''도시의 날씨를 알려 준다.'''
+        >>> def mail(to: str, text: str) -> str:
+        ...     '''편지를 보낸다.'''
+        >>> tools = ToolRetriever(ToolIndex.open(encoder=PixieEncoder.bundled(), k=1), [weather, mail])
+        >>> [tool.metadata.name for tool in tools.retrieve("서울 날씨는?")]
+        ['weather']
+        >>> tools.choose("서울 날씨는?")[0].explanation.contributions[0].surface
+        '날씨'
+
+    Args:
+        index: Where the tools are found; its ``k`` and ``score_floor`` count. It stays open.
+        tools: LlamaIndex tools, or functions that are some.
+        keep_others: Leave tools in the index that are not among these, which are never chosen here: agents with
+            different tools may share an index.
+        top_k_tokens: At most so many tokens explain a choice; None for all, 0 for no explanation.
+        node_postprocessors: Applied to what was found, as nodes.
+
+    Raises:
+        DuplicateIdError: Two tools have one name.
+        InvalidDocumentError: A tool has no name, or the index holds something else than tools.
+        IndexLockedError: Another writer holds the index.
+    """
+
+    def __init__(
+        self,
+        index: ToolIndex,
+        tools: Sequence[BaseTool | Callable[..., Any]],
+        *,
+        keep_others: bool = False,
+        top_k_tokens: int | None = 5,
+        node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+    ) -> None:
+        ours = [tool if isinstance(tool, BaseTool) else FunctionTool.from_defaults(tool) for tool in tools]
+        described = [ToolDescription(tool.metadata.name or "", tool.metadata.description) for tool in ours]
+        index.sync(described, keep_others=keep_others)
+        self._nodes = _ToolNodes(index, described, top_k_tokens)
+        super().__init__(self._nodes, SimpleToolNodeMapping(ours), list(node_postprocessors))
+
+    def choose(self, request: QueryType) -> list[ToolMatch]:
+        """What :meth:`retrieve` retrieves, as names with scores and the tokens that chose them."""
+        return self._nodes.choose(request if isinstance(request, QueryBundle) else QueryBundle(request))
+
+
+class _ToolNodes(BaseRetriever):
+    """Chosen tools as nodes, explained, so that instrumentation and postprocessors see them as they see any node."""
+
+    def __init__(self, index: ToolIndex, described: Sequence[ToolDescription], top_k_tokens: int | None) -> None:
+        super().__init__()
+        self._index = index
+        self._descriptions = {tool.name: tool.description for tool in described}
+        self._top_k_tokens = top_k_tokens
+
+    def choose(self, query_bundle: QueryBundle) -> list[ToolMatch]:
+        return self._index.choose(query_bundle.query_str, among=self._descriptions, top_k_tokens=self._top_k_tokens)
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        hits = []
+        for match in self.choose(query_bundle):
+            described = Document(match.name, self._descriptions[match.name], {"name": match.name})
+            hits.append(NodeWithScore(node=to_node(described, match.explanation), score=match.score))
+        return hits
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)

@@ -1,0 +1,274 @@
+"""PixieVectorStore: the sparse index where LlamaIndex expects a vector store; a translation, nothing more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.filters import compile_filter
+from pixie_retrievers.llama_index.filters import NodeFilter, translate
+from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
+from pixie_retrievers.retriever import SparseRetriever
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import fsspec
+    from llama_index.core.schema import BaseNode
+    from typing_extensions import Self
+
+    from pixie_retrievers.encoder.base import Encoder
+    from pixie_retrievers.filters import Filter
+
+__all__ = ["PixieVectorStore"]
+
+_MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.SPARSE)
+
+
+class PixieVectorStore(BasePydanticVectorStore):
+    """A vector store whose vectors are sparse: it encodes nodes and queries itself, and explains what it finds.
+
+    It searches by tokens and by nothing else: dense vectors on nodes are not stored, and a query without a text, or in
+    a mode that needs dense vectors, is an error. VectorStoreIndex and IngestionPipeline want an embedding model all the
+    same: give them :class:`~pixie_retrievers.llama_index.SparseOnly`, which loads none.
+
+    Every write is one commit, on disk when it returns, so ``persist`` has nothing to do; ``StorageContext.persist``
+    writes the rest. Serialised, a store is the path of its index and the fingerprint of its model.
+
+    Async methods leave the event loop free.
+
+    Example:
+        >>> from llama_index.core import StorageContext, VectorStoreIndex
+        >>> from llama_index.core.schema import TextNode
+        >>> from pixie_retrievers import PixieEncoder
+        >>> from pixie_retrievers.llama_index import PixieVectorStore, SparseOnly
+        >>> store = PixieVectorStore(encoder=PixieEncoder.bundled())
+        >>> nodes = [TextNode(text="서울은 한국의 수도이다."), TextNode(text="벼는 논에서 자란다.")]
+        >>> storage_context = StorageContext.from_defaults(vector_store=store)
+        >>> index = VectorStoreIndex(nodes, storage_context=storage_context, embed_model=SparseOnly())
+        >>> index.as_retriever(similarity_top_k=1).retrieve("한국의 수도")[0].text
+        '서울은 한국의 수도이다.'
+
+    Args:
+        path: An index file, opened or begun; None puts the index into a temporary file that goes when the store goes.
+        encoder: None loads the model that an existing index was built with, and the default model for a new one.
+        retriever: An encoder and an index, joined, in place of both; it stays open when the store closes.
+        fingerprint: The model to load when no encoder is given; a serialised store says so of itself.
+        top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
+
+    Raises:
+        IncompatibleIndexError: The index was built with another encoder.
+        ModelUnavailableError: A model was needed and cannot be loaded.
+        InvalidParameterError: ``retriever`` stands beside ``path`` or ``encoder``.
+    """
+
+    stores_text: bool = Field(default=True, exclude=True)
+    is_embedding_query: bool = Field(default=False, exclude=True)
+    path: str | None
+    fingerprint: str
+    top_k_tokens: int | None = Field(default=10, ge=0)
+
+    _sparse_retriever: SparseRetriever = PrivateAttr()
+    _owns_retriever: bool = PrivateAttr()
+    _temporary: bool = PrivateAttr()
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        encoder: Encoder | None = None,
+        retriever: SparseRetriever | None = None,
+        fingerprint: str | None = None,
+        top_k_tokens: int | None = 10,
+    ) -> None:
+        given = retriever
+        if retriever is None:
+            if encoder is None and fingerprint is not None:
+                from pixie_retrievers.encoder.pixie import PixieEncoder
+
+                encoder = PixieEncoder.from_fingerprint(fingerprint)
+            retriever = SparseRetriever.open(path, encoder=encoder)
+        elif path is not None or encoder is not None:
+            raise InvalidParameterError("the SparseRetriever has its own index and encoder; leave path and encoder out")
+        where = getattr(retriever.index, "path", path)  # an engine elsewhere has no path
+        try:
+            fields: dict[str, Any] = {
+                "path": None if where is None else str(where),
+                "fingerprint": retriever.encoder.fingerprint,
+                "top_k_tokens": top_k_tokens,
+            }
+            super().__init__(**fields)
+        except BaseException:
+            if given is None:
+                retriever.close()
+            raise
+        self._sparse_retriever = retriever
+        self._owns_retriever = given is None
+        self._temporary = given is None and path is None
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name that serialised stores carry."""
+        return "PixieVectorStore"
+
+    @property
+    def client(self) -> SparseRetriever:
+        """The encoder and index beneath, with ``search``, ``explain`` and the rest."""
+        return self._sparse_retriever
+
+    def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
+        """Encode and store nodes in one commit, replacing those whose id is known; return their ids.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
+            IndexLockedError: Another writer holds the index.
+        """
+        documents = [to_document(node) for node in nodes]
+        ids = self._sparse_retriever.add(documents)
+        if documents:
+            self._sparse_retriever.index.index_field(REF_DOC_KEY)  # so that delete() need not read every document
+        return ids
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """As :meth:`add`."""
+        return await asyncio.to_thread(self.add, nodes, **kwargs)
+
+    def delete(self, ref_doc_id: str, **_: Any) -> None:
+        """Remove all nodes that were cut from a document."""
+        self._sparse_retriever.delete(self._sparse_retriever.index.ids(filter={REF_DOC_KEY: ref_doc_id}))
+
+    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """As :meth:`delete`."""
+        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
+
+    def delete_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None, **_: Any) -> None:
+        """Remove nodes by their ids, by filters, or, when both are given, those that both hold for.
+
+        Raises:
+            InvalidParameterError: Neither is given.
+        """
+        if node_ids is None and filters is None:
+            raise InvalidParameterError("pass node_ids or filters; clear() removes all nodes")
+        self._sparse_retriever.delete([node.node_id for node in self.get_nodes(node_ids, filters)])
+
+    async def adelete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: NodeFilter | None = None,
+        **delete_kwargs: Any,
+    ) -> None:
+        """As :meth:`delete_nodes`."""
+        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
+
+    def get_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
+        """The nodes under the ids that are there and pass the filters; all nodes when neither is given."""
+        filter = translate(filters)
+        if node_ids is None:
+            node_ids = self._sparse_retriever.index.ids(filter=filter)
+            filter = None
+        passes = compile_filter({} if filter is None else filter)
+        documents = self._sparse_retriever.get(node_ids)
+        return [to_node(document) for document in documents if document is not None and passes(document.metadata)]
+
+    async def aget_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
+        """As :meth:`get_nodes`."""
+        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+
+    def clear(self) -> None:
+        """Remove all nodes."""
+        self._sparse_retriever.delete(self._sparse_retriever.index.ids())
+
+    async def aclear(self) -> None:
+        """As :meth:`clear`."""
+        await asyncio.to_thread(self.clear)
+
+    def query(self, query: VectorStoreQuery, **_: Any) -> VectorStoreQueryResult:
+        """The best nodes for the query's text, explained as :class:`PixieRetriever` explains them.
+
+        Of the query, ``query_str``, ``similarity_top_k``, ``filters``, ``node_ids`` and ``doc_ids`` count; an empty
+        list of ids means all nodes, as LlamaIndex's own retriever means it.
+
+        Raises:
+            InvalidParameterError: The query has no text, or a mode other than ``SPARSE`` and ``DEFAULT``.
+            FilterError: The filters mean nothing.
+        """
+        mode = VectorStoreQueryMode(query.mode)
+        if mode not in _MODES:
+            raise InvalidParameterError(
+                f"the query mode is '{mode.value}', but this store has no dense vectors: use 'sparse', or join this"
+                " store and a dense one with HybridRetriever"
+            )
+        if query.query_str is None:
+            raise InvalidParameterError(
+                "the query has no text: this store searches by tokens and cannot use a dense vector; set query_str"
+            )
+        results = self._sparse_retriever.search(
+            query.query_str,
+            query.similarity_top_k,
+            filter=_filter_of(query),
+            ids=query.node_ids or None,
+            top_k_tokens=self.top_k_tokens,
+        )
+        return VectorStoreQueryResult(
+            nodes=[to_node(result.document, result.explanation) for result in results],
+            similarities=[result.score for result in results],
+            ids=[result.document.id for result in results],
+        )
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """As :meth:`query`."""
+        return await asyncio.to_thread(self.query, query, **kwargs)
+
+    def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:  # noqa: ARG002
+        """Nothing: every write is on disk already, at ``path``.
+
+        Raises:
+            InvalidParameterError: The index is in a temporary file, which goes when the store goes.
+        """
+        if self._temporary:
+            raise InvalidParameterError(
+                "the index is in a temporary file that goes when the store goes: make the store with path= to keep it"
+            )
+
+    def close(self) -> None:
+        """Close the index, and let the next writer in; one that was passed in stays open."""
+        if self._owns_retriever:
+            self._sparse_retriever.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "fingerprint": self.fingerprint, "top_k_tokens": self.top_k_tokens}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # as LlamaIndex's components do: a state is what makes a new one
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self  # one index has one handle: a second could not write
+
+
+def _filter_of(query: VectorStoreQuery) -> Filter | None:
+    filter = translate(query.filters)
+    if not query.doc_ids:
+        return filter
+    of_documents = {REF_DOC_KEY: {"$in": list(query.doc_ids)}}
+    if filter is None:
+        return of_documents
+    if callable(filter):
+        passes, own = compile_filter(of_documents), compile_filter(filter)
+        return lambda metadata: passes(metadata) and own(metadata)
+    return {"$and": [of_documents, filter]}

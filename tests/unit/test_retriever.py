@@ -1,0 +1,50 @@
+"""SparseRetriever: what adapters need of it beyond a plain search."""
+
+from __future__ import annotations
+
+import pytest
+
+from pixie_retrievers import FilterError, InvalidParameterError, SparseRetriever
+
+QUERY = "지구를 도는 위성"
+TEXTS = [
+    "인공위성은 지구 궤도를 돌며 사진을 찍는다.",
+    "로켓은 위성을 우주로 쏘아 올린다.",
+    "달은 지구를 도는 하나뿐인 자연 위성이다.",
+    "벼는 물을 채운 논에서 자란다.",
+]
+IDS = ["orbit", "rocket", "moon", "rice"]
+
+
+@pytest.fixture(scope="module")
+def retriever(encoder):
+    with SparseRetriever.open(encoder=encoder) as retriever:
+        retriever.add_texts(TEXTS, [{"n": n} for n in range(4)], IDS)
+        yield retriever
+
+
+def found(results):
+    return [(result.document.id, result.score, result.explanation) for result in results]
+
+
+def test_a_search_among_some_ids_is_a_search_of_those_documents_alone(retriever):
+    everything = found(retriever.search(QUERY))
+    some = found(retriever.search(QUERY, ids=["rocket", "moon", "moon", "nowhere", "rocket"]))
+    assert some == [entry for entry in everything if entry[0] in ("rocket", "moon")]
+    assert len(some) == 2
+    assert found(retriever.search(QUERY, 1, ids=["rocket", "moon"])) == some[:1]
+    assert found(retriever.search(QUERY, ids=IDS)) == everything
+    assert retriever.search([QUERY, "논"], ids=["rice"])[1][0].document.id == "rice"
+
+
+def test_a_filter_and_a_threshold_hold_among_ids_too(retriever):
+    best, second = retriever.search(QUERY, ids=["orbit", "moon"])
+    assert found(retriever.search(QUERY, ids=IDS, filter={"n": 1}))[0][0] == "rocket"
+    between = (best.score + second.score) / 2
+    assert found(retriever.search(QUERY, ids=["orbit", "moon"], score_threshold=between)) == found([best])
+    assert retriever.search(QUERY, ids=[]) == []
+    assert retriever.search("", ids=IDS) == []
+    with pytest.raises(FilterError):
+        retriever.search(QUERY, ids=IDS, filter={"$near": 1})
+    with pytest.raises(InvalidParameterError, match="k is 0"):
+        retriever.search(QUERY, 0, ids=IDS)
