@@ -220,6 +220,16 @@ class PixieEncoder:
             precision=self._precision,
         )
 
+    def worker_options(self) -> dict[str, Any]:
+        """What an encoder in another process is made with, but for its device, to give the same vectors."""
+        return {
+            "model": str(self._source.folder),
+            "precision": self._precision,
+            "min_weight": self._min_weight,
+            "max_active_terms": self._max_active_terms,
+            "max_length": self.max_length,
+        }
+
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """One vector a text, with the model's own prompt and route for queries.
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ["progress"]
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+__all__ = ["progress", "rate_column"]
 
 
 @contextmanager
@@ -24,7 +29,6 @@ def progress(total: int | None, *, shown: bool) -> Iterator[Callable[[int], None
         BarColumn,
         MofNCompleteColumn,
         Progress,
-        TaskProgressColumn,
         TextColumn,
         TimeRemainingColumn,
     )
@@ -33,9 +37,22 @@ def progress(total: int | None, *, shown: bool) -> Iterator[Callable[[int], None
         TextColumn("encoding"),
         BarColumn(),
         MofNCompleteColumn(),
-        TaskProgressColumn(text_format_no_percentage="{task.speed:.1f} texts/s", show_speed=True),
+        rate_column(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("encoding", total=total)
         yield lambda n: bar.advance(task, n)
+
+
+def rate_column() -> ProgressColumn:
+    """Texts a second: rich has such a column only for bars that do not know their end."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.1f} texts/s")
+
+    return Rate()
