@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,9 @@ def draw(results: Sequence[Result], path: Path) -> None:
     axes.set_xlabel("average of NDCG@1, @3, @5, @10")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=min(3, len(systems)), frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in Korean, and no font for it
+        figure.savefig(path, dpi=150)
 
 
 def write_report(results: Sequence[Result], folder: Path) -> list[Path]:

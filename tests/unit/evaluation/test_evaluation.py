@@ -240,7 +240,7 @@ def test_splits_are_joined_before_tasks_and_both_readings_are_told():
 
 
 def test_a_report_has_every_figure_and_a_picture(tmp_path):
-    results = [result("a|b", "t", "test", 0.5), result("c", "t", "test", 0.75), result("c", "u", "dev", 0.25)]
+    results = [result("a|b", "t", "test", 0.5), result("c", "t", "test", 0.75), result("c", "우리말", "dev", 0.25)]
     table, plain, picture = write_report(results, tmp_path / "report")
     assert table.read_text(encoding="utf-8") == markdown(results)
     assert "| a\\|b | 0.5000 | 0.5000 |" in markdown(results)
