@@ -239,7 +239,9 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            ModelUnavailableError: The process was forked after the model was loaded.
         """
+        self._check_process()
         return self._queries.get(
             checked_texts(texts),
             lambda missing: self._encode(missing, "query", show_progress=False),
@@ -259,6 +261,7 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            ModelUnavailableError: The process was forked after the model was loaded.
         """
         return self._encode(texts, "document", show_progress=show_progress)
 
@@ -286,7 +289,20 @@ class PixieEncoder:
         """
         return self._vocabulary.literal_terms(checked_texts(texts))
 
+    def _check_process(self) -> None:
+        """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
+
+        Raises:
+            ModelUnavailableError: The process was forked after the model was loaded.
+        """
+        if os.getpid() != self._process:
+            raise ModelUnavailableError(
+                "the model was loaded before this process was forked, and cannot compute here: load the encoder in the"
+                " new process, or start processes with multiprocessing's 'spawn'"
+            )
+
     def _encode(self, texts: Sequence[str], kind: _Kind, *, show_progress: bool) -> SparseVectors:
+        self._check_process()
         checked = checked_texts(texts)
         prompt = self._prompt(kind)
         lengths: list[int] = []
@@ -306,16 +322,7 @@ class PixieEncoder:
         return assemble(done, len(checked), self.vocabulary_size)
 
     def _encode_batch(self, texts: list[str], kind: _Kind) -> SparseRows:
-        """One pass of the model: the only place where texts times vocabulary numbers exist at once.
-
-        Raises:
-            ModelUnavailableError: The process was forked after the model was loaded.
-        """
-        if os.getpid() != self._process:  # the threads that the model computes with stayed behind: it would hang
-            raise ModelUnavailableError(
-                "the model was loaded before this process was forked, and cannot compute here: load the encoder in the"
-                " new process, or start processes with multiprocessing's 'spawn'"
-            )
+        """One pass of the model: the only place where texts times vocabulary numbers exist at once."""
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
         with self._turn:
             dense = encode(

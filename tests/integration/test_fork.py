@@ -14,8 +14,9 @@ from pixie_retrievers.errors import ModelUnavailableError
 
 encoder = PixieEncoder.bundled(device="cpu")
 asked = ["위성 " * 200] * 40
+encoder.encode_queries(["국방 위성"])
 encoder.encode_documents(asked)  # the threads that a child will not have are running now
-busy = threading.Thread(target=lambda: [encoder.encode_documents(asked) for _ in range(3)])
+busy = threading.Thread(target=lambda: [encoder.encode_documents(asked) for _ in range(2)])
 busy.start()  # and may hold any lock
 found = []
 for _ in range(10):
