@@ -14,7 +14,7 @@ __all__ = ["PRECISIONS", "Machine", "choose_device", "choose_precision", "free_m
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
-# Below it, weights stay in the processor's caches and bfloat16 wins nothing; see docs/encoder.md.
+# A guess that is yet to be measured: weights much smaller than this stay in the processor's caches.
 _SMALL_MODEL_PARAMETERS = 20_000_000
 
 _DEVICE_NAME = re.compile(r"(cpu|mps|cuda)(?::(\d+))?")

@@ -30,8 +30,8 @@ def describe(
     max_active_terms: int | None,
     precision: str,
 ) -> str:
-    """The fingerprint: compact JSON with sorted keys. It leaves out device and path, and float types, whose results
-    differ less than the rounding of an index; "int8" stands in it, because its weights differ by several hundredths.
+    """The fingerprint: compact JSON with sorted keys. It leaves out device and path, and float types, which people
+    mix; "int8" stands in it, because its weights differ about three times as far as those of bfloat16.
 
     Args:
         source: Where the model came from.
