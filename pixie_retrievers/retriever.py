@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pixie_retrievers.diversity import check_diversity, max_marginal_relevance
 from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.errors import (
     IncompatibleIndexError,
     InvalidDocumentError,
@@ -23,6 +24,7 @@ from pixie_retrievers.errors import (
 from pixie_retrievers.explain import check_top_k_tokens, explain, strongest
 from pixie_retrievers.filters import Filter, compile_filter
 from pixie_retrievers.index.base import Index, check_k, open_index
+from pixie_retrievers.indexing import Indexed, index_documents
 from pixie_retrievers.types import Document, Explanation, Hit, SearchResult, SparseVectors, TermMatches
 
 if TYPE_CHECKING:
@@ -125,6 +127,34 @@ class SparseRetriever:
         vectors = self.encoder.encode_documents([document.text for document in documents], show_progress=show_progress)
         self.index.upsert(documents, vectors)
         return [document.id for document in documents]
+
+    def add_stream(
+        self,
+        documents: Iterable[Document],
+        *,
+        total: int | None = None,
+        show_progress: bool = False,
+        devices: Sequence[str] | None = None,
+    ) -> Indexed:
+        """Encode and store any number of documents in bounded memory, group by group; say what became of them.
+
+        Documents that are stored already, word for word, are not encoded again: a run that was interrupted goes on
+        where it stopped.
+
+        Args:
+            documents: Read once, and only as far ahead as a group of at most 10,000 documents, which is one commit.
+            total: How many there are, for the progress bar; None where nobody knows.
+            show_progress: Show how many are done, how fast, and how long it will take.
+            devices: One process for each, as ``["cuda:0", "cuda:1"]`` or ``["cpu"] * 4``; None encodes in this process.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document of a group is at fault, and nothing of
+                its group is stored; earlier groups are.
+            IndexLockedError: Another writer holds the index.
+            ModelUnavailableError: An encoding process could not start, or ended.
+        """
+        with progress(total, shown=show_progress) as advance:
+            return index_documents(self.index, self.encoder, documents, devices=devices, advance=advance)
 
     def add_texts(
         self,

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from pixie_retrievers import PixieError, __version__
 from pixie_retrievers.cli.check import check
 from pixie_retrievers.cli.demo import demo
+from pixie_retrievers.cli.eval import evaluate
 from pixie_retrievers.cli.explain import explain
 from pixie_retrievers.cli.index import index
 from pixie_retrievers.cli.info import info
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 for command in (demo, index, search, explain, info, check, repair):
     app.command(name=command.__name__)(command)
+app.command(name="eval")(evaluate)  # a word that Python has taken
 
 
 def _show_version(wanted: bool) -> None:

@@ -37,7 +37,7 @@ class Question:
 
 def passages() -> list[Document]:
     """The passages, read as `pixie index` would read them."""
-    return read_documents([_FOLDER / "passages.jsonl"])
+    return list(read_documents([_FOLDER / "passages.jsonl"]))
 
 
 def questions() -> dict[str, Question]:

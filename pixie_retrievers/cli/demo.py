@@ -130,7 +130,7 @@ def _fill(retriever: SparseRetriever, index: SqliteIndex, console: Console) -> d
 
     documents = corpus.passages()
     began = time.perf_counter()
-    store(index, retriever.encoder, documents, notes())
+    store(index, retriever.encoder, documents, notes(), total=len(documents))
     seconds = time.perf_counter() - began
     n_fields = len({document.metadata["field"] for document in documents})
     size = index.stats().file_bytes  # the write-ahead log included, where all of it is so far

@@ -46,6 +46,9 @@ def index(
         ),
     ] = None,
     device: Device = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Encode in so many processes, each with a model of its own, on --device.")
+    ] = 1,
     weights: Annotated[
         Weights | None,
         typer.Option(help="How a new index keeps weights: smaller is faster and less exact.", show_default="float32"),
@@ -85,6 +88,7 @@ def index(
 
     began = time.perf_counter()
     console = notes()
+    devices = [device or "auto"] * processes if processes > 1 else None
     with console.status("loading the model"):
         if target.exists():
             with SqliteIndex(target, read_only=True) as existing:
@@ -98,7 +102,7 @@ def index(
         weights=weights.value if weights else None,
     )
     with SparseRetriever(encoder, opened) as retriever:
-        stored = store(retriever.index, encoder, documents, console)
+        stored = store(retriever.index, encoder, documents, console, total=len(documents), devices=devices)
         n_documents = len(retriever)
     summary = {
         "index": str(target),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ from pixie_retrievers.index.documents import check_documents
 from pixie_retrievers.retriever import content_id
 from pixie_retrievers.types import Document
 
-__all__ = ["Fields", "Split", "read_documents"]
+__all__ = ["Fields", "Inputs", "Split", "read_documents"]
 
 _JSONL = {".jsonl", ".ndjson"}
 _TEXT = {".txt", ".md"}
@@ -44,8 +45,29 @@ class Fields:
     title: str = "title"
 
 
-def read_documents(paths: Sequence[Path], *, fields: Fields | None = None, split: Split = Split.auto) -> list[Document]:
-    """Every document of every input, in order.
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Checked documents that stay in their files: each pass reads them anew, and holds one at a time.
+
+    Attributes:
+        paths, fields, split: What :func:`read_documents` was called with.
+        n_documents: How many there were when they were checked.
+    """
+
+    paths: tuple[Path, ...]
+    fields: Fields
+    split: Split
+    n_documents: int
+
+    def __len__(self) -> int:
+        return self.n_documents
+
+    def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in _documents(self.paths, self.fields, self.split))
+
+
+def read_documents(paths: Sequence[Path], *, fields: Fields | None = None, split: Split = Split.auto) -> Inputs:
+    """Every document of every input, in order; all are checked now, and read again when they are asked for.
 
     A JSON object becomes a document with its text; a title stands in front of it, on a line of its own. Every field
     but text and id becomes metadata, the title too. A text file named on its own gives one document a paragraph, one
@@ -61,11 +83,26 @@ def read_documents(paths: Sequence[Path], *, fields: Fields | None = None, split
         InvalidDocumentError, InvalidTextError: A line is at fault; the message names file and line.
         DuplicateIdError: An id stands twice; the message names both places.
     """
-    places: dict[str, str] = {}
+    inputs = Inputs(tuple(paths), fields or Fields(), split, 0)
+    seen: set[bytes] = set()  # 16 bytes an id: a corpus of millions fits
+    for place, document in _documents(inputs.paths, inputs.fields, inputs.split):
+        digest = hashlib.blake2b(document.id.encode(), digest_size=16).digest()
+        if digest in seen:
+            first = next(
+                place for place, other in _documents(inputs.paths, inputs.fields, split) if other.id == document.id
+            )
+            raise DuplicateIdError(f"{place}: the id {document.id!r} stands at {first} already; ids must be unique")
+        seen.add(digest)
+    if not seen:
+        raise InvalidParameterError(f"nothing to index: {', '.join(map(str, paths))} holds no document")
+    return replace(inputs, n_documents=len(seen))
+
+
+def _documents(paths: Sequence[Path], fields: Fields, split: Split) -> Iterator[tuple[str, Document]]:
+    """Each document, checked, with its place."""
     n_copies: dict[str, int] = {}
-    documents = []
     for path in paths:
-        for place, own_id, text, metadata in _read(path, fields or Fields(), split):
+        for place, own_id, text, metadata in _read(path, fields, split):
             if own_id is not None:
                 id = own_id
             else:
@@ -77,13 +114,7 @@ def read_documents(paths: Sequence[Path], *, fields: Fields | None = None, split
                 check_documents([document])
             except (InvalidDocumentError, InvalidTextError) as error:
                 raise type(error)(f"{place}: {error}") from None
-            if id in places:
-                raise DuplicateIdError(f"{place}: the id {id!r} stands at {places[id]} already; ids must be unique")
-            places[id] = place
-            documents.append(document)
-    if not documents:
-        raise InvalidParameterError(f"nothing to index: {', '.join(map(str, paths))} holds no document")
-    return documents
+            yield place, document
 
 
 _Row = tuple[str, "str | None", str, "Mapping[str, Any]"]

@@ -16,13 +16,13 @@ __all__ = ["encoder_for_index", "load_encoder"]
 _THRESHOLDS = ("min_weight", "max_active_terms", "max_length")
 
 
-def load_encoder(model: str | None, *, device: str | None = None) -> PixieEncoder:
+def load_encoder(model: str | None, *, device: str | None = None, precision: str = "auto") -> PixieEncoder:
     """The named model: a hub id, a folder, or ``bundled``; None is the default model.
 
     Raises:
         ModelUnavailableError: It is neither a folder, nor cached, nor reachable. Nothing takes its place.
     """
-    return _loaded(lambda encoder: _named(encoder, model)(device=device))
+    return _loaded(lambda encoder: _named(encoder, model)(device=device, precision=precision))
 
 
 def encoder_for_index(fingerprint: str, model: str | None, *, device: str | None = None) -> PixieEncoder:

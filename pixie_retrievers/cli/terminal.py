@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pixie_retrievers.encoder.progress import rate_column
+
 __all__ = ["file_size", "notes", "one_line", "output", "print_json", "progress_bar"]
 
 _NARROWEST = 60  # below it a table of tokens is no table any more
@@ -58,6 +60,7 @@ def progress_bar(console: Console) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        rate_column(),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,

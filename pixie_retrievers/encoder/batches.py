@@ -4,16 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["plan_batches"]
+__all__ = ["plan_batches", "token_budget"]
+
+_MOST_TOKENS = {"cpu": 8192, "mps": 8192, "cuda": 65536}  # more makes nothing faster
+_FEWEST_TOKENS = 512
+_MOST_TEXTS = 128  # the vectors of a batch are dense for a moment: 26 MB at 50,000 terms
+_SHARE = 0.25  # of the free memory: others live there too
 
 
-def plan_batches(lengths: Sequence[int], max_batch_tokens: int) -> list[list[int]]:
+def token_budget(device: str, free_bytes: int | None, bytes_per_token: int) -> int:
+    """How many tokens the model may see at once on a device.
+
+    Args:
+        device: "cpu", "mps", "cuda", "cuda:1".
+        free_bytes: The device's free memory; None where nobody knows it.
+        bytes_per_token: What one token takes inside the model.
+
+    Returns:
+        What fits into a quarter of the free memory, between 512 and what is still worth it (8,192; on CUDA 65,536).
+    """
+    most = _MOST_TOKENS[device.partition(":")[0]]
+    if free_bytes is None:
+        return min(most, 8192)
+    return max(_FEWEST_TOKENS, min(most, int(free_bytes * _SHARE) // bytes_per_token))
+
+
+def plan_batches(lengths: Sequence[int], max_batch_tokens: int, *, max_texts: int = _MOST_TEXTS) -> list[list[int]]:
     """Group texts of similar length, so that no batch holds more tokens than allowed, padding included.
 
     Args:
         lengths: The number of tokens of each text; 0 leaves a text out.
         max_batch_tokens: Number of texts times longest text of a batch is at most this; a text that is longer alone
             goes alone.
+        max_texts: At most so many texts a batch.
 
     Returns:
         Positions in ``lengths``, longest texts first: what needs the most memory fails first, not after an hour.
@@ -28,7 +51,7 @@ def plan_batches(lengths: Sequence[int], max_batch_tokens: int) -> list[list[int
     for position in order:
         if room < 1:
             batches.append([])
-            room = max(1, max_batch_tokens // lengths[position])
+            room = max(1, min(max_texts, max_batch_tokens // lengths[position]))
         batches[-1].append(position)
         room -= 1
     return batches

@@ -1,16 +1,21 @@
-"""Which device runs the model, and in which precision: pure functions of what the machine reports."""
+"""Which device runs the model, and in which precision: decided purely from what the machine reports."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pixie_retrievers.errors import DeviceUnavailableError, InvalidParameterError
 
-__all__ = ["PRECISIONS", "Machine", "choose_device", "choose_precision", "this_machine"]
+__all__ = ["PRECISIONS", "Machine", "choose_device", "choose_precision", "free_memory", "this_machine"]
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+
+# A guess that is yet to be measured: weights much smaller than this stay in the processor's caches.
+_SMALL_MODEL_PARAMETERS = 20_000_000
 
 _DEVICE_NAME = re.compile(r"(cpu|mps|cuda)(?::(\d+))?")
 
@@ -23,11 +28,15 @@ class Machine:
         n_cuda_devices: How many CUDA devices there are.
         has_mps: An Apple GPU can be used.
         cuda_has_bfloat16: The CUDA devices compute in bfloat16 natively.
+        cpu_has_bfloat16: The processor does (AVX512-BF16 or AMX).
+        cpu_has_int8: The processor multiplies bytes without overflow (VNNI).
     """
 
     n_cuda_devices: int = 0
     has_mps: bool = False
     cuda_has_bfloat16: bool = False
+    cpu_has_bfloat16: bool = False
+    cpu_has_int8: bool = False
 
     @property
     def devices(self) -> list[str]:
@@ -45,7 +54,49 @@ def this_machine() -> Machine:
         has_mps=torch.backends.mps.is_available(),
         # Older devices emulate bfloat16, slower than float32.
         cuda_has_bfloat16=has_cuda and torch.cuda.get_device_capability() >= (8, 0),
+        cpu_has_bfloat16=_cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported"),
+        cpu_has_int8=_cpu_has("_is_vnni_supported"),
     )
+
+
+def _cpu_has(name: str) -> bool:
+    """What torch knows about the processor: it has no public name for it, so a version may lack one."""
+    import torch
+
+    return bool(getattr(torch.cpu, name, bool)())
+
+
+def free_memory(device: str) -> int | None:
+    """How many bytes a device has free; None where nothing says so.
+
+    Args:
+        device: What :func:`choose_device` returned.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+    if device == "mps":
+        return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
+    found = [_meminfo_available(Path("/proc/meminfo")), _cgroup_available(Path("/sys/fs/cgroup"))]
+    known = [n_bytes for n_bytes in found if n_bytes is not None]
+    return min(known) if known else None
+
+
+def _meminfo_available(path: Path) -> int | None:
+    with suppress(OSError):
+        for line in path.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup_available(folder: Path) -> int | None:
+    """What a container may still use; None where there is no limit."""
+    with suppress(OSError, ValueError):  # "max" is no number
+        limit = int((folder / "memory.max").read_text(encoding="ascii"))
+        return max(0, limit - int((folder / "memory.current").read_text(encoding="ascii")))
+    return None
 
 
 def choose_device(requested: Any, machine: Machine) -> str:
@@ -75,19 +126,33 @@ def choose_device(requested: Any, machine: Machine) -> str:
     return name
 
 
-def choose_precision(requested: str, device: str, machine: Machine) -> str:
-    """The name of the floating-point type that the model computes in, whatever its weights are stored in.
+def choose_precision(requested: str, device: str, machine: Machine, *, n_parameters: int) -> str:
+    """The name of the type that the model computes in, whatever its weights are stored in.
 
     Args:
-        requested: One of :data:`PRECISIONS`. "auto" is bfloat16 on CUDA devices that have it, otherwise float32.
+        requested: One of :data:`PRECISIONS`. "auto" is bfloat16 on a CUDA device that has it, and on a processor that
+            has it where the model is large enough to gain; otherwise float32. It is never int8, which changes results.
         device: What :func:`choose_device` returned.
         machine: What there is.
+        n_parameters: How many numbers the model has.
 
     Raises:
-        InvalidParameterError: The precision is unknown.
+        InvalidParameterError: The precision is unknown, or "int8" is asked of another device than a CPU.
+        DeviceUnavailableError: "int8" is asked of a processor without the instructions for it.
     """
     if requested not in PRECISIONS:
         raise InvalidParameterError(f"precision is {requested!r}; it must be one of {', '.join(PRECISIONS)}")
+    on_cpu = device.startswith("cpu")
+    if requested == "int8":
+        if not on_cpu:
+            raise InvalidParameterError(f"precision 'int8' runs on the CPU only, not on {device!r}: pass device='cpu'")
+        if not machine.cpu_has_int8:
+            raise DeviceUnavailableError(
+                "precision 'int8' needs a processor with VNNI instructions, which this one lacks: pass 'float32'"
+            )
     if requested != "auto":
         return requested
-    return "bfloat16" if device.startswith("cuda") and machine.cuda_has_bfloat16 else "float32"
+    if device.startswith("cuda"):
+        return "bfloat16" if machine.cuda_has_bfloat16 else "float32"
+    gains = on_cpu and machine.cpu_has_bfloat16 and n_parameters >= _SMALL_MODEL_PARAMETERS
+    return "bfloat16" if gains else "float32"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
-__all__ = ["load_model"]
+__all__ = ["count_parameters", "load_model"]
 
 _loading = threading.Lock()
 
@@ -23,7 +24,8 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
     Args:
         folder: The model's folder, in either layout.
         device: A device that is there.
-        precision: The name of a float type of torch; the stored weights are converted to it.
+        precision: The name of a float type of torch, to which the stored weights are converted; or "int8", for which
+            the linear layers of a float32 model are quantised.
 
     Raises:
         UnsafeModelError: The model needs code that came with it.
@@ -35,7 +37,7 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
         import transformers
         from sentence_transformers import SparseEncoder
 
-        dtype = getattr(torch, precision)
+        dtype = torch.float32 if precision == "int8" else getattr(torch, precision)
         # Renamed in transformers 4.56; the old name warns, the new one is unknown before.
         dtype_key = "dtype" if _version(transformers.__version__) >= (4, 56) else "torch_dtype"
         try:
@@ -69,7 +71,36 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
     for parameter in model.parameters():  # modules that do not take the type as an argument
         if parameter.is_floating_point() and parameter.dtype != dtype:
             parameter.data = parameter.data.to(dtype)
-    return model.eval()
+    model.eval()
+    from pixie_retrievers.encoder.attention import attend_in_strips
+    from pixie_retrievers.encoder.head import split_heads
+
+    split_heads(model)
+    attend_in_strips(model)
+    if precision == "int8":
+        from pixie_retrievers.encoder.int8 import quantise
+
+        try:
+            quantise(model)
+        except (RuntimeError, AttributeError, NotImplementedError) as error:
+            raise InvalidParameterError(
+                f"this build of torch cannot compute in int8 ({_first_line(error)}): pass another precision"
+            ) from error
+    return model
+
+
+def count_parameters(folder: Path) -> int:
+    """How many numbers the weight files of a folder hold, read off their headers."""
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    for path in folder.rglob("*.safetensors"):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise ModelUnavailableError(f"{path} is damaged ({_first_line(error)}): fetch the model again") from error
+    return total
 
 
 def _version(text: str) -> tuple[int, int]:

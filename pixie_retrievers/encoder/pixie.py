@@ -6,22 +6,23 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from pixie_retrievers.encoder.batches import plan_batches
-from pixie_retrievers.encoder.device import choose_device, choose_precision, this_machine
+from pixie_retrievers.encoder.batches import plan_batches, token_budget
+from pixie_retrievers.encoder.cache import VectorCache
+from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
 from pixie_retrievers.encoder.fingerprint import describe, parse
-from pixie_retrievers.encoder.loading import load_model
+from pixie_retrievers.encoder.loading import count_parameters, load_model
+from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
+from pixie_retrievers.encoder.texts import checked_texts
 from pixie_retrievers.encoder.vocabulary import Vocabulary
 from pixie_retrievers.errors import (
     IncompatibleIndexError,
     InvalidParameterError,
-    InvalidTextError,
     ModelUnavailableError,
 )
 from pixie_retrievers.types import SparseVectors
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["PixieEncoder"]
 
 _DEFAULT_MODEL = "telepix/PIXIE-Splade-Preview"
-# The output of the model's head takes 4 bytes times tokens times vocabulary: 0.8 GB for 4,096 tokens of 50,000 terms.
-_MAX_BATCH_TOKENS = {"cpu": 4096, "mps": 4096, "cuda": 16384}
 _TOKENISED_AT_ONCE = 1024
 _NO_LIMIT = 1 << 30
+_CACHED_QUERIES = 1024
 
 _Kind = Literal["query", "document"]
 
@@ -51,19 +51,20 @@ class PixieEncoder:
         model: A model's id on the hub, or a folder that holds one: PIXIE, or any other SPLADE model of
             sentence-transformers, in the layout of version 5 or of today.
         device: "cpu", "mps", "cuda", "cuda:1"; None or "auto" for the fastest there is.
-        precision: "float32", "bfloat16" or "float16", whatever the weights are stored in; "auto" is bfloat16 on a
-            CUDA device that has it, otherwise float32.
+        precision: "float32", "bfloat16" or "float16", whatever the weights are stored in; "int8", on a CPU, is the
+            fastest there and the least exact; "auto" is bfloat16 where the device computes in it natively and the
+            model is large enough to gain from it, otherwise float32. docs/encoder.md has the figures.
         min_weight: Keep weights strictly above this, 0 or more.
         max_active_terms: Keep at most so many terms of a text, those with the largest weights; None keeps all.
         max_length: Cut texts to so many tokens, prompt and special tokens included; None is the model's own limit.
         revision: A branch, tag or commit on the hub; None is the newest.
-        max_batch_tokens: How many tokens, padding included, the model sees at once. Decides memory and speed, never
-            the result. A single text may be longer.
+        max_batch_tokens: How many tokens, padding included, the model sees at once; None is what the device's free
+            memory allows. Decides memory and speed, never the result. A single text may be longer.
 
     Raises:
         ModelUnavailableError: The model is neither a folder, nor in the local cache, nor reachable on the hub.
         UnsafeModelError: Loading it would run code or unpickle data that came with it.
-        DeviceUnavailableError: The device is not on this machine.
+        DeviceUnavailableError: The device, or what the precision needs of it, is not on this machine.
         InvalidParameterError: An argument is out of its range, or the model is no SPLADE model.
     """
 
@@ -90,17 +91,24 @@ class PixieEncoder:
                 raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more, or None")
         machine = this_machine()
         device = choose_device(device, machine)
-        self._precision = choose_precision(precision, device, machine)
+        choose_precision(precision, device, machine, n_parameters=0)  # refused before anything is fetched
         self._source = find_model(model, revision)
+        self._precision = choose_precision(
+            precision, device, machine, n_parameters=count_parameters(self._source.folder)
+        )
         self._model = load_model(self._source.folder, device=device, precision=self._precision)
         self._device = str(self._model.device)
         self._min_weight = float(min_weight)
         self._max_active_terms = max_active_terms
-        self._max_batch_tokens = max_batch_tokens or _MAX_BATCH_TOKENS[device.partition(":")[0]]
+        self._max_batch_tokens = max_batch_tokens or token_budget(
+            device, free_memory(device), _token_bytes(self._model)
+        )
         self._vocabulary = Vocabulary(
             self._model.tokenizer, size=_vocabulary_size(self._model), max_length=self._limit_length(max_length)
         )
         self._turn = threading.Lock()
+        self._process = os.getpid()
+        self._queries = VectorCache(_CACHED_QUERIES)
 
     @classmethod
     def bundled(
@@ -140,14 +148,14 @@ class PixieEncoder:
         Args:
             fingerprint: What :attr:`fingerprint` was, as an index remembers it.
             device: As for the class; another one than before does no harm.
-            precision: As for the class.
+            precision: As for the class; an index that was built in int8 stays with it.
 
         Raises:
             ModelUnavailableError: The model cannot be fetched, or was a folder, whose place nobody wrote down.
             IncompatibleIndexError: The fingerprint is none, or the model has changed since.
         """
         content = parse(fingerprint)
-        options = {"device": device, "precision": precision} | {
+        options = {"device": device, "precision": content.get("precision", precision)} | {
             name: content.get(name) for name in ("min_weight", "max_active_terms", "max_length")
         }
         name, revision = str(content["model"]), content.get("revision")
@@ -187,7 +195,7 @@ class PixieEncoder:
 
     @property
     def precision(self) -> str:
-        """The floating-point type that it computes in."""
+        """What it computes in: a float type, or int8."""
         return self._precision
 
     @property
@@ -209,18 +217,36 @@ class PixieEncoder:
             max_length=self.max_length,
             min_weight=self._min_weight,
             max_active_terms=self._max_active_terms,
+            precision=self._precision,
         )
+
+    def worker_options(self) -> dict[str, Any]:
+        """What an encoder in another process is made with, but for its device, to give the same vectors."""
+        return {
+            "model": str(self._source.folder),
+            "precision": self._precision,
+            "min_weight": self._min_weight,
+            "max_active_terms": self._max_active_terms,
+            "max_length": self.max_length,
+        }
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """One vector a text, with the model's own prompt and route for queries.
 
-        An empty text, or one of white space, gives an empty vector.
+        All texts go through the model together; the vectors of the latest 1,024 are remembered. An empty text, or one
+        of white space, gives an empty vector.
 
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            ModelUnavailableError: The process was forked after the model was loaded.
         """
-        return self._encode(texts, "query", show_progress=False)
+        self._check_process()
+        return self._queries.get(
+            checked_texts(texts),
+            lambda missing: self._encode(missing, "query", show_progress=False),
+            self.vocabulary_size,
+        )
 
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> SparseVectors:
         """One vector a text, with the model's own prompt and route for documents.
@@ -235,6 +261,7 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            ModelUnavailableError: The process was forked after the model was loaded.
         """
         return self._encode(texts, "document", show_progress=show_progress)
 
@@ -260,10 +287,23 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
         """
-        return self._vocabulary.literal_terms(_checked(texts))
+        return self._vocabulary.literal_terms(checked_texts(texts))
+
+    def _check_process(self) -> None:
+        """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
+
+        Raises:
+            ModelUnavailableError: The process was forked after the model was loaded.
+        """
+        if os.getpid() != self._process:
+            raise ModelUnavailableError(
+                "the model was loaded before this process was forked, and cannot compute here: load the encoder in the"
+                " new process, or start processes with multiprocessing's 'spawn'"
+            )
 
     def _encode(self, texts: Sequence[str], kind: _Kind, *, show_progress: bool) -> SparseVectors:
-        checked = _checked(texts)
+        self._check_process()
+        checked = checked_texts(texts)
         prompt = self._prompt(kind)
         lengths: list[int] = []
         n_cut = 0
@@ -274,7 +314,7 @@ class PixieEncoder:
         if n_cut:
             _logger.info("%d of %d texts were longer than %d tokens and were cut", n_cut, len(checked), self.max_length)
         done: list[tuple[list[int], SparseRows]] = []
-        with _progress(len(checked), shown=show_progress) as advance:
+        with progress(len(checked), shown=show_progress) as advance:
             advance(lengths.count(0))
             for positions in plan_batches(lengths, self._max_batch_tokens):
                 done.append((positions, self._encode_batch([checked[n] for n in positions], kind)))
@@ -328,62 +368,17 @@ class PixieEncoder:
 
 def _vocabulary_size(model: Any) -> int:
     """The width of the model's output, as its head has it: a configuration may leave it out."""
+    for module in model.modules():
+        if type(module).__name__ == "BlockwisePooling":
+            return int(module.embedding_dimension)
     transformer = model.transformers_model
     head = None if transformer is None else transformer.get_output_embeddings()
     return len(model.tokenizer) if head is None else int(head.weight.shape[0])
 
 
-def _checked(texts: Sequence[str]) -> list[str]:
-    """The texts as a list.
-
-    Raises:
-        InvalidTextError: One is not a string or cannot be written as UTF-8; its content is not quoted.
-    """
-    if isinstance(texts, str):
-        raise InvalidTextError("texts is one string; pass a list of strings")
-    checked = list(texts)
-    for position, text in enumerate(checked):
-        if not isinstance(text, str):
-            raise InvalidTextError(f"text {position} is of type {type(text).__name__}; it must be a string")
-        if not _is_utf8(text):
-            raise InvalidTextError(
-                f"text {position} holds half of a surrogate pair, which UTF-8 cannot carry: decode it with"
-                " errors='replace', or drop the character"
-            )
-    return checked
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # it carries the text, so it must not become part of the error that is raised
-        return False
-    return True
-
-
-@contextmanager
-def _progress(total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function that counts texts as done; on standard error, a bar follows it."""
-    if not shown:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("encoding"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(text_format_no_percentage="{task.speed:.1f} texts/s", show_speed=True),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("encoding", total=total)
-        yield lambda n: bar.advance(task, n)
+def _token_bytes(model: Any) -> int:
+    """About what one token takes while a layer of the model runs: a dozen hidden states, and those inside the layer."""
+    config = getattr(model.transformers_model, "config", None)
+    hidden = getattr(config, "hidden_size", None) or getattr(config, "dim", None) or 768
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None) or 4 * hidden
+    return 4 * (12 * int(hidden) + 4 * int(inner))

@@ -26,18 +26,19 @@ ALLOWED = {
     "diversity": set(),
     "encoder": {"encoder"},
     "index": {"index", "filters"},
-    "retriever": {"encoder", "index", "diversity", "explain", "filters", "fusion", "render"},
+    "indexing": {"encoder", "index"},
+    "retriever": {"indexing", "encoder", "index", "diversity", "explain", "filters", "fusion", "render"},
     "tools": {"retriever", "encoder", "index", "filters"},
     "langchain": {"langchain", "tools", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
     "llama_index": {"llama_index", "tools", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
-    "evaluation": {"evaluation", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
-    "cli": {"cli", "evaluation", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
+    "evaluation": {"evaluation", "retriever", "indexing", "encoder", "index", "explain", "filters", "fusion", "render"},
+    "cli": {"cli", "evaluation", "retriever", "indexing", "encoder", "index", "explain", "filters", "fusion", "render"},
 }
 # The only parts that may import these, even inside a function.
 HOMES = {
     "torch": {"encoder"},
     "transformers": {"encoder"},
-    "sentence_transformers": {"encoder"},
+    "sentence_transformers": {"encoder", "evaluation"},
     "huggingface_hub": {"encoder"},
     "numba": {"index"},
     "sqlitedict": {"index"},

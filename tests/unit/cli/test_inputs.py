@@ -7,8 +7,17 @@ import json
 import pytest
 
 from pixie_retrievers import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError, PixieError
-from pixie_retrievers.cli.inputs import Fields, Split, read_documents
+from pixie_retrievers.cli import inputs
+from pixie_retrievers.cli.inputs import Fields, Split
 from pixie_retrievers.types import Document
+
+
+def read_documents(*args, **options):
+    found = inputs.read_documents(*args, **options)
+    documents = list(found)
+    assert len(found) == len(documents)
+    assert list(found) == documents  # each pass reads the files anew
+    return documents
 
 
 @pytest.fixture

@@ -120,6 +120,11 @@ def make_splade_modules() -> Callable[[Path], list[Any]]:
 
 
 @pytest.fixture(scope="session")
+def make_tokenizer() -> Callable[[], Any]:
+    return korean_tokenizer
+
+
+@pytest.fixture(scope="session")
 def today_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Saved by the installed sentence-transformers itself."""
     from sentence_transformers import SparseEncoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixie_retrievers.encoder.batches import plan_batches
+from pixie_retrievers.encoder.batches import plan_batches, token_budget
 
 
 @given(st.lists(st.integers(0, 300)), st.integers(1, 1000))
@@ -24,3 +24,15 @@ def test_longest_texts_come_first(lengths, budget):
 
 def test_a_text_over_budget_goes_alone():
     assert plan_batches([3, 50, 3], max_batch_tokens=8) == [[1], [0, 2]]
+
+
+def test_a_batch_holds_no_more_texts_than_allowed():
+    assert [len(batch) for batch in plan_batches([1] * 10, 1000, max_texts=4)] == [4, 4, 2]
+
+
+def test_the_budget_follows_free_memory_between_its_bounds():
+    per_token = 50_000
+    assert token_budget("cpu", 0, per_token) == token_budget("cpu", 1 << 20, per_token) == 512
+    assert token_budget("cpu", 4000 * per_token, per_token) == 1000
+    assert token_budget("cpu", None, per_token) == token_budget("cpu", 1 << 50, per_token) == 8192
+    assert token_budget("cuda:1", 1 << 50, per_token) > token_budget("mps", 1 << 50, per_token)

@@ -368,7 +368,7 @@ def test_importing_the_class_loads_no_torch():
         ({"max_length": 2}, "special tokens and prompt count"),
         ({"max_length": 65}, "reads at most 64 tokens"),
         ({"max_length": True}, "max_length"),
-        ({"precision": "int8"}, "precision"),
+        ({"precision": "int4"}, "precision"),
         ({"device": "gpu"}, "device"),
         ({"revision": "main"}, "is a folder"),
     ],

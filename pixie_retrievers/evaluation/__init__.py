@@ -1,0 +1,1 @@
+"""How well a model finds what it should: data sets, rankings, metrics, and the table of a model card."""

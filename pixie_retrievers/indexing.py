@@ -1,0 +1,137 @@
+"""Any number of documents into an index, in bounded memory; a run that was interrupted goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.index.base import Index
+from pixie_retrievers.index.documents import check_documents
+from pixie_retrievers.types import Document, SparseVectors
+
+__all__ = ["Indexed", "index_documents"]
+
+_COMMIT_DOCUMENTS = 10_000  # an interrupted run loses at most so many ...
+_COMMIT_CHARACTERS = 20_000_000  # ... or so much text, which is also what is in memory at once
+_BATCH_S = 0.5  # a batch is made so large that a progress bar moves about twice a second
+
+_Encode = Callable[[Sequence[str]], Iterator[SparseVectors]]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What became of the documents.
+
+    Attributes:
+        added: They were new.
+        updated: Their id was known, with other content.
+        unchanged: They were there word for word, and were not encoded again.
+    """
+
+    added: int
+    updated: int
+    unchanged: int
+
+
+def index_documents(
+    index: Index,
+    encoder: Encoder,
+    documents: Iterable[Document],
+    *,
+    devices: Sequence[str] | None = None,
+    advance: Callable[[int], Any] = lambda _: None,
+) -> Indexed:
+    """Encode and store every document that the index does not hold already, word for word.
+
+    Documents are committed in groups of at most 10,000, or 20 million characters. What a run that was interrupted
+    committed stays; run it again, and only the rest is encoded.
+
+    Args:
+        index: Where they go.
+        encoder: The encoder that the index belongs to.
+        documents: Read once, and only as far ahead as a group.
+        devices: One process for each, as ``["cuda:0", "cuda:1"]`` or ``["cpu"] * 4``; None encodes in this process.
+        advance: Called with the number of documents that were dealt with since the last call.
+
+    Raises:
+        InvalidDocumentError, InvalidTextError, DuplicateIdError: A document of a group is at fault, and nothing of its
+            group is stored; earlier groups are.
+        IndexLockedError: Another writer holds the index.
+        InvalidParameterError: ``devices`` is empty, or the encoder is no PixieEncoder.
+        ModelUnavailableError: An encoding process could not start, or ended.
+    """
+    n_before = len(index)
+    n_documents = n_changed = 0
+    with ExitStack() as stack:
+        encode: _Encode
+        if devices is None:
+            encode = _Adaptive(encoder)
+        else:
+            from pixie_retrievers.encoder.workers import EncodingWorkers
+
+            encode = stack.enter_context(EncodingWorkers(encoder, devices))
+        for group in _groups(documents):
+            check_documents(group)
+            changed = _changed(index, group)
+            n_documents += len(group)
+            n_changed += len(changed)
+            advance(len(group) - len(changed))
+            parts = []
+            for vectors in encode([document.text for document in changed]):
+                parts.append(vectors)
+                advance(len(vectors))
+            if changed:
+                index.upsert(changed, SparseVectors.concatenate(parts, encoder.vocabulary_size))
+    added = len(index) - n_before
+    return Indexed(added=added, updated=n_changed - added, unchanged=n_documents - n_changed)
+
+
+def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    group: list[Document] = []
+    n_characters = 0
+    for document in documents:
+        group.append(document)
+        n_characters += len(document.text) if isinstance(document.text, str) else 0  # checked with its group
+        if len(group) == _COMMIT_DOCUMENTS or n_characters >= _COMMIT_CHARACTERS:
+            yield group
+            group, n_characters = [], 0
+    if group:
+        yield group
+
+
+class _Adaptive:
+    """Encodes in this process, a batch at a time: twice as many after a quick one, half as many after a slow one."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._size = 8
+
+    def __call__(self, texts: Sequence[str]) -> Iterator[SparseVectors]:
+        start = 0
+        while start < len(texts):
+            began = time.perf_counter()
+            vectors = self._encoder.encode_documents(texts[start : start + self._size])
+            start += len(vectors)
+            took = time.perf_counter() - began
+            if took < _BATCH_S / 2:
+                self._size = min(1024, self._size * 2)
+            elif took > _BATCH_S * 2:
+                self._size = max(8, self._size // 2)
+            yield vectors
+
+
+def _changed(index: Index, group: Sequence[Document]) -> list[Document]:
+    if not len(index):
+        return list(group)
+    stored = index.get([document.id for document in group])
+    return [new for new, old in zip(group, stored, strict=True) if old is None or _content(old) != _content(new)]
+
+
+def _content(document: Document) -> tuple[str, str]:
+    """What two equal documents share to the letter: in Python, 1 and True would be equal metadata."""
+    return document.text, json.dumps(document.metadata, sort_keys=True)

@@ -1,0 +1,50 @@
+"""Queries that were asked before are not encoded again, and no more than allowed are remembered."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pixie_retrievers import PixieEncoder, SparseVectors
+from pixie_retrievers.encoder.cache import VectorCache
+
+
+def vectors_of(texts):
+    return SparseVectors.from_dicts([{int(text): 1.0 + int(text)} for text in texts], 100)
+
+
+def test_only_what_is_missing_is_encoded_once_and_in_one_call():
+    calls = []
+    cache = VectorCache(3)
+
+    def encode(texts):
+        calls.append(texts)
+        return vectors_of(texts)
+
+    for asked in (["1", "2", "1"], ["2"], ["3", "4"], ["2", "1"], []):
+        assert cache.get(asked, encode, 100) == vectors_of(asked)
+    # The third call pushed out "1", the oldest; "2" was used since.
+    assert calls == [["1", "2"], ["3", "4"], ["1"]]
+
+
+@pytest.mark.parametrize("size", [0, 1, 5])
+def test_many_threads_get_their_own_vectors_from_a_cache_that_keeps_its_bound(size):
+    cache = VectorCache(size)
+    questions = [[str((n * step) % 40) for n in range(7)] for step in range(1, 60)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda texts: cache.get(texts, vectors_of, 100), questions))
+    assert answers == [vectors_of(texts) for texts in questions]
+    assert len(cache._kept) <= size
+
+
+def test_an_encoder_asks_the_model_once_for_a_query_and_once_for_a_batch(today_folder, sentences, monkeypatch):
+    encoder = PixieEncoder(today_folder, device="cpu")
+    passes = []
+    inner = encoder._encode_batch
+    monkeypatch.setattr(
+        encoder, "_encode_batch", lambda texts, kind: (passes.append(len(texts)), inner(texts, kind))[1]
+    )
+    first = encoder.encode_queries(sentences)
+    assert encoder.encode_queries(sentences[::-1]).to_dicts() == first.to_dicts()[::-1]
+    assert passes == [len(sentences)]
