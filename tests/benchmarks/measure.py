@@ -15,7 +15,9 @@ from corpus import Corpus
 from numpy.typing import NDArray
 from peers import Answer, Peer
 
-__all__ = ["Latency", "latencies", "prepared", "throughput", "warm_up"]
+from pixie_retrievers.types import SparseVectors
+
+__all__ = ["Latency", "batch_throughput", "latencies", "prepared", "throughput", "warm_up"]
 
 _WARM_UP_QUERIES = 5
 _SLOW = 10
@@ -159,3 +161,13 @@ def throughput(peer: Peer, queries: Sequence[Any], k: int, n_threads: int, secon
     for thread in threads:
         thread.join()
     return sum(counts) / (time.perf_counter() - begun)
+
+
+def batch_throughput(peer: Peer, queries: SparseVectors, k: int, rounds: int = 5) -> float:
+    """Queries a second when all are asked for in one call: the median of some rounds."""
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        peer.search_batch(queries, k)
+        seconds.append(time.perf_counter() - start)
+    return len(queries) / float(np.median(seconds))

@@ -65,6 +65,10 @@ def _queries_per_second(row: Row) -> str:
     return " / ".join(f"{rate:,.0f}" for rate in rates.values()) or "–"
 
 
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
 def _recall(row: Row) -> str:
     recall = _get(row, "agreement", "recall")
     return "–" if recall is None else f"{recall:.3f}"
@@ -77,6 +81,7 @@ _LATENCY: dict[str, Callable[[Row, Row], str]] = {
     "speed": lambda row, run: _speed(row),
     "recall@k": lambda row, run: _recall(row),
     "queries/s, 1 / 8 callers": lambda row, run: _queries_per_second(row),
+    "in one call": lambda row, run: _rate(row.get("batch_queries_per_second")),
 }
 _STORAGE: dict[str, Callable[[Row, Row], str]] = {
     "build s": lambda row, run: _s(row.get("build_s")),
@@ -99,10 +104,22 @@ _CHANGES: dict[str, Callable[[Row, Row], str]] = {
     "delete 1,000 s, first": lambda row, run: _first_of(row, "delete_1000_s"),
     "median of 3 ": lambda row, run: _median_of(row, "delete_1000_s"),
 }
+_FILTERS: dict[str, Callable[[Row, Row], str]] = {
+    "search without ms": lambda row, run: _ms(_get(row, "filtering", "plain_ms")),
+    "indexed equality adds, first ms": lambda row, run: _ms(_get(row, "filtering", "indexed_first_ms")),
+    "again ": lambda row, run: _ms(_get(row, "filtering", "indexed_again_ms")),
+    "comparison, not indexed, adds, first ms": lambda row, run: _ms(_get(row, "filtering", "other_first_ms")),
+    "again": lambda row, run: _ms(_get(row, "filtering", "other_again_ms")),
+}
 
 
 def _tables(run: Row) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    for title, columns in (("Latency", _LATENCY), ("Size, cold process, memory", _STORAGE), ("Changes", _CHANGES)):
+    for title, columns in (
+        ("Latency", _LATENCY),
+        ("Size, cold process, memory", _STORAGE),
+        ("Changes", _CHANGES),
+        ("Filters", _FILTERS),
+    ):
         rows = []
         for name, row in run["peers"].items():
             cells = [column(row, run) for column in columns.values()]

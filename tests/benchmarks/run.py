@@ -19,7 +19,8 @@ import typer
 from changes import measure_changes
 from cold import measure_cold
 from corpus import Corpus
-from measure import answers, latencies, prepared, throughput, warm_up
+from filtering import measure_filtering
+from measure import answers, batch_throughput, latencies, prepared, throughput, warm_up
 from peers import REFERENCE, Peer, all_peers
 from profiling import profile
 from report import markdown, plot, show
@@ -28,6 +29,7 @@ from truth import Truth
 from vectors import N_ADDED, real, synthetic
 
 _CALLERS = (1, 8)
+_BATCHES = ("pixie", "pixie 2 threads")
 _BUILT = "built.json"
 
 console = Console(width=None if sys.stdout.isatty() else 180)
@@ -55,8 +57,8 @@ def main(
         bool, typer.Option("--keep-indexes", help="Use what an earlier run built; its build times are reported")
     ] = False,
     only: Annotated[
-        str, typer.Option(help="latency, storage (cold process and memory), changes, callers: all by default")
-    ] = "latency,callers,storage,changes",
+        str, typer.Option(help="latency, storage (cold process and memory), changes, callers, filters: all by default")
+    ] = "latency,callers,storage,changes,filters",
 ) -> None:
     """Measure engines side by side; results.json, results.md and latency.png go into the output folder."""
     output.mkdir(parents=True, exist_ok=True)
@@ -187,6 +189,8 @@ def _measure(
                     rows[peer.name]["queries_per_second"] = {
                         str(n): throughput(peer, forms[peer.name], k, n) for n in _CALLERS
                     }
+                if peer.name in _BATCHES:
+                    rows[peer.name]["batch_queries_per_second"] = batch_throughput(peer, corpus.queries, k)
     for peer in present:
         peer.close()
     gc.collect()
@@ -207,6 +211,9 @@ def _measure(
                     console.print(f"  changing {peer.name}", highlight=False)
                     changes = measure_changes(peer, corpus, folder, Path(scratch) / "copy", k)
                     rows[peer.name]["changes"] = asdict(changes)
+                if "filters" in only and peer.name == "pixie":
+                    console.print(f"  filters of {peer.name}", highlight=False)
+                    rows[peer.name]["filtering"] = asdict(measure_filtering(corpus, folder, k))
             except Exception as error:  # noqa: BLE001  # as above
                 left_out[f"{peer.name}, in part"] = f"{type(error).__name__}: {error}"
     if not keep_indexes:

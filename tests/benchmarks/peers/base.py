@@ -102,6 +102,10 @@ class Peer:
         """The k best documents of a prepared query."""
         raise NotImplementedError
 
+    def search_batch(self, queries: SparseVectors, k: int) -> None:
+        """All queries in one call, where the engine has one."""
+        raise NotImplementedError
+
     def timed_search(self, query: Any, k: int) -> tuple[Any, float]:
         """A search and its seconds; an engine in another process measures there."""
         start = time.perf_counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -24,46 +23,39 @@ class Pixie(Peer):
 
     Args:
         weights: "float32", "float16" or "uint8".
-        threads: Threads inside one search, where the engine has a parameter for it.
+        threads: Threads inside one search.
+        exactness: Below 1, what the search gives away for speed.
     """
 
     package = "pixie-retrievers"
     modules = ("pixie_retrievers",)
     install = "pip install -e ."
     what = "SqliteIndex.search: snapshot, kernels, exact float64 scores, documents read from SQLite, matched weights"
-    changes = True
     concurrent = True
 
-    def __init__(self, weights: str = "float32", threads: int = 1) -> None:
-        self.weights, self.threads = weights, threads
+    def __init__(self, weights: str = "float32", threads: int = 1, exactness: float = 1.0) -> None:
+        self.weights, self.threads, self.exactness = weights, threads, exactness
         self.name = (
-            "pixie" + (f" {weights}" if weights != "float32" else "") + (f" {threads} threads" if threads > 1 else "")
+            "pixie"
+            + (f" {weights}" if weights != "float32" else "")
+            + (f" {threads} threads" if threads > 1 else "")
+            + (f" exactness {exactness}" if exactness < 1 else "")
         )
-        self.exact = weights == "float32"
+        self.exact = weights == "float32" and exactness == 1
+        self.changes = threads == 1 and exactness == 1  # the others are the same files
         self._index: Any = None
 
     @property
     def files(self) -> str:
         return f"pixie-{self.weights}"
 
-    def missing(self) -> str | None:
-        if self.threads > 1 and self._threads_argument() == {}:
-            return "this version of SqliteIndex has no parameter for threads"
-        return super().missing()
-
     def import_modules(self) -> None:
         import pixie_retrievers.index.sqlite.engine  # noqa: F401  # loads numpy, numba and SQLite
-
-    def _threads_argument(self) -> dict[str, int]:
-        from pixie_retrievers.index.sqlite.engine import SqliteIndex
-
-        names = inspect.signature(SqliteIndex.__init__).parameters
-        return {name: self.threads for name in ("threads", "n_threads", "max_threads") if name in names}
 
     def _open(self, folder: Path, **arguments: Any) -> None:
         from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
-        self._index = SqliteIndex(folder / "index.db", **arguments, **self._threads_argument())
+        self._index = SqliteIndex(folder / "index.db", **arguments, max_threads=self.threads)
 
     def build(self, corpus: Corpus, folder: Path) -> None:
         self._open(folder, vocabulary_size=corpus.documents.vocabulary_size, weights=self.weights)
@@ -90,7 +82,19 @@ class Pixie(Peer):
         return sizes
 
     def search(self, query: SparseVectors, k: int) -> list[Hit]:
-        hits: list[Hit] = self._index.search(query, k)[0]
+        hits: list[Hit] = self._index.search(query, k, exactness=self.exactness)[0]
+        return hits
+
+    def search_batch(self, queries: SparseVectors, k: int) -> None:
+        self._index.search(queries, k)
+
+    def index_field(self, field: str) -> None:
+        """Make filters on a metadata field fast."""
+        self._index.index_field(field)
+
+    def search_filtered(self, query: SparseVectors, k: int, filter: dict[str, Any]) -> list[Hit]:
+        """A search among the documents that pass a filter."""
+        hits: list[Hit] = self._index.search(query, k, filter=filter)[0]
         return hits
 
     def read(self, result: list[Hit]) -> Answer:
@@ -110,7 +114,7 @@ class Pixie(Peer):
 
 
 def _document(corpus: Corpus, position: int) -> Document:
-    return Document(str(position), corpus.text(position), {"n": position})
+    return Document(str(position), corpus.text(position), {"n": position, "tenth": position % 10})
 
 
 def _table_bytes(connection: sqlite3.Connection, table: str) -> int:
