@@ -11,7 +11,9 @@ PACKAGE = Path(pixie_retrievers.__file__).parent
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "jsonpickle", "yaml"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 STORE = "index/sqlite/store.py"
-INTERPOLATED = {"_known(table)", "marks", "table", "name", "PAGE_SIZE", "APPLICATION_ID", "FORMAT_VERSION", "setting"}
+INTERPOLATED = {
+    "_known(table)", "marks", "table", "columns", "name", "PAGE_SIZE", "APPLICATION_ID", "FORMAT_VERSION", "setting",
+}  # fmt: skip
 """What an SQL statement may be made of: names from a fixed list, placeholders, constants."""
 
 

@@ -45,7 +45,7 @@ TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
 )
 APPLICATION_ID = 0x50495849  # "PIXI": what `file` and SQLite itself can tell the format by
 _AS_SQLITEDICT = "(key TEXT PRIMARY KEY, value BLOB)"
-_COLUMNS = {
+_COLUMNS = dict.fromkeys(TABLES, _AS_SQLITEDICT) | {
     IDS: f"{_AS_SQLITEDICT} WITHOUT ROWID",  # small values lie where their key is
     DOCUMENTS: "(key INTEGER PRIMARY KEY, value BLOB)",  # one search in a shallow tree finds any of a million
 }
@@ -76,7 +76,7 @@ def create_store(path: Path, rows: dict[str, str]) -> None:
                     f"PRAGMA application_id = {APPLICATION_ID}",
                     f"PRAGMA user_version = {FORMAT_VERSION}",
                     "BEGIN",
-                    *(f'CREATE TABLE "{table}" {_COLUMNS.get(table, _AS_SQLITEDICT)}' for table in TABLES),
+                    *(f'CREATE TABLE "{table}" {columns}' for table, columns in _COLUMNS.items()),
                 ):
                     connection.execute(statement)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
