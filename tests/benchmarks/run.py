@@ -200,7 +200,7 @@ def _measure(
         for peer in present:
             folder = home / peer.files
             try:
-                if "storage" in only and peer.saves:
+                if "storage" in only and peer.saves and peer.cold:
                     console.print(f"  cold process of {peer.name}", highlight=False)
                     for figure, forget in (("cold", False), ("cold_forgotten", True)):
                         cold = measure_cold(

@@ -41,6 +41,7 @@ class Peer:
         comparable: Its scores are the dot product at all.
         max_documents: Beyond this size it is left out, for the reason in ``too_large``.
         uses_columns: It reads the shared column arrays, whose making counts as its build.
+        cold: It is also measured in a new process.
         saves: It can write its index to files and open them again.
         changes: It can add and delete documents.
         concurrent: Its search may be called from several threads.
@@ -56,6 +57,7 @@ class Peer:
     max_documents: int | None = None
     too_large = ""
     uses_columns = False
+    cold = True
     saves = True
     changes = False
     concurrent = False

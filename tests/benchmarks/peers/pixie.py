@@ -42,7 +42,7 @@ class Pixie(Peer):
             + (f" exactness {exactness}" if exactness < 1 else "")
         )
         self.exact = weights == "float32" and exactness == 1
-        self.changes = threads == 1 and exactness == 1  # the others are the same files
+        self.cold = self.changes = threads == 1 and exactness == 1  # the others are the same files
         self._index: Any = None
 
     @property
