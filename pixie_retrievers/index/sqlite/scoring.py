@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 __all__ = ["N_COLUMNS", "collect", "rank"]
 
-N_DOCUMENTS, N_TERMS, N_POSTINGS, DOCNOS, PLACES, STARTS, MAX_WEIGHTS, LOADED, ORDINALS, WEIGHTS, SCALES = range(11)
+N_DOCUMENTS, N_TERMS, N_POSTINGS, DOCNOS, PLACES, STARTS, ENDS, MAX_WEIGHTS, ORDINALS, WEIGHTS, SCALES = range(11)
 N_COLUMNS = 11
 """A segment's row: how many documents, terms t and postings it has, and where its arrays lie (0: it has none).
 
     DOCNOS       int64, shape (n_documents,): insertion numbers, ascending
     PLACES       int32, shape (vocabulary_size,): each term's place among the segment's terms; -1: it has no postings
-    STARTS       int64, shape (t + 1,): where each term's postings start
+    STARTS       int64, shape (t,): where each term's postings start
+    ENDS         int64, shape (t,): where they end; 0 while they are not in memory
     MAX_WEIGHTS  float32, shape (t,): each term's largest weight
-    LOADED       uint8, shape (t,): 1 for each term whose postings are in memory
     ORDINALS     uint16, shape (n_postings,), ascending inside a term
     WEIGHTS      float32 or uint8, shape (n_postings,)
     SCALES       float32, shape (n_documents,): what a document's weights are multiplied by; 0: by 1
@@ -138,17 +138,17 @@ def collect(
         if n_found + n_documents > len(found_ordinals):
             return n_best, n_found, position
         places = carray(_at(row[PLACES]), (vocabulary_size,), np.int32)
-        starts = carray(_at(row[STARTS]), (row[N_TERMS] + 1,), np.int64)
+        starts = carray(_at(row[STARTS]), (row[N_TERMS],), np.int64)
+        loaded_ends = carray(_at(row[ENDS]), (row[N_TERMS],), np.int64)
         max_weights = carray(_at(row[MAX_WEIGHTS]), (row[N_TERMS],), np.float32)
-        loaded = carray(_at(row[LOADED]), (row[N_TERMS],), np.uint8)
         n_terms = 0
         for i in range(n_query):
             place = places[query_terms[i]]
             if place >= 0:
-                if loaded[place] == 0:
+                if loaded_ends[place] == 0:
                     return n_best, n_found, position
                 its_starts[n_terms] = starts[place]
-                ends[n_terms] = starts[place + 1]
+                ends[n_terms] = loaded_ends[place]
                 factors[n_terms] = query_weights[i]
                 bounds[n_terms] = exactness * np.float64(query_weights[i]) * np.float64(max_weights[place])
                 n_terms += 1
@@ -377,7 +377,8 @@ def rank(
         row, ordinal = segments[positions[kept[i]]], ordinals[kept[i]]
         docnos[i] = carray(_at(row[DOCNOS]), (row[N_DOCUMENTS],), np.int64)[ordinal]
         places = carray(_at(row[PLACES]), (vocabulary_size,), np.int32)
-        starts = carray(_at(row[STARTS]), (row[N_TERMS] + 1,), np.int64)
+        starts = carray(_at(row[STARTS]), (row[N_TERMS],), np.int64)
+        ends = carray(_at(row[ENDS]), (row[N_TERMS],), np.int64)
         postings = carray(_at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16)
         weights = carray(_at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype)
         scale = np.float32(1)
@@ -387,7 +388,7 @@ def rank(
             place = places[query_terms[j]]
             if place < 0:
                 continue
-            end = starts[place + 1]
+            end = ends[place]
             posting = _first_at_least(postings, starts[place], end, ordinal)
             if posting < end and postings[posting] == ordinal:
                 weight = np.float32(weights[posting]) * scale

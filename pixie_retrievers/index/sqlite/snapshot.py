@@ -36,13 +36,14 @@ def docno_key(docno: int) -> str:
 class SegmentView:
     """A segment that reads a term's postings when a query first asks for them, and keeps them.
 
-    The arrays are as long as the segment, but the operating system backs only the pages that were written: a term that
-    no query asked for costs no memory.
+    The arrays are as long as the segment, but terms lie in them one behind the other in the order in which they were
+    asked for, and the operating system backs only the pages that were written: a term that no query asked for costs no
+    memory.
 
     Attributes:
         number: The segment's number.
         head: What it holds.
-        weights: float32 or uint8, shape (n_postings,): valid where loaded.
+        weights: float32 or uint8, shape (n_postings,): those of the terms that were asked for, then nothing.
         row: int64, shape (N_COLUMNS,): the segment as compiled code sees it.
     """
 
@@ -53,15 +54,17 @@ class SegmentView:
         self._places[head.term_ids] = np.arange(len(head.term_ids), dtype=np.int32)
         self._ordinals = _unbacked(head.n_postings, np.uint16)
         self.weights = _unbacked(head.n_postings, np.uint8 if weights == "uint8" else np.float32)
-        self._loaded = np.zeros(len(head.term_ids), np.uint8)
+        self._starts = np.zeros(len(head.term_ids), np.int64)
+        self._ends = np.zeros(len(head.term_ids), np.int64)
+        self._n_kept = 0
         self._format = weights
         self._lock = threading.Lock()
         arrays = (
             head.docnos,
             self._places,
-            head.starts,
+            self._starts,
+            self._ends,
             head.max_weights,
-            self._loaded,
             self._ordinals,
             self.weights,
             head.scales,
@@ -79,7 +82,7 @@ class SegmentView:
         places = self._places[query_terms]
         places = places[places >= 0]
         with self._lock:
-            missing = places[self._loaded[places] == 0]
+            missing = places[self._ends[places] == 0]
             blocks = np.searchsorted(head.blocks, missing, side="right") - 1
             for part in np.array_split(blocks, -(-len(blocks) // _BLOCKS_AT_ONCE)) if len(blocks) else ():
                 frames = store.get_many(POSTINGS, [block_key(self.number, block) for block in np.unique(part).tolist()])
@@ -88,10 +91,12 @@ class SegmentView:
                     ordinals, weights = decode_block(self.number, block, frame, head, self._format)
                     offset = head.starts[head.blocks[block]]
                     for place in missing[blocks == block].tolist():
-                        start, end = head.starts[place], head.starts[place + 1]
-                        self._ordinals[start:end] = ordinals[start - offset : end - offset]
-                        self.weights[start:end] = weights[start - offset : end - offset]
-                        self._loaded[place] = 1
+                        start, end = head.starts[place] - offset, head.starts[place + 1] - offset
+                        kept = self._n_kept + int(end - start)
+                        self._ordinals[self._n_kept : kept] = ordinals[start:end]
+                        self.weights[self._n_kept : kept] = weights[start:end]
+                        self._starts[place] = self._n_kept
+                        self._ends[place] = self._n_kept = kept  # last: another thread looks here first
 
     def renew_lock(self) -> None:
         """Forget a lock that another thread may have held when this process was forked."""
