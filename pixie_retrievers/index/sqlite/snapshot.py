@@ -84,9 +84,11 @@ class SegmentView:
         with self._lock:
             missing = places[self._ends[places] == 0]
             blocks = np.searchsorted(head.blocks, missing, side="right") - 1
-            for part in np.array_split(blocks, -(-len(blocks) // _BLOCKS_AT_ONCE)) if len(blocks) else ():
-                frames = store.get_many(POSTINGS, [block_key(self.number, block) for block in np.unique(part).tolist()])
-                for block in np.unique(part).tolist():
+            wanted = np.unique(blocks).tolist()
+            for first in range(0, len(wanted), _BLOCKS_AT_ONCE):
+                part = wanted[first : first + _BLOCKS_AT_ONCE]
+                frames = store.get_many(POSTINGS, [block_key(self.number, block) for block in part])
+                for block in part:
                     frame = frames.pop(block_key(self.number, block), None)
                     ordinals, weights = decode_block(self.number, block, frame, head, self._format)
                     offset = head.starts[head.blocks[block]]
