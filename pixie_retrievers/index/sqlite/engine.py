@@ -25,7 +25,7 @@ from pixie_retrievers.index.sqlite.check import CheckReport, check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.reader import Reader
-from pixie_retrievers.index.sqlite.search import match_document, search_snapshot
+from pixie_retrievers.index.sqlite.search import match_document, search_snapshot, turn
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
@@ -260,7 +260,7 @@ class SqliteIndex:
         self._check_vectors(queries)
         if filter is not None:
             compile_filter(filter)
-        with self._snapshot() as snapshot:
+        with turn(), self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
             return search_snapshot(snapshot, queries, k, filter, exactness, self._max_threads)

@@ -7,9 +7,10 @@ many threads looked: a merge never changes a score or a rank.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
@@ -23,12 +24,15 @@ from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
 from pixie_retrievers.index.sqlite.snapshot import Snapshot, address
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
-__all__ = ["match_document", "search_snapshot"]
+__all__ = ["match_document", "search_snapshot", "turn"]
 
 _T = TypeVar("_T")
 
 _SPLIT_FROM = 300_000
 """A query over at least so many documents is worth a second thread; below, handing it over costs more than it saves."""
+
+_PATIENCE_S = 0.1
+"""A search waits so long at most for its turn: those before it may be slow, or may themselves wait for this one."""
 
 
 class _Query(NamedTuple):
@@ -91,6 +95,7 @@ class _Crew:
         self._lock = threading.Lock()
         self._n_searching = 0
         self._pool: ThreadPoolExecutor | None = None
+        self.turns = threading.Semaphore(self.n_cores)
 
     def enter(self) -> int:
         """Begin a search; the number of threads that it may use."""
@@ -121,6 +126,22 @@ def _renew_crew() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_crew)
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[None]:
+    """Let only as many searches run at once as there are cores.
+
+    More would gain nothing, and lose much: a search goes into compiled code and out of it a dozen times, and each time
+    its thread would wait for all others to hand it the interpreter.
+    """
+    turns = _crew.turns
+    has_one = turns.acquire(timeout=_PATIENCE_S)
+    try:
+        yield
+    finally:
+        if has_one:
+            turns.release()
 
 
 def search_snapshot(

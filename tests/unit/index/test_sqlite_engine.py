@@ -7,6 +7,9 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from vectors import documents, random_vectors
@@ -297,3 +300,40 @@ def test_threads_and_one_thread_find_the_same(tmp_path, monkeypatch):
         monkeypatch.setattr(search._crew, "n_cores", 3)
         split = [index.search(query, 10)[0] for query in queries]
     assert together == one_by_one == split
+
+
+def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypatch):
+    monkeypatch.setattr(search._crew, "turns", threading.Semaphore(2))
+    monkeypatch.setattr(search, "_PATIENCE_S", 60.0)
+    queries = random_vectors(1, seed=15)
+    running, most = set(), 0
+
+    def slowly(_):
+        nonlocal most
+        running.add(threading.get_ident())
+        most = max(most, len(running))
+        time.sleep(0.002)
+        running.discard(threading.get_ident())
+        return True
+
+    def searched(_):
+        return index.search(queries, 5, filter=slowly)
+
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index, ThreadPoolExecutor(6) as pool:
+        index.upsert(documents(20), random_vectors(20, seed=16))
+        expected = index.search(queries, 5)
+        with search.turn():
+            assert list(pool.map(searched, range(2))) == [expected] * 2
+        assert most == 1
+        assert list(pool.map(searched, range(12))) == [expected] * 12
+    assert most == 2
+
+
+def test_a_search_inside_a_search_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(search._crew, "turns", threading.Semaphore(1))
+    queries = random_vectors(1, seed=15)
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index:
+        index.upsert(documents(5), random_vectors(5, seed=16))
+        expected = index.search(queries, 5)
+        assert index.search(queries, 5, filter=lambda _: index.search(queries, 5) == expected) == expected
+    assert search._crew.turns.acquire(blocking=False)
