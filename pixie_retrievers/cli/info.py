@@ -11,6 +11,8 @@ from rich.text import Text
 
 from pixie_retrievers.cli.options import IndexFile
 from pixie_retrievers.cli.terminal import file_size, notes, one_line, output, print_json
+from pixie_retrievers.encoder.fingerprint import parse
+from pixie_retrievers.errors import IncompatibleIndexError
 
 __all__ = ["info"]
 
@@ -38,10 +40,11 @@ def info(
         table.add_column(overflow="fold")
         for name, value in (
             ("file", f"{stats.path} ({file_size(stats.file_bytes)})"),
-            ("model", stats.fingerprint or "unknown"),
+            ("model", _model(stats.fingerprint)),
             ("vocabulary", f"{stats.vocabulary_size:,} terms"),
             ("documents", f"{stats.n_documents:,}"),
-            ("postings", f"{stats.n_postings:,} in {stats.n_segments:,} segments, weights as {stats.weights}"),
+            ("postings", f"{stats.n_postings:,}, weights as {stats.weights}"),
+            ("segments", f"{stats.n_segments:,}"),
             ("deleted", f"{stats.n_deleted:,} documents await a merge"),
             ("commits", f"{stats.generation:,}"),
         ):
@@ -51,3 +54,13 @@ def info(
         output().print(table)
     if check and problems:
         raise typer.Exit(1)
+
+
+def _model(fingerprint: str) -> str:
+    try:
+        said = parse(fingerprint)
+        parts = [str(said["model"]), f"at most {said['max_length']:,} tokens"]
+        parts += [f"{name} {said[name]}" for name in ("revision", "precision", "sha256") if said.get(name)]
+    except (IncompatibleIndexError, TypeError, ValueError):
+        return fingerprint or "unknown"  # another encoder's
+    return ", ".join(parts)

@@ -82,7 +82,7 @@ def test_any_failing_statement_leaves_the_old_commit_or_the_new_one(base, tmp_pa
         n, outcomes = 0, set()
         while True:
             n += 1
-            path = tmp_path / f"{n}.db"
+            path = tmp_path / f"{error.__name__}-{n}.db"  # a failed handle may leave a log behind
             shutil.copyfile(base, path)
             failing = Failing(n, message, after=after)
             with opened(path) as index:

@@ -129,8 +129,8 @@ class SqliteIndex:
             self._compare(vocabulary_size=vocabulary_size, fingerprint=fingerprint, weights=weights)
             return
         if read_only or vocabulary_size is None:
-            why = "read_only needs one" if read_only else "pass vocabulary_size to begin a new one"
-            raise IndexNotFoundError(f"there is no index at {self.path}: check the path ({why})")
+            how = "build one there first" if read_only else "pass vocabulary_size to begin a new one"
+            raise IndexNotFoundError(f"there is no index at {self.path}: check the path, or {how}")
         if not self.path.parent.is_dir():
             raise StorageError(f"{self.path.parent} is not a folder: make it first")
         if not os.access(self.path.parent, os.W_OK):

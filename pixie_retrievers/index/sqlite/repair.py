@@ -198,6 +198,7 @@ class _Salvage:
         if size is None:
             raise CorruptIndexError(
                 "nothing that verifies says which vocabulary the index was over: pass vocabulary_size and fingerprint"
+                " (on the command line --vocabulary-size and --fingerprint)"
             )
         entries = []
         for number, place in found.heads.items():
