@@ -380,6 +380,20 @@ class SparseRetriever:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the index, and loads the model, for itself."""
+        if self._remove_temporary is not None:
+            raise InvalidParameterError(
+                "a temporary index ends with its process and cannot be pickled: open the retriever at a path"
+            )
+        return type(self), (self.encoder, self.index)
+
+    def __copy__(self) -> Self:
+        return self  # a second handle would be a second writer
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
 
 def _remove(index: Index, directory: str, process_id: int) -> None:
     """Remove a temporary index, unless this is a forked worker that ends: the directory is its parent's."""

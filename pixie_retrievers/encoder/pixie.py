@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pixie_retrievers.encoder.batches import plan_batches, token_budget
@@ -179,6 +179,19 @@ class PixieEncoder:
                 " again, or install the version of the model that it was built with"
             )
         return encoder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process loads the model anew: what is pickled are the options."""
+        options = self.worker_options() | {"device": self.device}
+        if self._source.revision is not None:
+            options |= {"model": self._source.name, "revision": self._source.revision}
+        return partial(type(self), **options), ()
+
+    def __copy__(self) -> Self:
+        return self  # it never changes
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
 
     def __repr__(self) -> str:
         return f"PixieEncoder({self.name!r}, device={self.device!r}, precision={self.precision!r})"

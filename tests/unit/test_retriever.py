@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import pytest
 
 from pixie_retrievers import FilterError, InvalidParameterError, SparseRetriever
@@ -48,3 +53,19 @@ def test_a_filter_and_a_threshold_hold_among_ids_too(retriever):
         retriever.search(QUERY, ids=IDS, filter={"$near": 1})
     with pytest.raises(InvalidParameterError, match="k is 0"):
         retriever.search(QUERY, 0, ids=IDS)
+
+
+def test_a_spawned_process_opens_the_retriever_that_it_is_handed(tmp_path, encoder):
+    with SparseRetriever.open(tmp_path / "index.db", encoder=encoder) as retriever:
+        retriever.add_texts(TEXTS, ids=IDS)
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            theirs = process.submit(retriever.search, QUERY).result()
+        assert found(theirs) == found(retriever.search(QUERY))
+        retriever.add_texts(["여기서는 계속 쓸 수 있다."])  # the other process held no lock
+
+
+def test_a_copy_is_the_same_retriever_and_a_temporary_one_is_not_pickled(retriever):
+    assert copy.copy(retriever) is retriever
+    assert copy.deepcopy({"retriever": retriever})["retriever"] is retriever
+    with pytest.raises(InvalidParameterError, match="open the retriever at a path"):
+        pickle.dumps(retriever)

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -353,6 +354,17 @@ class SqliteIndex:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the file for itself: what is pickled are the path and the options."""
+        options = {name: getattr(self, name) for name in ("vocabulary_size", "fingerprint", "weights", "read_only")}
+        return partial(type(self), self.path, **options, max_threads=self._max_threads), ()
+
+    def __copy__(self) -> Self:
+        return self  # a second handle would be a second writer
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
 
     def __repr__(self) -> str:
         return f"SqliteIndex({str(self.path)!r})"
