@@ -13,6 +13,7 @@ import torch
 from processes import script
 
 from pixie_retrievers import PixieEncoder
+from pixie_retrievers.encoder.device import this_machine
 from pixie_retrievers.encoder.head import BlockwisePooling
 
 TOLERANCE = 1e-5
@@ -135,9 +136,9 @@ def test_where_blocks_end_does_not_matter(block_tokens, pooling):
     assert torch.allclose(found, expected, atol=1e-6)
 
 
-def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_says_so(
-    today_folder, sentences, encoder, caplog, monkeypatch
-):
+@pytest.fixture
+def capped_head(monkeypatch):
+    """A masked language model that does something to the logits behind its last layer."""
     from transformers import ModernBertForMaskedLM
 
     forward = ModernBertForMaskedLM.forward
@@ -148,6 +149,11 @@ def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_say
         return output
 
     monkeypatch.setattr(ModernBertForMaskedLM, "forward", capped)
+
+
+def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_says_so(
+    capped_head, today_folder, sentences, encoder, caplog
+):
     with caplog.at_level(logging.INFO, logger="pixie_retrievers"):
         whole = PixieEncoder(today_folder, device="cpu")
     assert not any(isinstance(module, BlockwisePooling) for module in whole._model.modules())
@@ -156,6 +162,13 @@ def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_say
     ]
     assert whole.vocabulary_size == 50_000
     assert 0 < np.abs(dense(whole.encode_documents(sentences)) - dense(encoder.encode_documents(sentences))).max() < 1
+
+
+@pytest.mark.skipif(not this_machine().cpu_has_int8, reason="the processor has no VNNI instructions")
+def test_a_whole_head_runs_in_int8_too(capped_head, today_folder, sentences):
+    whole = PixieEncoder(today_folder, device="cpu", precision="int8")
+    assert whole.vocabulary_size == 50_000
+    assert len(whole.encode_documents(sentences).term_ids) > 0
 
 
 PEAK = """
