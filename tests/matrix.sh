@@ -18,6 +18,7 @@ llama-index-lowest | llama-index-core==0.14.0 pydantic<2.12 | tests/unit/llama_i
 llama-index-newest | llama-index-core llama-index-vector-stores-qdrant | tests/unit/llama_index tests/contract/test_llama_index_*.py
 llama-index-core-alone | llama-index-core | tests/unit/llama_index tests/unit/test_architecture.py
 llama-index-milvus | llama-index-vector-stores-milvus milvus-lite<3 setuptools<81 | tests/contract/test_llama_index_sparse_hooks.py
+sentence-transformers-lowest | sentence-transformers==5.1.0 transformers<5 | -W ignore::DeprecationWarning:torch.jit._script tests/unit/encoder tests/integration/test_encoder_bundled.py
 no-framework | | tests/unit/test_*.py tests/unit/index
 '
 

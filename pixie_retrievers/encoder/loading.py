@@ -77,15 +77,18 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
 
     split_heads(model)
     attend_in_strips(model)
-    if precision == "int8":
-        from pixie_retrievers.encoder.int8 import quantise
+    from pixie_retrievers.encoder.linear import pack, quantise
 
+    if precision == "int8":
         try:
             quantise(model)
-        except (RuntimeError, AttributeError, NotImplementedError) as error:
+        except (RuntimeError, AttributeError, NotImplementedError, TypeError) as error:
             raise InvalidParameterError(
-                f"this build of torch cannot compute in int8 ({_first_line(error)}): pass another precision"
+                f"{folder} cannot be computed in int8 with this build of torch ({_first_line(error)}):"
+                " pass another precision"
             ) from error
+    elif device.startswith("cpu"):
+        pack(model, dtype)
     return model
 
 

@@ -8,12 +8,13 @@ import os
 import threading
 from collections.abc import Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.encoder.batches import plan_batches, token_budget
 from pixie_retrievers.encoder.cache import VectorCache
 from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
 from pixie_retrievers.encoder.fingerprint import describe, parse
+from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, load_model
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
@@ -36,8 +37,6 @@ _DEFAULT_MODEL = "telepix/PIXIE-Splade-Preview"
 _TOKENISED_AT_ONCE = 1024
 _NO_LIMIT = 1 << 30
 _CACHED_QUERIES = 1024
-
-_Kind = Literal["query", "document"]
 
 _logger = logging.getLogger("pixie_retrievers")
 
@@ -314,10 +313,10 @@ class PixieEncoder:
                 " new process, or start processes with multiprocessing's 'spawn'"
             )
 
-    def _encode(self, texts: Sequence[str], kind: _Kind, *, show_progress: bool) -> SparseVectors:
+    def _encode(self, texts: Sequence[str], kind: Kind, *, show_progress: bool) -> SparseVectors:
         self._check_process()
         checked = checked_texts(texts)
-        prompt = self._prompt(kind)
+        prompt = prompt_of(self._model, kind)
         lengths: list[int] = []
         n_cut = 0
         for start in range(0, len(checked), _TOKENISED_AT_ONCE):
@@ -334,29 +333,15 @@ class PixieEncoder:
                 advance(len(positions))
         return assemble(done, len(checked), self.vocabulary_size)
 
-    def _encode_batch(self, texts: list[str], kind: _Kind) -> SparseRows:
+    def _encode_batch(self, texts: list[str], kind: Kind) -> SparseRows:
         """One pass of the model: the only place where texts times vocabulary numbers exist at once."""
-        encode = self._model.encode_query if kind == "query" else self._model.encode_document
         with self._turn:
-            dense = encode(
-                texts,
-                batch_size=len(texts),
-                show_progress_bar=False,
-                convert_to_tensor=True,
-                convert_to_sparse_tensor=False,
-            )
             return sparsify(
-                dense,
+                forward(self._model, texts, kind),
                 special_ids=self._vocabulary.special_ids,
                 min_weight=self._min_weight,
                 max_active_terms=self._max_active_terms,
             )
-
-    def _prompt(self, kind: _Kind) -> str:
-        """The prompt that the model will put before a text; needed only to foresee lengths."""
-        names = ("query",) if kind == "query" else ("document", "passage", "corpus")
-        chosen = next((name for name in names if name in self._model.prompts), self._model.default_prompt_name)
-        return self._model.prompts.get(chosen) or ""
 
     def _limit_length(self, requested: int | None) -> int:
         limit = self._model.max_seq_length or self._model.tokenizer.model_max_length
@@ -367,7 +352,7 @@ class PixieEncoder:
         if requested is not None:
             if requested > own:
                 raise InvalidParameterError(f"max_length is {requested}, but {self.name} reads at most {own} tokens")
-            prompt = max(self._prompt("query"), self._prompt("document"), key=len)
+            prompt = max(prompt_of(self._model, "query"), prompt_of(self._model, "document"), key=len)
             needed = len(self._model.tokenizer(prompt + "a").input_ids)
             if requested < needed:
                 raise InvalidParameterError(
@@ -386,7 +371,7 @@ def _vocabulary_size(model: Any) -> int:
             return int(module.embedding_dimension)
     transformer = model.transformers_model
     head = None if transformer is None else transformer.get_output_embeddings()
-    return len(model.tokenizer) if head is None else int(head.weight.shape[0])
+    return int(getattr(head, "out_features", len(model.tokenizer)))
 
 
 def _token_bytes(model: Any) -> int:

@@ -67,7 +67,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # the last for brackets thousands deep
         raise ModelUnavailableError(f"{path} cannot be read ({error}): fetch the model again") from error
 
 

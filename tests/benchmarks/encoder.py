@@ -26,8 +26,8 @@ SYLLABLES = [chr(code) for code in range(0xAC00, 0xD7A4, 11)]
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
-def make_model(folder: Path) -> Path:
-    """A SPLADE model of PIXIE's size and shape, with random weights and a tokenizer that has a piece a syllable."""
+def make_model(folder: Path, **shape: int) -> Path:
+    """A SPLADE model of PIXIE's size, or of another shape, with random weights and a piece a syllable."""
     import torch
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder.modules import SpladePooling, Transformer
@@ -46,7 +46,7 @@ def make_model(folder: Path) -> Path:
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     torch.manual_seed(0)
     config = ModernBertConfig(
-        vocab_size=50_000, pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3
+        vocab_size=50_000, pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **shape
     )
     network = ModernBertForMaskedLM(config).eval()
     with torch.no_grad():  # about as sparse as a trained model

@@ -74,7 +74,13 @@ def korean_tokenizer() -> Any:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **names, mask_token="[MASK]", model_max_length=MAX_LENGTH)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **names,
+        mask_token="[MASK]",
+        model_max_length=MAX_LENGTH,
+        model_input_names=["input_ids", "attention_mask"],  # DistilBERT takes no others
+    )
 
 
 def random_network(seed: int = 0) -> Any:

@@ -10,9 +10,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+import transformers
 from processes import script
 
 from pixie_retrievers import PixieEncoder
+from pixie_retrievers.encoder.device import this_machine
 from pixie_retrievers.encoder.head import BlockwisePooling
 
 TOLERANCE = 1e-5
@@ -71,8 +73,6 @@ def test_length_and_vocabulary_are_the_models_own(long_folder):
 
 
 def network_of(kind, vocabulary_size=50_000):
-    import transformers
-
     torch.manual_seed(1)
     if kind == "bert":
         config = transformers.BertConfig(
@@ -135,9 +135,9 @@ def test_where_blocks_end_does_not_matter(block_tokens, pooling):
     assert torch.allclose(found, expected, atol=1e-6)
 
 
-def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_says_so(
-    today_folder, sentences, encoder, caplog, monkeypatch
-):
+@pytest.fixture
+def capped_head(monkeypatch):
+    """A masked language model that does something to the logits behind its last layer."""
     from transformers import ModernBertForMaskedLM
 
     forward = ModernBertForMaskedLM.forward
@@ -148,6 +148,11 @@ def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_say
         return output
 
     monkeypatch.setattr(ModernBertForMaskedLM, "forward", capped)
+
+
+def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_says_so(
+    capped_head, today_folder, sentences, encoder, caplog
+):
     with caplog.at_level(logging.INFO, logger="pixie_retrievers"):
         whole = PixieEncoder(today_folder, device="cpu")
     assert not any(isinstance(module, BlockwisePooling) for module in whole._model.modules())
@@ -156,6 +161,13 @@ def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_say
     ]
     assert whole.vocabulary_size == 50_000
     assert 0 < np.abs(dense(whole.encode_documents(sentences)) - dense(encoder.encode_documents(sentences))).max() < 1
+
+
+@pytest.mark.skipif(not this_machine().cpu_has_int8, reason="the processor has no VNNI instructions")
+def test_a_whole_head_runs_in_int8_too(capped_head, today_folder, sentences):
+    whole = PixieEncoder(today_folder, device="cpu", precision="int8")
+    assert whole.vocabulary_size == 50_000
+    assert len(whole.encode_documents(sentences).term_ids) > 0
 
 
 PEAK = """
@@ -181,6 +193,7 @@ print(json.dumps([status("VmHWM") - before, len(vectors.term_ids)]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.skipif(transformers.__version__ < "5", reason="attention in strips needs transformers 5")
 def test_two_long_texts_take_a_fraction_of_what_their_logits_would(long_folder, sentences):
     peak, n_terms = script(PEAK, str(long_folder), " ".join(sentences), OMP_NUM_THREADS="1")
     assert n_terms > 0

@@ -307,3 +307,10 @@ def test_a_package_without_its_bundled_model_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(pixie_module, "BUNDLED_FOLDER", tmp_path / "none-such")
     with pytest.raises(ModelUnavailableError, match="install the package again"):
         PixieEncoder.bundled()
+
+
+def test_json_that_is_nested_too_deeply_is_damage(version_5_folder, copy_of):
+    folder = copy_of(version_5_folder)
+    (folder / "config.json").write_text("[" * 200_000 + "]" * 200_000)
+    with pytest.raises(ModelUnavailableError, match=r"config\.json cannot be read .*: fetch the model again"):
+        PixieEncoder(folder, device="cpu")

@@ -1,0 +1,40 @@
+"""One pass of a model over a few texts, without what sentence-transformers does around each: a tenth of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+__all__ = ["Kind", "forward", "prompt_of"]
+
+Kind = Literal["query", "document"]
+
+
+def prompt_of(model: Any, kind: Kind) -> str:
+    """What stands before each text, by the rules of ``encode_query`` and ``encode_document``."""
+    names = ("query",) if kind == "query" else ("document", "passage", "corpus")
+    chosen = next((name for name in names if name in model.prompts), model.default_prompt_name)
+    return model.prompts.get(chosen) or ""
+
+
+def forward(model: Any, texts: Sequence[str], kind: Kind) -> Any:
+    """The pooled vectors, a tensor of (n, vocabulary) on the model's device.
+
+    ``encode_query`` and ``encode_document`` give the same; they look at every module and every weight of the model
+    first, to see that they are where they were.
+
+    Args:
+        model: A ``SparseEncoder`` that is set to evaluate.
+        texts: All of them go through at once.
+        kind: Decides prompt and route.
+    """
+    import torch
+    from sentence_transformers.util import batch_to_device, select_max_active_dims
+
+    prompted = [prompt_of(model, kind) + text for text in texts]
+    prepare = getattr(model, "preprocess", None) or model.tokenize  # renamed in version 6
+    most = {} if model.max_active_dims is None else {"max_active_dims": model.max_active_dims}
+    with torch.inference_mode():
+        features = batch_to_device(prepare(prompted, task=kind), model.device)
+        pooled = model(features, task=kind, **most)["sentence_embedding"]
+        return select_max_active_dims(pooled, **most) if most else pooled
