@@ -110,7 +110,7 @@ async def main() -> None:
         print(f"{len(index)} tools, of which the model is shown:")
         for match in chosen:
             reasons = ", ".join(f"{part.surface} {part.contribution:.2f}" for part in match.explanation.contributions)
-            print(f"  {match.score:5.2f}  {match.name:<16} {reasons}")
+            print(f"  {match.score:5.2f}  {match.name:<19} {reasons}")
 
         llm = ScriptedLLM()
         run = ReActAgent(tool_retriever=tools, llm=llm, streaming=False).run(user_msg=REQUEST)

@@ -17,7 +17,17 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pixie_retrievers.errors import InvalidParameterError
 
-__all__ = ["Fused", "Method", "Normalization", "PartContribution", "Ranked", "Weights", "check_fusion", "fuse"]
+__all__ = [
+    "Fused",
+    "Method",
+    "Normalization",
+    "PartContribution",
+    "Ranked",
+    "Weights",
+    "check_fusion",
+    "fuse",
+    "told_apart",
+]
 
 T = TypeVar("T")
 
@@ -82,6 +92,16 @@ class Fused(Generic[T]):
     item: T
     score: float
     parts: Mapping[str, PartContribution[T]]
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Names for lists that were given without any: those that occur again are numbered, ``"A", "B", "A 2"``."""
+    seen: dict[str, int] = {}
+    apart = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        apart.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    return apart
 
 
 def check_fusion(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from pixie_retrievers.types import SparseVectors
 
-__all__ = ["Encoder"]
+__all__ = ["NO_TERM", "Encoder"]
+
+NO_TERM = MappingProxyType({0: 2.0**-30})
+"""What stands for an empty vector where a store fails on one: term 0 is a special token, which no vector has."""
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.runnables.config import run_in_executor
 
+from pixie_retrievers.encoder.base import NO_TERM
 from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from pixie_retrievers.types import SparseVectors
 
 __all__ = ["PixieSparseEmbeddings"]
-
-_NO_TERM = {0: 2.0**-30}  # term 0 is a special token, which no vector of an encoder has
 
 
 class PixieSparseEmbeddings:
@@ -106,10 +105,10 @@ class PixieSparseEmbeddings:
 
         class PixieMilvusEmbeddings(BaseSparseEmbedding):  # type: ignore[misc, unused-ignore]
             def embed_documents(self, texts: list[str]) -> list[dict[int, float]]:
-                return [row or dict(_NO_TERM) for row in embeddings.embed_documents(texts)]
+                return [row or dict(NO_TERM) for row in embeddings.embed_documents(texts)]
 
             def embed_query(self, query: str) -> dict[int, float]:
-                return embeddings.embed_query(query) or dict(_NO_TERM)
+                return embeddings.embed_query(query) or dict(NO_TERM)
 
         return PixieMilvusEmbeddings()
 

@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, check_fusion, fuse
+from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, check_fusion, fuse, told_apart
 from pixie_retrievers.langchain.documents import EXPLANATIONS, FUSION, SCORE, without_explanation
 from pixie_retrievers.langchain.options import refuse_unknown, take_k
 from pixie_retrievers.retriever import content_id
@@ -91,12 +91,8 @@ class HybridRetriever(BaseRetriever):
     def _name(cls, retrievers: Any) -> Any:
         if isinstance(retrievers, Mapping) or not isinstance(retrievers, Sequence):
             return retrievers
-        named: dict[str, Any] = {}
-        for part in retrievers:
-            name = part.get_name() if isinstance(part, Runnable) else type(part).__name__
-            n_alike = sum(other.partition(" ")[0] == name for other in named)
-            named[f"{name} {n_alike + 1}" if n_alike else name] = part
-        return named
+        names = (part.get_name() if isinstance(part, Runnable) else type(part).__name__ for part in retrievers)
+        return dict(zip(told_apart(names), retrievers, strict=True))
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -12,7 +12,7 @@ from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse
+from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse, told_apart
 from pixie_retrievers.llama_index.nodes import EXPLANATION_KEY, FUSION_KEY, annotated, without_notes
 from pixie_retrievers.llama_index.retriever import one_top_k
 
@@ -79,7 +79,10 @@ class HybridRetriever(BaseRetriever):
         verbose: bool = False,
     ) -> None:
         super().__init__(callback_manager=callback_manager or Settings.callback_manager, verbose=verbose)
-        self._retrievers = dict(retrievers) if isinstance(retrievers, Mapping) else _named(retrievers)
+        if not isinstance(retrievers, Mapping):
+            names = told_apart(type(part).__name__ for part in retrievers)
+            retrievers = dict(zip(names, retrievers, strict=True))
+        self._retrievers = dict(retrievers)
         for name, part in self._retrievers.items():
             if not isinstance(part, BaseRetriever):
                 raise InvalidParameterError(f"{name!r} is a {type(part).__name__}, not a LlamaIndex retriever")
@@ -120,15 +123,6 @@ class HybridRetriever(BaseRetriever):
             k=self.similarity_top_k,
         )
         return [NodeWithScore(node=_with_parts(one), score=one.score) for one in fused]
-
-
-def _named(retrievers: Sequence[BaseRetriever]) -> dict[str, BaseRetriever]:
-    named: dict[str, BaseRetriever] = {}
-    for part in retrievers:
-        name = type(part).__name__
-        n_alike = sum(other.partition(" ")[0] == name for other in named)
-        named[f"{name} {n_alike + 1}" if n_alike else name] = part
-    return named
 
 
 def _with_parts(fused: Fused[BaseNode]) -> BaseNode:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.encoder.base import NO_TERM, Encoder
 from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def qdrant_sparse_functions(encoder: Encoder) -> dict[str, QdrantSparseFunction]
 def milvus_sparse_function(encoder: Encoder) -> Any:
     """What ``MilvusVectorStore`` takes as ``sparse_embedding_function``, beside ``enable_sparse=True``.
 
+    Some versions of Milvus and of its client fail on a vector of nothing, which a text without known tokens has. It
+    gets a term that no document has instead, and finds nothing with it.
+
     Args:
         encoder: As the store asks, texts are encoded one by one when they are added.
 
@@ -58,10 +61,10 @@ def milvus_sparse_function(encoder: Encoder) -> Any:
 
     class PixieSparseFunction(BaseSparseEmbeddingFunction):  # type: ignore[misc]  # its package may not be there
         def encode_queries(self, queries: list[str]) -> list[dict[int, float]]:
-            return encoder.encode_queries(queries).to_dicts()
+            return [row or dict(NO_TERM) for row in encoder.encode_queries(queries).to_dicts()]
 
         def encode_documents(self, documents: list[str]) -> list[dict[int, float]]:
-            return encoder.encode_documents(documents).to_dicts()
+            return [row or dict(NO_TERM) for row in encoder.encode_documents(documents).to_dicts()]
 
         async def async_encode_queries(self, queries: list[str]) -> list[dict[int, float]]:
             return await asyncio.to_thread(self.encode_queries, queries)

@@ -99,6 +99,17 @@ async def test_milvuss_function_gives_a_dict_a_text_and_leaves_the_event_loop_fr
     assert function.encode_documents([]) == []
 
 
+def test_milvus_is_never_given_a_vector_of_nothing_on_which_some_versions_fail(encoder, milvus_base):
+    function = milvus_sparse_function(encoder)
+    ((term, weight),) = function.encode_queries([""])[0].items()
+    assert weight > 0
+    assert function.encode_documents(["", TEXTS[0]]) == [
+        {term: weight},
+        *encoder.encode_documents(TEXTS[:1]).to_dicts(),
+    ]
+    assert all(term not in vector for vector in function.encode_documents(TEXTS))
+
+
 def test_without_the_package_of_milvus_the_error_says_what_to_install(encoder, monkeypatch):
     monkeypatch.setitem(sys.modules, f"{MILVUS}.utils", None)
     with pytest.raises(OptionalDependencyError, match="pip install llama-index-vector-stores-milvus"):
@@ -115,6 +126,7 @@ def test_qdrants_store_scores_as_our_index_does(encoder, expected):
     store = QdrantVectorStore("corpus", client=client, enable_hybrid=True, **qdrant_sparse_functions(encoder))
     store.add(nodes())
     assert found(store.query(sparse(QUERY))) == expected
+    assert not any(found(store.query(sparse(""))).values())  # a query of no token fails nowhere and matches nothing
     client.close()
 
 
@@ -133,4 +145,5 @@ def test_milvuss_store_scores_as_our_index_does(encoder, expected, tmp_path):
     )
     store.add(nodes())
     assert found(store.query(sparse(QUERY))) == expected
+    assert found(store.query(sparse(""))) == {}
     store.client.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.fusion import Ranked, check_fusion, fuse
+from pixie_retrievers.fusion import Ranked, check_fusion, fuse, told_apart
 
 SPARSE = [Ranked("a", "sparse a", 9.0), Ranked("b", "sparse b", 5.0), Ranked("c", "sparse c", 1.0)]
 DENSE = [Ranked("c", "dense c", 0.9), Ranked("a", "dense a", 0.7), Ranked("d", "dense d", -0.1)]
@@ -179,3 +179,8 @@ def test_sums_out_of_range_are_refused():
         fuse(parts, method="weighted", normalization="none")
     with pytest.raises(InvalidParameterError, match="too large"):
         fuse(parts, method="weighted", normalization="none", weights=[10, 1])
+
+
+def test_lists_without_names_are_told_apart_by_number():
+    assert told_apart(["A", "B", "A", "A b", "A"]) == ["A", "B", "A 2", "A b", "A 3"]
+    assert told_apart([]) == []

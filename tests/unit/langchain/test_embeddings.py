@@ -106,7 +106,7 @@ class TestMilvus:
         assert ours.embed_documents(["", "위성"])[0] == {term: weight}
 
     def test_ranks_and_scores_in_milvus_as_in_our_own_index(self, interface, embeddings, encoder, tmp_path):
-        """Through Milvus's own client: langchain-milvus 0.4 fails to connect with that of milvus-lite 2."""
+        """Through Milvus's own client."""
         pytest.importorskip("milvus_lite")
         from pymilvus import DataType, MilvusClient
 
@@ -130,6 +130,28 @@ class TestMilvus:
         assert [score for _, score in found("위성 궤도")] == pytest.approx([score for _, score in expected], rel=1e-4)
         assert found("") == []
         client.close()
+
+    @pytest.mark.filterwarnings("ignore")  # the clients' own
+    def test_ranks_and_scores_in_langchains_store_as_in_our_own_index(self, interface, embeddings, encoder, tmp_path):
+        pytest.importorskip("milvus_lite")
+        from langchain_milvus import Milvus
+        from pymilvus import connections
+
+        uri = str(tmp_path / "milvus.db")
+        store = Milvus(
+            embedding_function=embeddings.for_milvus(),
+            connection_args={"uri": uri},
+            index_params={"index_type": "SPARSE_INVERTED_INDEX", "metric_type": "IP"},
+        )
+        # The store asks pymilvus's older interface for a connection that pymilvus 2.6 made in the newer one alone.
+        connections.connect(alias=store.alias, uri=uri)
+        store.add_texts([*TEXTS, ""], [{"n": n} for n in range(len(TEXTS) + 1)])
+        found = [(d.metadata["n"], score) for d, score in store.similarity_search_with_score("위성 궤도", k=3)]
+        expected = found_by_us(encoder)
+        assert [n for n, _ in found] == [n for n, _ in expected]
+        assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-4)
+        assert [d.metadata["n"] for d in store.similarity_search("", k=3)] == [len(TEXTS)]  # nothing is like nothing
+        connections.disconnect(store.alias)
 
 
 @pytest.mark.parametrize("store", ["qdrant", "milvus"])
