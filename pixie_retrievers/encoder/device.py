@@ -14,7 +14,7 @@ __all__ = ["PRECISIONS", "Machine", "choose_device", "choose_precision", "free_m
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
-# Below, bfloat16 saves a millisecond a question, and costs results that are the same on every machine (docs/encoder.md).
+# Below, bfloat16 saves a millisecond a question, and costs results that are alike on every machine (docs/encoder.md).
 _SMALL_MODEL_PARAMETERS = 10_000_000
 
 _DEVICE_NAME = re.compile(r"(cpu|mps|cuda)(?::(\d+))?")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -160,14 +159,6 @@ with PixieRetriever.from_index(sys.argv[1], encoder=PixieEncoder.bundled()) as r
         assert [e["token"] for e in one[2]["token_explanations"]] == [
             e["token"] for e in other[2]["token_explanations"]
         ]
-
-
-def test_a_pickled_retriever_opens_the_same_file_with_the_same_options(retriever, path):
-    narrow = retriever.model_copy(update={"k": 2})
-    with pickle.loads(pickle.dumps(narrow)) as copy:  # what another process is handed
-        assert_alike(copy.invoke(QUERY), narrow.invoke(QUERY))
-        assert copy.k == 2
-    assert len(retriever.invoke(QUERY)) == retriever.k  # closing the copy closed the copy alone
 
 
 def assert_alike(found, expected):

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import gc
 import json
-import pickle
 import subprocess
 import sys
 import time
@@ -402,15 +401,6 @@ class TestPersistence:
         )
         assert run.stderr == ""
         assert json.loads(run.stdout) == here
-
-    def test_a_pickled_retriever_opens_the_same_file_with_the_same_options(self, nodes, encoder, tmp_path):
-        with PixieRetriever.from_nodes(
-            nodes, encoder=encoder, path=tmp_path / "corpus.db", similarity_top_k=1
-        ) as retriever:
-            with pickle.loads(pickle.dumps(retriever)) as copied:  # what another process is handed
-                assert copied.retrieve(QUERY) == retriever.retrieve(QUERY)
-                assert copied.similarity_top_k == 1
-            assert ids(retriever.retrieve(QUERY)) == ["orbit"]  # closing the copy closed the copy alone
 
     def test_an_index_file_is_added_to(self, nodes, encoder, tmp_path):
         path = tmp_path / "corpus.db"
