@@ -96,11 +96,13 @@ class Fused(Generic[T]):
 
 def told_apart(names: Iterable[str]) -> list[str]:
     """Names for lists that were given without any: those that occur again are numbered, ``"A", "B", "A 2"``."""
-    seen: dict[str, int] = {}
-    apart = []
+    apart: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        apart.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+        number, free = 1, name
+        while free in apart:  # somebody's own name may be "A 2"
+            number += 1
+            free = f"{name} {number}"
+        apart.append(free)
     return apart
 
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the adapters' tests against several versions of their frameworks, and with one framework alone.
+# Runs the adapters' tests against several versions of their frameworks, and with one framework alone; the encoder's
+# against the lowest sentence-transformers.
 #
 #   sh tests/matrix.sh            every row of the table below
 #   sh tests/matrix.sh ROW...     some of them

@@ -183,4 +183,5 @@ def test_sums_out_of_range_are_refused():
 
 def test_lists_without_names_are_told_apart_by_number():
     assert told_apart(["A", "B", "A", "A b", "A"]) == ["A", "B", "A 2", "A b", "A 3"]
+    assert told_apart(["A 2", "A", "A", "A 2"]) == ["A 2", "A", "A 3", "A 2 2"]
     assert told_apart([]) == []
