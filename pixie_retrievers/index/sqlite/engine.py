@@ -23,10 +23,11 @@ from pixie_retrievers.filters import Filter, compile_filter
 from pixie_retrievers.index.base import check_k
 from pixie_retrievers.index.documents import check_documents, check_field, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import CheckReport, check_file
+from pixie_retrievers.index.sqlite.crew import the_crew
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.reader import Reader
-from pixie_retrievers.index.sqlite.search import match_document, search_snapshot, turn
+from pixie_retrievers.index.sqlite.search import match_document, search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
@@ -261,7 +262,7 @@ class SqliteIndex:
         self._check_vectors(queries)
         if filter is not None:
             compile_filter(filter)
-        with turn(), self._snapshot() as snapshot:
+        with the_crew().turn(), self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
             return search_snapshot(snapshot, queries, k, filter, exactness, self._max_threads)

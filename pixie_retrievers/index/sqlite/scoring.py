@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite.ir import FunctionType, VoidType  # type: ignore[import-untyped]
 from numba import carray, njit, types  # type: ignore[attr-defined]  # numba does not list carray
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -36,6 +37,9 @@ _REST_SHARE = 0.3
 """Terms are scored until the rest can add less than this share of the k-th best score: from there on the documents that
 are close enough are few, and looking them up costs less than scoring the rest would."""
 
+_AHEAD = 256
+"""How many postings ahead of the one being added memory is asked for: about what arrives in the time that they take."""
+
 _STRIDE = 64
 _TINY = np.float32(1e-45)
 
@@ -59,7 +63,22 @@ def _fetch_and_add(_typing: Any, _address: Any) -> Any:
     return types.intp(types.intp), generate
 
 
+def _ask_for(_typing: Any, _array: Any, _place: Any) -> Any:
+    """Ask memory for the cache line of an array's element, and do not wait; outside the array nothing happens."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        line = builder.bitcast(builder.gep(array.data, [arguments[1]]), cgutils.voidptr_t)
+        name = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], _PREFETCH)
+        builder.call(name, [line, cgutils.int32_t(0), cgutils.int32_t(3), cgutils.int32_t(1)])  # to read, to keep, data
+        return context.get_dummy_value()
+
+    return types.void(types.Array(_array.dtype, 1, _array.layout), types.int64), generate
+
+
+_PREFETCH = FunctionType(VoidType(), [cgutils.voidptr_t, cgutils.int32_t, cgutils.int32_t, cgutils.int32_t])
 _at: Any = intrinsic(_pointer)
+_prefetch: Any = intrinsic(_ask_for)
 _claim: Any = intrinsic(_fetch_and_add)
 
 
@@ -141,6 +160,8 @@ def collect(
         starts = carray(_at(row[STARTS]), (row[N_TERMS],), np.int64)
         loaded_ends = carray(_at(row[ENDS]), (row[N_TERMS],), np.int64)
         max_weights = carray(_at(row[MAX_WEIGHTS]), (row[N_TERMS],), np.float32)
+        ordinals = carray(_at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16)
+        weights = carray(_at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype)
         n_terms = 0
         for i in range(n_query):
             place = places[query_terms[i]]
@@ -148,6 +169,10 @@ def collect(
                 if loaded_ends[place] == 0:
                     return n_best, n_found, position
                 its_starts[n_terms] = starts[place]
+                for ahead in range(0, 96, 32):
+                    _prefetch(ordinals, starts[place] + ahead)
+                    _prefetch(weights, starts[place] + ahead)
+                    _prefetch(weights, starts[place] + ahead + 16)
                 ends[n_terms] = loaded_ends[place]
                 factors[n_terms] = query_weights[i]
                 bounds[n_terms] = exactness * np.float64(query_weights[i]) * np.float64(max_weights[place])
@@ -162,8 +187,8 @@ def collect(
         n_best, n_found = _collect_segment(
             position,
             n_documents,
-            carray(_at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16),
-            carray(_at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype),
+            ordinals,
+            weights,
             carray(_at(row[SCALES]), (n_documents if row[SCALES] else 0,), np.float32),
             carray(_at(masks[position]), (n_documents if masks[position] else 0,), np.uint8),
             order,
@@ -224,8 +249,8 @@ def _collect_segment(
     cutoff = floor[0] * margin
     n_scored = 0
     while n_scored < n_terms and rests[n_scored] >= cutoff * _REST_SHARE:
-        term = order[n_scored]
-        _add(ordinals[starts[term] : ends[term]], weights[starts[term] : ends[term]], factors[term], scores)
+        term, after = order[n_scored], order[min(n_scored + 1, n_terms - 1)]
+        _add(ordinals, weights, starts[term], ends[term], starts[after], factors[term], scores)
         n_scored += 1
     if len(scales) > 0:
         for document in range(n_documents):
@@ -267,25 +292,42 @@ def _collect_segment(
 
 
 @njit(nogil=True, cache=True)
-def _add(ordinals: NDArray[np.uint16], weights: NDArray[Any], factor: np.float32, scores: NDArray[np.float32]) -> None:
-    """Add a term's weights times ``factor`` to its documents' scores.
+def _add(
+    ordinals: NDArray[np.uint16],
+    weights: NDArray[Any],
+    start: int,
+    end: int,
+    after: int,
+    factor: np.float32,
+    scores: NDArray[np.float32],
+) -> None:
+    """Add the weights of a term's postings [start, end) times ``factor`` to their documents' scores.
 
     Four postings at a time: their documents differ, so that no sum need wait for the one before, which no compiler can
-    know. Unsigned places spare every access the check for a negative index.
+    know. Unsigned places spare every access the check for a negative index. The processor foresees neither the start of
+    a list nor the next page of memory: both are asked for ahead, the postings at ``after``, the next term's, last.
     """
-    n_fours = len(ordinals) & ~3
-    for i in range(0, n_fours, 4):
-        a, b, c, d = np.uint64(i), np.uint64(i + 1), np.uint64(i + 2), np.uint64(i + 3)
-        slot_a, slot_b, slot_c, slot_d = ordinals[a], ordinals[b], ordinals[c], ordinals[d]
-        score_a = scores[slot_a] + factor * np.float32(weights[a])
-        score_b = scores[slot_b] + factor * np.float32(weights[b])
-        score_c = scores[slot_c] + factor * np.float32(weights[c])
-        score_d = scores[slot_d] + factor * np.float32(weights[d])
-        scores[slot_a] = score_a
-        scores[slot_b] = score_b
-        scores[slot_c] = score_c
-        scores[slot_d] = score_d
-    for i in range(n_fours, len(ordinals)):
+    posting = start
+    while posting + 32 <= end:
+        ahead = posting + _AHEAD
+        if ahead >= end:
+            ahead += after - end
+        _prefetch(ordinals, ahead)
+        _prefetch(weights, ahead)
+        _prefetch(weights, ahead + 16)
+        for i in range(posting, posting + 32, 4):
+            a, b, c, d = np.uint64(i), np.uint64(i + 1), np.uint64(i + 2), np.uint64(i + 3)
+            slot_a, slot_b, slot_c, slot_d = ordinals[a], ordinals[b], ordinals[c], ordinals[d]
+            score_a = scores[slot_a] + factor * np.float32(weights[a])
+            score_b = scores[slot_b] + factor * np.float32(weights[b])
+            score_c = scores[slot_c] + factor * np.float32(weights[c])
+            score_d = scores[slot_d] + factor * np.float32(weights[d])
+            scores[slot_a] = score_a
+            scores[slot_b] = score_b
+            scores[slot_c] = score_c
+            scores[slot_d] = score_d
+        posting += 32
+    for i in range(posting, end):
         scores[ordinals[np.uint64(i)]] += factor * np.float32(weights[np.uint64(i)])
 
 

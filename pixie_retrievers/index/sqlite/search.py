@@ -7,32 +7,25 @@ many threads looked: a merge never changes a score or a rank.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from functools import partial
+from itertools import chain, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.sqlite import scoring
+from pixie_retrievers.index.sqlite.crew import the_crew
 from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
-from pixie_retrievers.index.sqlite.snapshot import Snapshot, address
+from pixie_retrievers.index.sqlite.snapshot import Allowed, Snapshot, address
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
-__all__ = ["match_document", "search_snapshot", "turn"]
+__all__ = ["match_document", "search_snapshot"]
 
-_T = TypeVar("_T")
-
-_SPLIT_FROM = 300_000
-"""A query over at least so many documents is worth a second thread; below, handing it over costs more than it saves."""
-
-_PATIENCE_S = 0.1
-"""A search waits so long at most for its turn: those before it may be slow, or may themselves wait for this one."""
+_SPLIT_FROM = 800_000
+"""A query with about so many postings is worth a second thread; below, waking one costs as much as it saves."""
 
 
 class _Query(NamedTuple):
@@ -55,8 +48,7 @@ class _Call(NamedTuple):
 
     Attributes:
         query: One vector.
-        masks: uint8, shape (n_documents,), a segment: which documents count; empty when all do.
-        addresses: int64, shape (n_segments,): where the masks lie.
+        allowed: Which documents count.
         n_kept: How many best scores to keep.
         margin, exactness: As the kernel takes them.
         floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
@@ -64,8 +56,7 @@ class _Call(NamedTuple):
     """
 
     query: _Query
-    masks: Sequence[NDArray[np.uint8]]
-    addresses: NDArray[np.int64]
+    allowed: Allowed
     n_kept: int
     margin: float
     exactness: float
@@ -87,63 +78,6 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-class _Crew:
-    """The threads that searches share, and how many searches are running: idle cores help, busy ones are left alone."""
-
-    def __init__(self) -> None:
-        self.n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._lock = threading.Lock()
-        self._n_searching = 0
-        self._pool: ThreadPoolExecutor | None = None
-        self.turns = threading.Semaphore(self.n_cores)
-
-    def enter(self) -> int:
-        """Begin a search; the number of threads that it may use."""
-        with self._lock:
-            self._n_searching += 1
-            return max(1, self.n_cores // self._n_searching)
-
-    def leave(self) -> None:
-        """End a search."""
-        with self._lock:
-            self._n_searching -= 1
-
-    @property
-    def pool(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self.n_cores, thread_name_prefix="pixie-search")
-            return self._pool
-
-
-_crew = _Crew()
-
-
-def _renew_crew() -> None:
-    global _crew  # noqa: PLW0603  # a forked process has neither the threads nor a lock it may trust
-    _crew = _Crew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_crew)
-
-
-@contextlib.contextmanager
-def turn() -> Iterator[None]:
-    """Let only as many searches run at once as there are cores.
-
-    More would gain nothing, and lose much: a search goes into compiled code and out of it a dozen times, and each time
-    its thread would wait for all others to hand it the interpreter.
-    """
-    turns = _crew.turns
-    has_one = turns.acquire(timeout=_PATIENCE_S)
-    try:
-        yield
-    finally:
-        if has_one:
-            turns.release()
-
-
 def search_snapshot(
     snapshot: Snapshot,
     queries: SparseVectors,
@@ -153,22 +87,21 @@ def search_snapshot(
     max_threads: int | None,
 ) -> list[list[Hit]]:
     """The k best documents of each query: score descending, ties by insertion number."""
-    crew = _crew
-    n_threads = min(crew.enter(), max_threads or crew.n_cores)
-    try:
-        vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
+    crew = the_crew()
+    vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
+    with crew.searching() as idle:
+        n_threads = min(idle, max_threads or crew.n_cores)
         if len(vectors) > 1 and n_threads > 1:
-            return _all([crew.pool.submit(_search_one, snapshot, query, k, filter, exactness, 1) for query in vectors])
+            left = iter(range(len(vectors)))  # shared: each thread takes the next query that none has begun
+            found: list[list[Hit]] = [[] for _ in vectors]
+
+            def some() -> None:
+                for i in left:
+                    found[i] = _search_one(snapshot, vectors[i], k, filter, exactness, 1)
+
+            crew.run([some] * min(n_threads, len(vectors)))
+            return found
         return [_search_one(snapshot, query, k, filter, exactness, n_threads) for query in vectors]
-    finally:
-        crew.leave()
-
-
-def _all(futures: Sequence[Future[_T]]) -> list[_T]:
-    """All results; on an error too, not before every thread is done with the snapshot."""
-    if futures:
-        wait(futures)
-    return [future.result() for future in futures]
 
 
 def match_document(snapshot: Snapshot, query: SparseVectors, docno: int) -> TermMatches:
@@ -185,11 +118,9 @@ def _search_one(
     n_terms, n_segments = len(query.term_ids), len(snapshot.views)
     if n_terms == 0 or n_segments == 0:
         return []
-    masks = snapshot.allowed(filter)
     call = _Call(
         query,
-        masks,
-        np.array([address(mask) for mask in masks], np.int64),
+        snapshot.allowed(filter),
         min(k, max(1, snapshot.manifest.n_live)),
         # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and the candidate.
         1 - (n_terms + 8) * 2.0**-23,
@@ -197,14 +128,10 @@ def _search_one(
         np.zeros(1, np.float32),
         np.zeros(1, np.int64),
     )
-    if snapshot.manifest.n_live < _SPLIT_FROM:
+    if n_threads > 1 and snapshot.expected_postings(query.term_ids) < _SPLIT_FROM:
         n_threads = 1
-    futures = [_crew.pool.submit(_collect, snapshot, call) for _ in range(1, min(n_threads, n_segments))]
-    try:
-        candidates = _collect(snapshot, call)
-    finally:
-        others = _all(futures)
-    candidates += [candidate for part in others for candidate in part]
+    collecting = partial(_collect, snapshot, call)
+    candidates = list(chain.from_iterable(the_crew().run([collecting] * min(n_threads, n_segments))))
     found = candidates[0] if len(candidates) == 1 else _Candidates(*map(np.concatenate, zip(*candidates, strict=True)))
     ranked = _ranked(snapshot, query, k, found, float(call.floor[0]) * call.margin)
     documents = snapshot.documents([docno for docno, _, _ in ranked])
@@ -222,7 +149,7 @@ def _collect(snapshot: Snapshot, call: _Call) -> list[_Candidates]:
             snapshot.table,
             address(call.claims),
             position,
-            call.addresses,
+            call.allowed.addresses,
             snapshot.manifest.vocabulary_size,
             snapshot.views[0].weights[:0],
             call.query.term_ids,

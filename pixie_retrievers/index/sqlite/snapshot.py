@@ -7,7 +7,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, deco
 from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
 from pixie_retrievers.types import Document
 
-__all__ = ["Kept", "SegmentView", "Snapshot", "address", "docno_key", "read_view", "segment_table"]
+__all__ = ["Allowed", "Kept", "SegmentView", "Snapshot", "address", "docno_key", "read_view", "segment_table"]
 
 _ALL = np.zeros(0, np.uint8)
 _BLOCKS_AT_ONCE = 64  # 100 KB each: what reading many terms may take in passing
@@ -100,6 +100,12 @@ class SegmentView:
                         self._starts[place] = self._n_kept
                         self._ends[place] = self._n_kept = kept  # last: another thread looks here first
 
+    def n_postings_of(self, query_terms: NDArray[np.int32]) -> int:
+        """How many postings the terms have, in memory or not."""
+        places = self._places[query_terms]
+        places = places[places >= 0]
+        return int((self.head.starts[places + 1] - self.head.starts[places]).sum())
+
     def renew_lock(self) -> None:
         """Forget a lock that another thread may have held when this process was forked."""
         self._lock = threading.Lock()
@@ -157,6 +163,18 @@ def _unbacked(length: int, dtype: type[Any]) -> NDArray[Any]:
     return np.frombuffer(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype)  # not shared with a fork
 
 
+class Allowed(NamedTuple):
+    """Which documents a search may find.
+
+    Attributes:
+        masks: uint8, shape (n_documents,), a segment: 1 where a live document passes the filter; empty when all do.
+        addresses: int64, shape (n_segments,): where the masks lie, for compiled code.
+    """
+
+    masks: Sequence[NDArray[np.uint8]]
+    addresses: NDArray[np.int64]
+
+
 class Kept:
     """What is kept of segments from search to search: they never change, so it stays true.
 
@@ -164,14 +182,17 @@ class Kept:
         live: By (segment, number of tombstones): uint8, shape (n_documents,): 1 for each document that can be found.
         passing: By (segment, number of tombstones, filter): uint8, shape (n_documents,): 1 for each live document that
             passes the filter. The number is there for a snapshot from before a delete, to which the document counts.
+        unfiltered: What a search without a filter may find at one commit point.
     """
 
     def __init__(self) -> None:
+        self.unfiltered: tuple[Manifest, Allowed] | None = None
         self.live: dict[tuple[int, int], NDArray[np.uint8]] = {}
         self.passing: dict[tuple[int, int, str], NDArray[np.uint8]] = {}
 
     def forget_all_but(self, entries: Sequence[SegmentEntry]) -> None:
         """Drop what belongs to segments, or to states of segments, that are gone."""
+        self.unfiltered = None
         states = {(entry.number, entry.n_deleted) for entry in entries}
         # Listed first, at one go: searches of other threads add to both meanwhile.
         self.live = {key: mask for key, mask in list(self.live.items()) if key in states}
@@ -207,6 +228,11 @@ class Snapshot:
     def table(self) -> NDArray[np.int64]:
         """int64, shape (n_segments, N_COLUMNS): the segments as compiled code sees them."""
         return segment_table(self.views) if self._table is None else self._table
+
+    def expected_postings(self, query_terms: NDArray[np.int32]) -> float:
+        """About how many postings the terms have, judged by the first segment."""
+        first = self.views[0]
+        return first.n_postings_of(query_terms) / first.head.n_documents * self.manifest.n_live
 
     def docnos(self, ids: Sequence[str]) -> dict[str, int]:
         """The insertion numbers of the ids that are there."""
@@ -257,9 +283,16 @@ class Snapshot:
                 return position, ordinal
         raise CorruptIndexError(f"document number {docno} is in no segment: restore the file from a copy")
 
-    def allowed(self, filter: Filter | None) -> list[NDArray[np.uint8]]:
-        """uint8, shape (n_documents,), a segment: 1 where a live document passes the filter; empty when all do."""
-        return [self._allowed(position, entry, filter) for position, entry in enumerate(self.manifest.segments)]
+    def allowed(self, filter: Filter | None) -> Allowed:
+        """Which documents a search with this filter may find."""
+        known = self._kept.unfiltered
+        if filter is None and known is not None and known[0] is self.manifest:
+            return known[1]
+        masks = [self._allowed(position, entry, filter) for position, entry in enumerate(self.manifest.segments)]
+        found = Allowed(masks, np.array([address(mask) for mask in masks], np.int64))
+        if filter is None:
+            self._kept.unfiltered = (self.manifest, found)
+        return found
 
     def _allowed(self, position: int, entry: SegmentEntry, filter: Filter | None) -> NDArray[np.uint8]:
         if filter is not None:

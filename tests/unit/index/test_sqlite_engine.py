@@ -27,7 +27,8 @@ from pixie_retrievers import (
     StorageError,
     open_index,
 )
-from pixie_retrievers.index.sqlite import search
+from pixie_retrievers.index.sqlite import crew, search
+from pixie_retrievers.index.sqlite.crew import Crew, the_crew
 from pixie_retrievers.index.sqlite.store import WriteStore
 
 
@@ -297,14 +298,14 @@ def test_threads_and_one_thread_find_the_same(tmp_path, monkeypatch):
         together = index.search(queries, 10)
         one_by_one = [index.search(query, 10)[0] for query in queries]
         monkeypatch.setattr(search, "_SPLIT_FROM", 0)
-        monkeypatch.setattr(search._crew, "n_cores", 3)
+        monkeypatch.setattr(the_crew(), "n_cores", 3)
         split = [index.search(query, 10)[0] for query in queries]
     assert together == one_by_one == split
 
 
 def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypatch):
-    monkeypatch.setattr(search._crew, "turns", threading.Semaphore(2))
-    monkeypatch.setattr(search, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(the_crew(), "turns", threading.Semaphore(2))
+    monkeypatch.setattr(crew, "_PATIENCE_S", 60.0)
     queries = random_vectors(1, seed=15)
     running, most = set(), 0
 
@@ -322,18 +323,37 @@ def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypa
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index, ThreadPoolExecutor(6) as pool:
         index.upsert(documents(20), random_vectors(20, seed=16))
         expected = index.search(queries, 5)
-        with search.turn():
+        with the_crew().turn():
             assert list(pool.map(searched, range(2))) == [expected] * 2
         assert most == 1
         assert list(pool.map(searched, range(12))) == [expected] * 12
     assert most == 2
 
 
+def test_a_crew_does_every_task_once_and_hands_on_an_error_when_all_are_done():
+    ours, done = Crew(), []
+    assert ours.run([lambda i=i: i for i in range(20)]) == list(range(20))  # more tasks than threads
+
+    def fail():
+        raise ValueError("task")
+
+    def slow():
+        time.sleep(0.05)
+        done.append(True)
+
+    for tasks in ([fail, slow, slow], [slow, fail, slow]):
+        done.clear()
+        with pytest.raises(ValueError, match="task"):
+            ours.run(tasks)
+        assert len(done) == 2
+    assert ours.run([threading.get_ident] * 2)[0] == threading.get_ident()
+
+
 def test_a_search_inside_a_search_does_not_wait_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(search._crew, "turns", threading.Semaphore(1))
+    monkeypatch.setattr(the_crew(), "turns", threading.Semaphore(1))
     queries = random_vectors(1, seed=15)
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index:
         index.upsert(documents(5), random_vectors(5, seed=16))
         expected = index.search(queries, 5)
         assert index.search(queries, 5, filter=lambda _: index.search(queries, 5) == expected) == expected
-    assert search._crew.turns.acquire(blocking=False)
+    assert the_crew().turns.acquire(blocking=False)

@@ -1,0 +1,135 @@
+"""The threads that searches share: idle cores help with a search, busy ones are left alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Crew", "the_crew"]
+
+_T = TypeVar("_T")
+
+_PATIENCE_S = 0.1
+"""A search waits so long at most for its turn: those before it may be slow, or may themselves wait for this one."""
+
+
+class _Job(Generic[_T]):
+    """A task that one thread does: whichever comes first."""
+
+    def __init__(self, task: Callable[[], _T]) -> None:
+        self._task = task
+        self._begun = threading.Lock()
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._outcome: list[_T] = []
+        self._error: BaseException | None = None
+
+    def work(self) -> None:
+        """Do the task, unless another thread has begun it."""
+        if self._begun.acquire(blocking=False):
+            try:
+                self._outcome.append(self._task())
+            except BaseException as error:  # noqa: BLE001  # handed to the thread that asked
+                self._error = error
+            finally:
+                self._done.release()
+
+    def finish(self) -> None:
+        """Return when it is done, by this thread if no other has begun it."""
+        self.work()
+        self._done.acquire()
+
+    def result(self) -> _T:
+        """What the task returned, or raised."""
+        if self._error is not None:
+            raise self._error
+        return self._outcome[0]
+
+
+class Crew:
+    """Hands tasks to threads that wait for them, and counts the searches that are running.
+
+    An executor of the standard library does the same with twice the time from one thread to the other, which is what a
+    search lasts. The threads are daemons: they hold nothing between tasks, and whoever gave a task waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.turns = threading.Semaphore(self.n_cores)
+        self._lock = threading.Lock()
+        self._n_searching = 0
+        self._n_threads = 0
+        self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Let only as many searches run at once as there are cores.
+
+        More would gain nothing, and lose much: a search goes into compiled code and out of it a dozen times, and each
+        time its thread would wait for all others to hand it the interpreter.
+        """
+        has_one = self.turns.acquire(timeout=_PATIENCE_S)
+        try:
+            yield
+        finally:
+            if has_one:
+                self.turns.release()
+
+    @contextlib.contextmanager
+    def searching(self) -> Iterator[int]:
+        """Count a search as running; the number of threads that it may use."""
+        with self._lock:
+            self._n_searching += 1
+            n_threads = max(1, self.n_cores // self._n_searching)
+        try:
+            yield n_threads
+        finally:
+            with self._lock:
+                self._n_searching -= 1
+
+    def run(self, tasks: Sequence[Callable[[], _T]]) -> list[_T]:
+        """Do the tasks side by side, the first in this thread; on an error too, not before every one is done."""
+        others = [_Job(task) for task in tasks[1:]]
+        if others:
+            self._man(len(others))
+            for job in others:
+                self._jobs.put(job)
+        try:
+            first = tasks[0]()
+        finally:
+            for job in others:
+                job.finish()
+        return [first, *(job.result() for job in others)]
+
+    def _man(self, wanted: int) -> None:
+        """Start threads, up to one a core."""
+        if self._n_threads < min(wanted, self.n_cores):
+            with self._lock:
+                while self._n_threads < min(wanted, self.n_cores):
+                    self._n_threads += 1
+                    threading.Thread(target=self._serve, name=f"pixie-search-{self._n_threads}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self._jobs.get().work()
+
+
+_crew = Crew()
+
+
+def the_crew() -> Crew:
+    """The one crew of this process."""
+    return _crew
+
+
+def _renew() -> None:
+    global _crew  # noqa: PLW0603  # a forked process has neither the threads nor a lock it may trust
+    _crew = Crew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
