@@ -72,7 +72,9 @@ def build_model(
 
 
 class MaxPooledLogits(torch.autograd.Function):
-    """Maximum over a text's tokens of ``hidden @ embeddings.T + bias``, cut at zero, without keeping the logits.
+    """Maximum over a text's tokens of ``hidden @ embeddings.T + bias``, without keeping the logits.
+
+    Zero where it is negative, except for the terms asked for.
 
     The ordinary graph stores tokens x vocabulary logits and back-propagates through all of them, though only the
     winning position of each (text, term) has a gradient. This one remembers the winners: its backward pass is a gather
@@ -80,7 +82,9 @@ class MaxPooledLogits(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, embeddings: Tensor, bias: Tensor, lengths: Sequence[int]) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, embeddings: Tensor, bias: Tensor, lengths: Sequence[int], wanted: Tensor
+    ) -> Tensor:
         """Pool texts that stand one after the other.
 
         Args:
@@ -89,9 +93,10 @@ class MaxPooledLogits(torch.autograd.Function):
             embeddings: float32, shape (vocabulary_size, hidden_size).
             bias: float32, shape (vocabulary_size,).
             lengths: Tokens of each text; their sum is n_tokens.
+            wanted: bool, shape (n_texts, vocabulary_size): terms whose logit is given even if it is negative.
 
         Returns:
-            float32, shape (n_texts, vocabulary_size), >= 0.
+            float32, shape (n_texts, vocabulary_size).
         """
         # bfloat16 only decides which position wins; the winners' logits are computed again in full precision.
         projection = embeddings.to(torch.bfloat16).t().contiguous()
@@ -99,7 +104,7 @@ class MaxPooledLogits(torch.autograd.Function):
         start = 0
         for row, length in enumerate(lengths):
             best, position = (hidden[start : start + length].to(torch.bfloat16) @ projection).max(dim=0)
-            active = ((best.float() + bias) > 0).nonzero().squeeze(1)
+            active = (((best.float() + bias) > 0) | wanted[row]).nonzero().squeeze(1)
             rows.append(torch.full_like(active, row))
             terms.append(active)
             places.append(position[active] + start)
@@ -107,25 +112,36 @@ class MaxPooledLogits(torch.autograd.Function):
         row_ids, term_ids, place_ids = torch.cat(rows), torch.cat(terms), torch.cat(places)
         values = torch.einsum("nh,nh->n", hidden[place_ids], embeddings[term_ids]) + bias[term_ids]
         pooled = hidden.new_zeros(len(lengths), embeddings.shape[0])
-        pooled[row_ids, term_ids] = values.clamp_min(0.0)
+        pooled[row_ids, term_ids] = values
         ctx.save_for_backward(hidden, embeddings, row_ids, term_ids, place_ids)
         return pooled
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Send each term's gradient to its winning position."""
         hidden, embeddings, row_ids, term_ids, place_ids = ctx.saved_tensors
         weights = grad[row_ids, term_ids].unsqueeze(1)
         grad_hidden = torch.zeros_like(hidden).index_add_(0, place_ids, weights * embeddings[term_ids])
         grad_embeddings = torch.zeros_like(embeddings).index_add_(0, term_ids, weights * hidden[place_ids])
         grad_bias = hidden.new_zeros(embeddings.shape[0]).index_add_(0, term_ids, weights.squeeze(1))
-        return grad_hidden, grad_embeddings, grad_bias, None
+        return grad_hidden, grad_embeddings, grad_bias, None, None
 
 
-def encode_for_training(model: ModernBertForMaskedLM, sequences: Sequence[Sequence[int]], bucket: int = 16) -> Tensor:
-    """Encode token sequences into SPLADE vectors, float32 (n_texts, vocabulary_size), through the cheap head.
+def max_pooled_logits(
+    model: ModernBertForMaskedLM, sequences: Sequence[Sequence[int]], wanted: Tensor | None = None, bucket: int = 16
+) -> Tensor:
+    """The largest logit of each term over a text's tokens, through the cheap head.
 
     Texts go through the body in buckets of similar length, so that little is spent on padding.
+
+    Args:
+        model: The model.
+        sequences: Token ids of each text.
+        wanted: bool, shape (n_texts, vocabulary_size): terms whose logit is given even if it is negative.
+        bucket: Texts in a bucket.
+
+    Returns:
+        float32, shape (n_texts, vocabulary_size), zero for other terms with a negative logit.
     """
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
     hidden_parts: list[Tensor] = []
@@ -138,15 +154,23 @@ def encode_for_training(model: ModernBertForMaskedLM, sequences: Sequence[Sequen
             hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
             hidden = model.head(hidden)
         hidden_parts.append(hidden.float()[mask.bool()])
+    if wanted is None:
+        wanted = torch.zeros(len(sequences), model.config.vocab_size, dtype=torch.bool)
     pooled: Tensor = MaxPooledLogits.apply(  # type: ignore[no-untyped-call]
         torch.cat(hidden_parts),
         model.decoder.weight,
         model.decoder.bias,
         [len(sequences[index]) for index in order],
+        wanted[torch.tensor(order)],
     )
     back = torch.empty(len(order), dtype=torch.long)
     back[torch.tensor(order)] = torch.arange(len(order))
-    return torch.log1p(pooled)[back]
+    return pooled[back]
+
+
+def encode_for_training(model: ModernBertForMaskedLM, sequences: Sequence[Sequence[int]], bucket: int = 16) -> Tensor:
+    """Encode token sequences into SPLADE vectors, float32 (n_texts, vocabulary_size)."""
+    return torch.log1p(max_pooled_logits(model, sequences, bucket=bucket).clamp_min(0.0))
 
 
 def save_model(model: ModernBertForMaskedLM, tokenizer: Tokenizer, folder: Path, max_length: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite.ir import FunctionType, VoidType  # type: ignore[import-untyped]
+from llvmlite.ir import FunctionType, VoidType
 from numba import carray, njit, types  # type: ignore[attr-defined]  # numba does not list carray
 from numba.core import cgutils
 from numba.extending import intrinsic
