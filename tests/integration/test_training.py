@@ -1,0 +1,56 @@
+"""The scripts that trained the bundled model, on a handful of passages: what they write is a model that loads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pixie_retrievers import PixieEncoder
+
+ROOT = Path(__file__).parents[2]
+CORPUS = ROOT / "pixie_retrievers" / "cli" / "demo_corpus"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The demo corpus in the BEIR layout, each passage cut in two so that there are enough."""
+    made = tmp_path / "little"
+    (made / "qrels").mkdir(parents=True)
+    passages, questions = (
+        [json.loads(line) for line in (CORPUS / name).read_text(encoding="utf-8").splitlines()]
+        for name in ("passages.jsonl", "questions.jsonl")
+    )
+    rows = []
+    for passage in passages:
+        middle = passage["text"].find(" ", len(passage["text"]) // 2)
+        rows.append({"_id": passage["id"], "title": passage["title"], "text": passage["text"][:middle]})
+        rows.append({"_id": passage["id"] + "-b", "text": passage["text"][middle + 1 :]})
+    asked = [{"_id": question["id"], "text": question["text"]} for question in questions]
+    for name, content in (("corpus", rows), ("queries", asked)):
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in content]
+        (made / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    judged = [f"{question['id']}\t{question['relevant'][0]}\t1\n" for question in questions if question["relevant"]]
+    (made / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(judged), encoding="utf-8")
+    return made
+
+
+def test_the_three_stages_of_training_each_write_a_model_that_loads(folder, tmp_path):
+    def run(script, *arguments):
+        command = [sys.executable, str(ROOT / "examples" / "training" / script), *map(str, arguments), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    size = ("--vocabulary-size", 1500, "--hidden-size", 64, "--layers", 2, "--intermediate-size", 64)
+    trained, calibrated, finished = (tmp_path / name for name in ("trained", "calibrated", "finished"))
+    run("train_nano.py", "--output", trained, "--steps", 3, "--batch-size", 8, *size)
+    run("nano_calibrate.py", "--start", trained, "--output", calibrated, "--steps", 2, "--batch-size", 16)
+    run("nano_distil.py", "--start", calibrated, "--output", finished, "--steps", 3, "--batch-size", 8)
+    texts = ["위성 영상으로 홍수를 살핀다."]
+    vectors = [PixieEncoder(stage, device="cpu").encode_documents(texts) for stage in (trained, calibrated, finished)]
+    assert all(vector.vocabulary_size == 1500 and len(vector.term_ids) > 0 for vector in vectors)
+    assert not np.array_equal(vectors[1].weights, vectors[2].weights)
