@@ -38,12 +38,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="the training folders")
     parser.add_argument("--start", type=Path, required=True, help="folder of the calibrated model")
+    parser.add_argument("--teacher", type=Path, help="the model whose weights are taught, when it is not --start")
     parser.add_argument("--output", type=Path, required=True, help="where the finished model folder goes")
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--batch-tokens", type=int, default=7000, help="a batch's passages have at most so many tokens")
     parser.add_argument("--learning-rate", type=float, default=6e-4)
+    parser.add_argument("--literal-weight", type=float, default=3.0, help="what weights of a text's own tokens count")
+    parser.add_argument("--page-weight", type=float, default=1.0, help="how much oftener long pages are drawn")
     parser.add_argument("--query-tokens", type=int, default=64)
     parser.add_argument("--document-tokens", type=int, default=1024)
     parser.add_argument("--query-expansions", type=int, default=10)
@@ -71,7 +74,7 @@ class Taught:
         return [self.sequences[member] for member in members], literal, expansion
 
 
-def pages(folder: Path, tokenizer: Tokenizer, rng: random.Random) -> PairSource:
+def pages(folder: Path, tokenizer: Tokenizer, rng: random.Random, weight: float) -> PairSource:
     """Long pages made of passages that follow one another, of 250 to 900 tokens, with cloze queries."""
     texts: list[str] = []
     page: list[str] = []
@@ -90,7 +93,7 @@ def pages(folder: Path, tokenizer: Tokenizer, rng: random.Random) -> PairSource:
         groups=[str(number) for number in range(len(texts))],
         neighbours=np.empty((0, 0), dtype=np.int64),
         cloze=True,
-        weight=math.sqrt(len(texts)),
+        weight=weight * math.sqrt(len(texts)),
     )
 
 
@@ -150,13 +153,14 @@ def batches(
         yield source, np.array(members)
 
 
-def distance(logits: Tensor, literal: Tensor, expansion: Tensor) -> tuple[Tensor, Tensor]:
+def distance(logits: Tensor, literal: Tensor, expansion: Tensor, literal_weight: float) -> tuple[Tensor, Tensor]:
     """How far vectors are from the taught ones, and the vectors.
 
     Args:
         logits: float32, shape (n_texts, vocabulary_size); negative ones count where the taught weight is not zero.
         literal: Taught weights of the texts' own tokens, same shape.
         expansion: Taught weights of other words, same shape.
+        literal_weight: What the texts' own tokens count.
     """
     vectors = torch.log1p(logits.clamp_min(0.0))
     # Below zero a weight goes on falling, so that a token that should light up is told so.
@@ -165,7 +169,7 @@ def distance(logits: Tensor, literal: Tensor, expansion: Tensor) -> tuple[Tensor
     literal_loss = (reached - literal)[own].square().sum() / literal.square().sum()
     expansion_loss = nn.functional.smooth_l1_loss(reached[other], expansion[other], beta=0.2, reduction="sum")
     stray = vectors[~(own | other)].sum() / (literal.sum() + expansion.sum())
-    return 3.0 * literal_loss + 0.15 * expansion_loss / expansion.sum().clamp_min(1e-3) + stray, vectors
+    return literal_weight * literal_loss + 0.15 * expansion_loss / expansion.sum().clamp_min(1e-3) + stray, vectors
 
 
 def ranking_loss(scores: Tensor, taught: Tensor, alike: Tensor) -> Tensor:
@@ -208,9 +212,13 @@ def distil(
                 max_pooled_logits(model, asked, (asked_literal + asked_expansion) > 0, bucket=32),
                 asked_literal,
                 asked_expansion,
+                options.literal_weight,
             )
             theirs, their_vectors = distance(
-                max_pooled_logits(model, held, (held_literal + held_expansion) > 0), held_literal, held_expansion
+                max_pooled_logits(model, held, (held_literal + held_expansion) > 0),
+                held_literal,
+                held_expansion,
+                options.literal_weight,
             )
             ranking = ranking_loss(
                 ours_vectors @ their_vectors.t(),
@@ -250,12 +258,19 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(options.start / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    model = ModernBertForMaskedLM.from_pretrained(options.start, dtype=torch.float32)
-    model.train(mode=False)
+    model, teacher = (
+        ModernBertForMaskedLM.from_pretrained(folder, dtype=torch.float32)
+        for folder in (options.start, options.teacher or options.start)
+    )
+    teacher.train(mode=False)
     passage_rows: dict[str, int] = {}
     texts: list[str] = []
     found = [source for folder in options.folders for source in read_sources(folder)]
-    found += [page for folder in options.folders if len((page := pages(folder, tokenizer, rng)).passages) >= 50]
+    found += [
+        page
+        for folder in options.folders
+        if len((page := pages(folder, tokenizer, rng, options.page_weight)).passages) >= 50
+    ]
     sources = [Pairs(source, passage_rows, texts, rng) for source in found]
     for source in sources:
         print(f"  {source.name}: {len(source.passage):,} pairs")
@@ -264,12 +279,15 @@ def main() -> None:
         [
             encoding.ids
             for folder in options.folders
-            for encoding in tokenizer.encode_batch(list(read_passages(folder).values()), add_special_tokens=False)
+            # A line of conversation says nothing about which words belong together.
+            for encoding in tokenizer.encode_batch(
+                [passage for passage in read_passages(folder).values() if len(passage) >= 60], add_special_tokens=False
+            )
         ],
     )
-    queries, _ = taught_vectors(model, tokenize(tokenizer, texts, options.query_tokens), association, options)
+    queries, _ = taught_vectors(teacher, tokenize(tokenizer, texts, options.query_tokens), association, options)
     _, passages = taught_vectors(
-        model, tokenize(tokenizer, list(passage_rows), options.document_tokens), association, options
+        teacher, tokenize(tokenizer, list(passage_rows), options.document_tokens), association, options
     )
     average = distil(model, tokenizer, sources, queries, passages, options)
     save_model(average, tokenizer, options.output, options.max_length)

@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite.ir import FunctionType, VoidType
-from numba import carray, njit, types  # type: ignore[attr-defined]  # numba does not list carray
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray, njit  # type: ignore[attr-defined]  # numba does not list carray
 from numpy.typing import NDArray
+
+from pixie_retrievers.index.sqlite.intrinsics import at, claim, prefetch
 
 __all__ = ["N_COLUMNS", "collect", "rank"]
 
@@ -42,44 +41,6 @@ _AHEAD = 256
 
 _STRIDE = 64
 _TINY = np.float32(1e-45)
-
-
-def _pointer(_typing: Any, _address: Any) -> Any:
-    """An address as a pointer."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), generate
-
-
-def _fetch_and_add(_typing: Any, _address: Any) -> Any:
-    """Count the int64 at an address up by one, in one step that no other thread can come between; what it was."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        counter = builder.inttoptr(arguments[0], cgutils.intp_t.as_pointer())
-        return builder.atomic_rmw("add", counter, cgutils.intp_t(1), "monotonic")
-
-    return types.intp(types.intp), generate
-
-
-def _ask_for(_typing: Any, _array: Any, _place: Any) -> Any:
-    """Ask memory for the cache line of an array's element, and do not wait; outside the array nothing happens."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        line = builder.bitcast(builder.gep(array.data, [arguments[1]]), cgutils.voidptr_t)
-        name = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], _PREFETCH)
-        builder.call(name, [line, cgutils.int32_t(0), cgutils.int32_t(3), cgutils.int32_t(1)])  # to read, to keep, data
-        return context.get_dummy_value()
-
-    return types.void(types.Array(_array.dtype, 1, _array.layout), types.int64), generate
-
-
-_PREFETCH = FunctionType(VoidType(), [cgutils.voidptr_t, cgutils.int32_t, cgutils.int32_t, cgutils.int32_t])
-_at: Any = intrinsic(_pointer)
-_prefetch: Any = intrinsic(_ask_for)
-_claim: Any = intrinsic(_fetch_and_add)
 
 
 @njit(nogil=True, cache=True)
@@ -149,19 +110,19 @@ def collect(
     n_found = 0
     while True:
         if position < 0:
-            position = _claim(claims)
+            position = claim(claims)
         if position >= len(segments):
             return n_best, n_found, -1
         row = segments[position]
         n_documents = row[N_DOCUMENTS]
         if n_found + n_documents > len(found_ordinals):
             return n_best, n_found, position
-        places = carray(_at(row[PLACES]), (vocabulary_size,), np.int32)
-        starts = carray(_at(row[STARTS]), (row[N_TERMS],), np.int64)
-        loaded_ends = carray(_at(row[ENDS]), (row[N_TERMS],), np.int64)
-        max_weights = carray(_at(row[MAX_WEIGHTS]), (row[N_TERMS],), np.float32)
-        ordinals = carray(_at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16)
-        weights = carray(_at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype)
+        places = carray(at(row[PLACES]), (vocabulary_size,), np.int32)
+        starts = carray(at(row[STARTS]), (row[N_TERMS],), np.int64)
+        loaded_ends = carray(at(row[ENDS]), (row[N_TERMS],), np.int64)
+        max_weights = carray(at(row[MAX_WEIGHTS]), (row[N_TERMS],), np.float32)
+        ordinals = carray(at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16)
+        weights = carray(at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype)
         n_terms = 0
         for i in range(n_query):
             place = places[query_terms[i]]
@@ -170,9 +131,9 @@ def collect(
                     return n_best, n_found, position
                 its_starts[n_terms] = starts[place]
                 for ahead in range(0, 96, 32):
-                    _prefetch(ordinals, starts[place] + ahead)
-                    _prefetch(weights, starts[place] + ahead)
-                    _prefetch(weights, starts[place] + ahead + 16)
+                    prefetch(ordinals, starts[place] + ahead)
+                    prefetch(weights, starts[place] + ahead)
+                    prefetch(weights, starts[place] + ahead + 16)
                 ends[n_terms] = loaded_ends[place]
                 factors[n_terms] = query_weights[i]
                 bounds[n_terms] = exactness * np.float64(query_weights[i]) * np.float64(max_weights[place])
@@ -189,8 +150,8 @@ def collect(
             n_documents,
             ordinals,
             weights,
-            carray(_at(row[SCALES]), (n_documents if row[SCALES] else 0,), np.float32),
-            carray(_at(masks[position]), (n_documents if masks[position] else 0,), np.uint8),
+            carray(at(row[SCALES]), (n_documents if row[SCALES] else 0,), np.float32),
+            carray(at(masks[position]), (n_documents if masks[position] else 0,), np.uint8),
             order,
             its_starts,
             ends,
@@ -312,9 +273,9 @@ def _add(
         ahead = posting + _AHEAD
         if ahead >= end:
             ahead += after - end
-        _prefetch(ordinals, ahead)
-        _prefetch(weights, ahead)
-        _prefetch(weights, ahead + 16)
+        prefetch(ordinals, ahead)
+        prefetch(weights, ahead)
+        prefetch(weights, ahead + 16)
         for i in range(posting, posting + 32, 4):
             a, b, c, d = np.uint64(i), np.uint64(i + 1), np.uint64(i + 2), np.uint64(i + 3)
             slot_a, slot_b, slot_c, slot_d = ordinals[a], ordinals[b], ordinals[c], ordinals[d]
@@ -417,15 +378,15 @@ def rank(
     matched = np.zeros((n, m), np.float32)
     for i in range(n):
         row, ordinal = segments[positions[kept[i]]], ordinals[kept[i]]
-        docnos[i] = carray(_at(row[DOCNOS]), (row[N_DOCUMENTS],), np.int64)[ordinal]
-        places = carray(_at(row[PLACES]), (vocabulary_size,), np.int32)
-        starts = carray(_at(row[STARTS]), (row[N_TERMS],), np.int64)
-        ends = carray(_at(row[ENDS]), (row[N_TERMS],), np.int64)
-        postings = carray(_at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16)
-        weights = carray(_at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype)
+        docnos[i] = carray(at(row[DOCNOS]), (row[N_DOCUMENTS],), np.int64)[ordinal]
+        places = carray(at(row[PLACES]), (vocabulary_size,), np.int32)
+        starts = carray(at(row[STARTS]), (row[N_TERMS],), np.int64)
+        ends = carray(at(row[ENDS]), (row[N_TERMS],), np.int64)
+        postings = carray(at(row[ORDINALS]), (row[N_POSTINGS],), np.uint16)
+        weights = carray(at(row[WEIGHTS]), (row[N_POSTINGS],), like.dtype)
         scale = np.float32(1)
         if row[SCALES]:
-            scale = carray(_at(row[SCALES]), (row[N_DOCUMENTS],), np.float32)[ordinal]
+            scale = carray(at(row[SCALES]), (row[N_DOCUMENTS],), np.float32)[ordinal]
         for j in range(m):
             place = places[query_terms[j]]
             if place < 0:
