@@ -36,8 +36,8 @@ def _ask_for(_typing: Any, _array: Any, _place: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         line = builder.bitcast(builder.gep(array.data, [arguments[1]]), cgutils.voidptr_t)
-        name = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], _PREFETCH)
-        builder.call(name, [line, cgutils.int32_t(0), cgutils.int32_t(3), cgutils.int32_t(1)])  # to read, to keep, data
+        hint = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], _PREFETCH)
+        builder.call(hint, [line, cgutils.int32_t(0), cgutils.int32_t(3), cgutils.int32_t(1)])  # to read, to keep, data
         return context.get_dummy_value()
 
     return types.void(types.Array(_array.dtype, 1, _array.layout), types.int64), generate
