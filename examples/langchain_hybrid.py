@@ -27,8 +27,8 @@ DOCUMENTS = [
     Document(row["text"], id=row["id"], metadata={"title": row["title"], "year": row["year"]})
     for row in map(json.loads, rows)
 ]
-# The sparse part alone puts the answer second, the dense one fourth. Over the demo's 153 questions the answer comes first
-# for 112 with the sparse part, 100 with the dense one, and 115 with both.
+# The sparse part alone puts the answer second, the dense one fourth. Over the demo's 153 questions the answer comes
+# first for 112 with the sparse part, 100 with the dense one, and 115 with both.
 QUESTION = "위성 영상에서 빛으로 찍는 것과 전파로 찍는 것은 무엇이 다른가요?"
 
 
