@@ -15,33 +15,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from nano_descent import common_options, tokenize
 from nano_model import save_model
 from nano_pairs import PairSource, add_noise, cloze, read_sources
 from rich.progress import track
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from train_nano import flops, tokenize
+from train_nano import flops
 from transformers import ModernBertForMaskedLM
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, help="the training folders")
+    parser = common_options(__doc__)
+    parser.set_defaults(seed=7, steps=150, batch_size=384, learning_rate=0.03, document_tokens=512)
     parser.add_argument("--start", type=Path, required=True, help="folder of the trained model")
-    parser.add_argument("--output", type=Path, required=True, help="where the finished model folder goes")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--batch-size", type=int, default=384)
-    parser.add_argument("--learning-rate", type=float, default=0.03)
     parser.add_argument("--raise-biases", type=float, default=1.0, help="added first, so that more terms can be kept")
     parser.add_argument("--query-flops", type=float, default=0.05)
     parser.add_argument("--document-flops", type=float, default=0.01)
-    parser.add_argument("--query-tokens", type=int, default=64)
-    parser.add_argument("--document-tokens", type=int, default=512)
     parser.add_argument("--held-out", type=float, default=0.08, help="share of the passages kept for the report")
-    parser.add_argument("--max-length", type=int, default=1024, help="max_seq_length of the finished model")
-    parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
 

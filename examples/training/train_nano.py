@@ -6,18 +6,16 @@ Run it on folders in the BEIR layout, for example::
 """
 
 import argparse
-import copy
 import math
 import random
 import time
-from pathlib import Path
 
 import torch
 from nano_cooccurrence import cooccurrence_vectors
+from nano_descent import Descent, common_options, progress_display, tokenize
 from nano_model import build_model, encode_for_training, save_model
 from nano_pairs import Pair, PairSource, read_passages, read_sources
 from nano_tokenizer import BYTE_PIECES, SPECIAL_TOKENS, train_tokenizer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import ModernBertForMaskedLM
@@ -25,26 +23,16 @@ from transformers import ModernBertForMaskedLM
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, help="training folders in the BEIR layout")
-    parser.add_argument("--output", type=Path, required=True, help="where the finished model folder goes")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser = common_options(__doc__)
+    parser.set_defaults(seed=0, steps=1200, batch_size=64, learning_rate=1e-3, document_tokens=256)
     parser.add_argument("--max-minutes", type=float, help="plan the schedule so that training ends after this time")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--vocabulary-size", type=int, default=8000)
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--intermediate-size", type=int, default=512)
-    parser.add_argument("--query-tokens", type=int, default=64)
-    parser.add_argument("--document-tokens", type=int, default=256)
     parser.add_argument("--query-flops", type=float, default=1e-3)
     parser.add_argument("--document-flops", type=float, default=1e-3)
     parser.add_argument("--neighbour-share", type=float, default=0.5, help="share of passages batched with a near one")
-    parser.add_argument("--max-length", type=int, default=1024, help="max_seq_length of the finished model")
-    parser.add_argument("--snapshot-every", type=int, default=0, help="also write OUTPUT-STEP after so many steps")
-    parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
 
@@ -54,12 +42,6 @@ def inverse_document_frequency(tokenizer: Tokenizer, passages: list[str]) -> Ten
     for encoding in tokenizer.encode_batch(passages):
         counts[list(set(encoding.ids))] += 1
     return torch.log((1 + len(passages)) / (1 + counts)) / math.log(1 + len(passages))
-
-
-def tokenize(tokenizer: Tokenizer, texts: list[str], limit: int) -> list[list[int]]:
-    """Encode texts to ids of at most ``limit`` tokens, the closing [SEP] kept."""
-    ids = (encoding.ids for encoding in tokenizer.encode_batch(texts))
-    return [row if len(row) <= limit else [*row[: limit - 1], row[-1]] for row in ids]
 
 
 def contrastive_loss(queries: Tensor, documents: Tensor, pairs: list[Pair]) -> Tensor:
@@ -95,22 +77,16 @@ def train(
         lr=options.learning_rate,
         betas=(0.9, 0.98),
     )
-    average: ModernBertForMaskedLM = copy.deepcopy(model)
-    average.train(mode=False)
+    descent = Descent(model, optimizer, rise=100, memory=0.99)
     started, step, progress = time.monotonic(), 0, 0.0
     model.train()
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    ) as display:
+    with progress_display() as display:
         task = display.add_task("training", total=options.steps)
         while progress < 1.0:
             step += 1
             progress = step / options.steps
             if options.max_minutes:
                 progress = max(progress, (time.monotonic() - started) / 60 / options.max_minutes)
-            rate = min(1.0, step / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
-            for parameter_group in optimizer.param_groups:
-                parameter_group["lr"] = options.learning_rate * rate
             source = rng.choices(sources, weights=[source.weight for source in sources])[0]
             pairs = source.batch(options.batch_size, rng, options.neighbour_share)
             queries = encode_for_training(
@@ -123,19 +99,7 @@ def train(
             ramp = min(1.0, progress / 0.35) ** 2
             sparsity = options.query_flops * (flops(queries) + 0.02 * queries.sum(dim=1).mean())
             sparsity = sparsity + options.document_flops * flops(documents)
-            loss = contrast + ramp * sparsity
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            # Short memory while the weights move fast, long memory towards the end.
-            keep = 0.9 if progress < 0.5 else 0.99
-            with torch.no_grad():
-                for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
-                    ours.lerp_(theirs, 1.0 - keep)
-            if options.snapshot_every and step % options.snapshot_every == 0 and progress < 1.0:
-                snapshot = options.output.with_name(f"{options.output.name}-{step}")
-                save_model(average, tokenizer, snapshot, options.max_length)
+            descent.step(contrast + ramp * sparsity, progress)
             display.update(task, completed=int(progress * options.steps))
             if step % 25 == 0 or step == 1:
                 terms = [(vectors > 0).sum(dim=1).float().mean().item() for vectors in (queries, documents)]
@@ -144,7 +108,7 @@ def train(
                     f"loss {contrast.item():.3f} + {sparsity.item():.3f}, terms {terms[0]:.0f} / {terms[1]:.0f}",
                     highlight=False,
                 )
-    return average
+    return descent.average
 
 
 def main() -> None:
