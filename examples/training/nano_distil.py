@@ -8,7 +8,6 @@ the text's words. Everything else should be zero. For example::
 """
 
 import argparse
-import copy
 import math
 import random
 import time
@@ -20,13 +19,13 @@ import numpy as np
 import torch
 from nano_association import Association
 from nano_calibrate import Pairs, pooled_logits
+from nano_counting import add_counting_head
+from nano_descent import Descent, common_options, progress_display, tokenize
 from nano_model import max_pooled_logits, save_model
 from nano_pairs import PairSource, read_passages, read_sources
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy import sparse
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from train_nano import tokenize
 from transformers import ModernBertForMaskedLM
 
 _K1, _B, _USUAL_LENGTH = 1.5, 0.75, 200.0
@@ -35,25 +34,16 @@ _K1, _B, _USUAL_LENGTH = 1.5, 0.75, 200.0
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, help="the training folders")
+    parser = common_options(__doc__)
+    parser.set_defaults(seed=11, steps=1500, batch_size=64, learning_rate=6e-4, document_tokens=1024)
     parser.add_argument("--start", type=Path, required=True, help="folder of the calibrated model")
     parser.add_argument("--teacher", type=Path, help="the model whose weights are taught, when it is not --start")
-    parser.add_argument("--output", type=Path, required=True, help="where the finished model folder goes")
-    parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--counting-head", type=int, help="give this head of the first layer over to counting first")
     parser.add_argument("--batch-tokens", type=int, default=7000, help="a batch's passages have at most so many tokens")
-    parser.add_argument("--learning-rate", type=float, default=6e-4)
     parser.add_argument("--literal-weight", type=float, default=3.0, help="what weights of a text's own tokens count")
     parser.add_argument("--page-weight", type=float, default=1.0, help="how much oftener long pages are drawn")
-    parser.add_argument("--query-tokens", type=int, default=64)
-    parser.add_argument("--document-tokens", type=int, default=1024)
     parser.add_argument("--query-expansions", type=int, default=10)
     parser.add_argument("--document-expansions", type=int, default=24)
-    parser.add_argument("--max-length", type=int, default=1024, help="max_seq_length of the finished model")
-    parser.add_argument("--snapshot-every", type=int, default=0, help="also write OUTPUT-STEP after so many steps")
-    parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
 
@@ -184,7 +174,6 @@ def ranking_loss(scores: Tensor, taught: Tensor, alike: Tensor) -> Tensor:
 
 def distil(
     model: ModernBertForMaskedLM,
-    tokenizer: Tokenizer,
     sources: list[Pairs],
     queries: Taught,
     passages: Taught,
@@ -192,19 +181,13 @@ def distil(
 ) -> ModernBertForMaskedLM:
     """Train and return the running average of the weights over the last part of the schedule."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-    average: ModernBertForMaskedLM = copy.deepcopy(model)
-    average.train(mode=False)
+    descent = Descent(model, optimizer, rise=50, memory=0.98)
     drawn = batches(sources, np.array([len(ids) for ids in passages.sequences]), options)
     started = time.monotonic()
     model.train()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as display:
+    with progress_display() as display:
         task = display.add_task("distilling", total=options.steps)
         for step in range(1, options.steps + 1):
-            done = step / options.steps
-            rate = min(1.0, step / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * rate
             source, members = next(drawn)
             asked, asked_literal, asked_expansion = queries.rows(source.query[members])
             held, held_literal, held_expansion = passages.rows(source.passage[members])
@@ -225,17 +208,7 @@ def distil(
                 (asked_literal + asked_expansion) @ (held_literal + held_expansion).t(),
                 source.alike(members).fill_diagonal_(False),
             )
-            optimizer.zero_grad(set_to_none=True)
-            (ours + theirs + ranking).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            keep = 0.9 if done < 0.5 else 0.98
-            with torch.no_grad():
-                for slow, fast in zip(average.parameters(), model.parameters(), strict=True):
-                    slow.lerp_(fast, 1.0 - keep)
-            if options.snapshot_every and step % options.snapshot_every == 0 and step < options.steps:
-                snapshot = options.output.with_name(f"{options.output.name}-{step}")
-                save_model(average, tokenizer, snapshot, options.max_length)
+            descent.step(ours + theirs + ranking, step / options.steps)
             display.update(task, completed=step)
             if step % 25 == 0 or step == 1:
                 terms = [(x > 0).sum(dim=1).float().mean().item() for x in (ours_vectors, their_vectors)]
@@ -246,7 +219,7 @@ def distil(
                     highlight=False,
                     soft_wrap=True,
                 )
-    return average
+    return descent.average
 
 
 def main() -> None:
@@ -289,7 +262,9 @@ def main() -> None:
     _, passages = taught_vectors(
         teacher, tokenize(tokenizer, list(passage_rows), options.document_tokens), association, options
     )
-    average = distil(model, tokenizer, sources, queries, passages, options)
+    if options.counting_head is not None:
+        add_counting_head(model, options.counting_head)
+    average = distil(model, sources, queries, passages, options)
     save_model(average, tokenizer, options.output, options.max_length)
 
 

@@ -49,8 +49,42 @@ def test_the_three_stages_of_training_each_write_a_model_that_loads(folder, tmp_
     trained, calibrated, finished = (tmp_path / name for name in ("trained", "calibrated", "finished"))
     run("train_nano.py", "--output", trained, "--steps", 3, "--batch-size", 8, *size)
     run("nano_calibrate.py", "--start", trained, "--output", calibrated, "--steps", 2, "--batch-size", 16)
-    run("nano_distil.py", "--start", calibrated, "--output", finished, "--steps", 3, "--batch-size", 8)
+    few = ("--steps", 3, "--batch-size", 8)
+    run("nano_distil.py", "--start", calibrated, "--output", finished, *few, "--counting-head", 1)
     texts = ["위성 영상으로 홍수를 살핀다."]
     vectors = [PixieEncoder(stage, device="cpu").encode_documents(texts) for stage in (trained, calibrated, finished)]
     assert all(vector.vocabulary_size == 1500 and len(vector.term_ids) > 0 for vector in vectors)
     assert not np.array_equal(vectors[1].weights, vectors[2].weights)
+
+
+def test_a_counting_head_looks_at_its_like_and_lets_a_frequent_token_weigh_more(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "training"))
+    import torch
+    from nano_counting import add_counting_head
+    from nano_model import build_model
+
+    torch.manual_seed(0)
+    related = torch.nn.functional.normalize(torch.randn(2000, 256), dim=1)
+    model = build_model(2000, torch.rand(2000), related)
+    model.train(mode=False)
+    model.set_attn_implementation("eager")
+    drawn = torch.randperm(1700) + 300
+    once, often = drawn[:200], drawn[:50].repeat(4)
+
+    def measure(ids, head=1):
+        """The mean attention of the first 50 tokens on their like, and their mean logits for themselves."""
+        with torch.inference_mode():
+            found = model(input_ids=ids[None], output_attentions=True)
+        attention = found.attentions[0][0, head] * (ids[:, None] == ids)
+        logits = found.logits[0, range(50), ids[:50]]
+        return attention.sum(dim=1)[:50].mean().item(), logits.mean().item()
+
+    assert measure(once)[0] < 0.02
+    assert measure(often)[0] < 0.08
+    assert abs(measure(often)[1] - measure(once)[1]) < 0.2
+    add_counting_head(model, 1)
+    # n e^4 / (n e^4 + 200), other tokens' scores apart
+    assert 0.1 < measure(once)[0] < 0.35
+    assert 0.35 < measure(often)[0] < 0.7
+    assert measure(often)[1] > measure(once)[1] + 1.0
+    assert measure(often, head=0)[0] < 0.08, "the other heads stay as they were"
