@@ -1,4 +1,4 @@
-"""Latency, side by side: every engine answers the same query in turn, so that noise hits all alike."""
+"""Latency, side by side: an engine and the reference answer the same query in turn, so that noise hits both alike."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Latency:
         median_ms, p95_ms, p99_ms: Over all queries of all rounds.
         rounds_ms: The median of each round: their spread is the noise of the machine.
         n: How many searches were timed.
-        speed: The reference engine's median divided by this one's, over the queries that both answered.
+        speed: The reference engine's median beside this one divided by this one's, over the queries that both answered.
         speed_rounds: The same for each round.
     """
 
@@ -78,12 +78,13 @@ def latencies(
     budget_s: float,
     reference: str,
 ) -> dict[str, Latency]:
-    """Time all engines on the same queries, query by query.
+    """Time all engines on the same queries, each in turns with the reference, query by query.
 
-    In each round the queries come in another order, and for each query the engines. Engines that take more than
-    ``_SLOW`` times as long as the reference go through rounds of their own: what they leave in the caches would weigh
-    on the others. An engine that would take more than ``budget_s`` a round answers only as many of the queries as fit.
-    The garbage collector rests during a round, as it does in ``timeit``.
+    In each round the queries come in another order, and for each query the two engines. A third never comes between
+    them: what it leaves in the caches would weigh on both. The reference itself, and engines that take more than
+    ``_SLOW`` times as long, go alone; those are compared with the reference's own rounds. An engine that would take
+    more than ``budget_s`` a round answers only as many of the queries as fit. The garbage collector rests during a
+    round, as it does in ``timeit``.
 
     Args:
         peers: Warmed up.
@@ -96,25 +97,32 @@ def latencies(
     """
     n_queries = len(next(iter(queries.values())))
     limits = {peer.name: max(3, min(n_queries, int(budget_s / max(typical_s[peer.name], 1e-9)))) for peer in peers}
-    times = {peer.name: np.full((rounds, n_queries), np.nan) for peer in peers}
     longest = _SLOW * typical_s.get(reference, min(typical_s.values()))
-    groups = [
-        [peer for peer in peers if typical_s[peer.name] <= longest],
-        [peer for peer in peers if typical_s[peer.name] > longest],
-    ]
+    by_name = {peer.name: peer for peer in peers}
+    shape = (rounds, n_queries)
+    times = {peer.name: np.full(shape, np.nan) for peer in peers}
+    beside = {
+        peer.name: np.full(shape, np.nan)
+        for peer in peers
+        if reference in by_name and peer.name != reference and typical_s[peer.name] <= longest
+    }
     rng = np.random.default_rng(0)
-    for round_, group in product(range(rounds), groups):
+    for round_, peer in product(range(rounds), peers):
+        turns = [(peer, times[peer.name])]
+        if peer.name in beside:
+            turns.append((by_name[reference], beside[peer.name]))
         gc.collect()
         gc.disable()
         try:
             for query in rng.permutation(n_queries).tolist():
-                for place in rng.permutation(len(group)).tolist():
-                    peer = group[place]
-                    if query < limits[peer.name]:
-                        times[peer.name][round_, query] = peer.timed_search(queries[peer.name][query], k)[1]
+                if query < limits[peer.name]:
+                    for place in rng.permutation(len(turns)).tolist():
+                        engine, taken = turns[place]
+                        taken[round_, query] = engine.timed_search(queries[engine.name][query], k)[1]
         finally:
             gc.enable()
-    return {name: _latency(values * 1e3, times.get(reference)) for name, values in times.items()}
+    own = times.get(reference)
+    return {name: _latency(values * 1e3, beside.get(name, own)) for name, values in times.items()}
 
 
 def _latency(ms: NDArray[np.float64], reference_s: NDArray[np.float64] | None) -> Latency:
