@@ -31,6 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.set_defaults(seed=7, steps=150, batch_size=384, learning_rate=0.03, document_tokens=512)
     parser.add_argument("--start", type=Path, required=True, help="folder of the trained model")
     parser.add_argument("--raise-biases", type=float, default=1.0, help="added first, so that more terms can be kept")
+    parser.add_argument("--lower-only", action="store_true", help="let no bias end higher than it began")
     parser.add_argument("--query-flops", type=float, default=0.05)
     parser.add_argument("--document-flops", type=float, default=0.01)
     parser.add_argument("--held-out", type=float, default=0.08, help="share of the passages kept for the report")
@@ -169,6 +170,8 @@ def main() -> None:
     # The special tokens are kept out by a bias far below all others.
     start[start > -20] += options.raise_biases
     scale, bias = fit(sources, queries, passages, start, options)
+    if options.lower_only:
+        bias = torch.minimum(bias, start)
     with torch.no_grad():
         model.decoder.bias.copy_(bias)
         model.head.get_parameter("norm.weight").mul_(scale)
