@@ -27,9 +27,9 @@ DOCUMENTS = [
     Document(row["text"], id=row["id"], metadata={"title": row["title"], "year": row["year"]})
     for row in map(json.loads, rows)
 ]
-# The sparse part alone puts the answer second, the dense one fourth. Over the demo's 153 questions the answer comes
-# first for 112 with the sparse part, 100 with the dense one, and 115 with both.
-QUESTION = "위성 영상에서 빛으로 찍는 것과 전파로 찍는 것은 무엇이 다른가요?"
+# Each part alone puts the answer second. Over the demo's 153 questions the answer comes first for 113 with the sparse
+# part, 100 with the dense one, and 116 with both.
+QUESTION = "주택 대출 받을 때 이자율이 안 바뀌는 게 좋을까요, 바뀌는 게 좋을까요?"
 
 
 class LatentSemanticAnalysis(Embeddings):
@@ -63,7 +63,7 @@ for document in found:
         tokens = ", ".join(one["surface"] for one in part.get("token_explanations", []))
         print(f"    {name:<6} {place:<9} {part['contribution']:.4f}  {tokens}")
 
-assert [part["rank"] for part in found[0].metadata["fusion_parts"].values()] == [2, 4]
+assert [part["rank"] for part in found[0].metadata["fusion_parts"].values()] == [2, 2]
 assert len(found) == 3
 for document in found:
     said = document.metadata["fusion_parts"]
