@@ -2,7 +2,7 @@
 
 That is half of what BM25 knows, and what a small model did not find out by itself in 2,000 steps: attention that
 starts at random spreads evenly, and the last normalisation gives every token's vector the same length, so that there is
-nothing to grow by. Put in by hand it is three linear maps, and training goes on from there:
+nothing to grow by. Put in by hand it takes one head and some hidden units, and training goes on from there:
 
 1. An attention head whose queries and keys are one projection of the embeddings. It puts about
    ``m = n e^match / (n e^match + length)`` of its attention on a token's n occurrences: BM25's saturation.
@@ -16,7 +16,7 @@ from nano_tokenizer import BYTE_PIECES, SPECIAL_TOKENS
 from torch import Tensor
 from transformers import ModernBertForMaskedLM
 
-_FIRST_PAIR = 3 / 8
+_FAST_SHARE = 3 / 8
 """Rotary positions turn the first pairs of a head's dimensions so fast that equal tokens no longer match a few hundred
 tokens apart; that share of them is left out."""
 
@@ -45,14 +45,15 @@ def add_counting_head(
     size = model.config.hidden_size
     width = size // model.config.num_attention_heads
     half, taken = width // 2, width * 3 // 4
-    first = int(half * _FIRST_PAIR)
+    first = int(half * _FAST_SHARE)
     with torch.no_grad():
         embeddings = model.get_input_embeddings().get_parameter("weight")
         # Special tokens and bytes were hardly trained.
         seen = model.model.embeddings.norm(embeddings)[len(SPECIAL_TOKENS) + len(BYTE_PIECES) :].double()
         mean = seen.mean(dim=0)
         variances, directions = torch.linalg.eigh((seen - mean).t() @ (seen - mean) / len(seen))
-        rotation = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=_generator(seed)))[0]
+        drawn = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        rotation = torch.linalg.qr(drawn)[0]
         # In whitened space words that are related are told apart as well as any others.
         stretch = variances.clamp_min(1e-3 * variances.max()).rsqrt()
         projection = rotation[: 2 * (half - first)] @ directions @ torch.diag(stretch) @ directions.t()
@@ -67,10 +68,6 @@ def add_counting_head(
         _square(layer.mlp, subspace / layer.mlp_norm.weight, amount / taken * written)
         embeddings -= torch.outer(embeddings @ written, written)
         model.head.get_parameter("norm.weight").mul_(scale)
-
-
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def _attend(attention: torch.nn.Module, head: int, width: int, projection: Tensor, subspace: Tensor) -> None:

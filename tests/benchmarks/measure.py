@@ -31,7 +31,7 @@ class Latency:
         median_ms, p95_ms, p99_ms: Over all queries of all rounds.
         rounds_ms: The median of each round: their spread is the noise of the machine.
         n: How many searches were timed.
-        speed: The reference engine's median beside this one divided by this one's, over the queries that both answered.
+        speed: The reference's median divided by this engine's, over the queries that both answered, taken in turns.
         speed_rounds: The same for each round.
     """
 

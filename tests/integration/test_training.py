@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from pixie_retrievers import PixieEncoder
 
@@ -39,22 +40,29 @@ def folder(tmp_path):
     return made
 
 
-def test_the_three_stages_of_training_each_write_a_model_that_loads(folder, tmp_path):
+def test_each_stage_of_training_writes_a_model_that_loads(folder, tmp_path):
     def run(script, *arguments):
         command = [sys.executable, str(ROOT / "examples" / "training" / script), *map(str, arguments), str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
         assert done.returncode == 0, done.stderr[-2000:]
 
     size = ("--vocabulary-size", 1500, "--hidden-size", 64, "--layers", 2, "--intermediate-size", 64)
-    trained, calibrated, finished = (tmp_path / name for name in ("trained", "calibrated", "finished"))
+    stages = trained, calibrated, distilled, finished = [
+        tmp_path / name for name in ("trained", "calibrated", "distilled", "finished")
+    ]
     run("train_nano.py", "--output", trained, "--steps", 3, "--batch-size", 8, *size)
     run("nano_calibrate.py", "--start", trained, "--output", calibrated, "--steps", 2, "--batch-size", 16)
     few = ("--steps", 3, "--batch-size", 8)
-    run("nano_distil.py", "--start", calibrated, "--output", finished, *few, "--counting-head", 1)
+    run("nano_distil.py", "--start", calibrated, "--output", distilled, *few, "--counting-head", 1)
+    lower = ("--steps", 2, "--batch-size", 16, "--raise-biases", 0, "--lower-only")
+    run("nano_calibrate.py", "--start", distilled, "--output", finished, *lower)
     texts = ["위성 영상으로 홍수를 살핀다."]
-    vectors = [PixieEncoder(stage, device="cpu").encode_documents(texts) for stage in (trained, calibrated, finished)]
+    vectors = [PixieEncoder(stage, device="cpu").encode_documents(texts) for stage in stages]
     assert all(vector.vocabulary_size == 1500 and len(vector.term_ids) > 0 for vector in vectors)
     assert not np.array_equal(vectors[1].weights, vectors[2].weights)
+    before, after = (load_file(stage / "model.safetensors")["decoder.bias"] for stage in (distilled, finished))
+    assert (after <= before).all()
+    assert (after < before).any()
 
 
 def test_a_counting_head_looks_at_its_like_and_lets_a_frequent_token_weigh_more(monkeypatch):
