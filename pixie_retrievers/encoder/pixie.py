@@ -20,7 +20,7 @@ from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
 from pixie_retrievers.encoder.texts import checked_texts
-from pixie_retrievers.encoder.vocabulary import Vocabulary
+from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.errors import (
     IncompatibleIndexError,
     InvalidParameterError,
@@ -293,14 +293,6 @@ class PixieEncoder:
         """
         return self._vocabulary.surfaces(term_ids)
 
-    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
-        """The terms that each text itself is made of, cut at :attr:`max_length`, without prompt and special tokens.
-
-        Raises:
-            InvalidTextError: A text is not a string or cannot be written as UTF-8.
-        """
-        return self._vocabulary.literal_terms(checked_texts(texts))
-
     def _check_process(self) -> None:
         """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
 
@@ -317,13 +309,11 @@ class PixieEncoder:
         self._check_process()
         checked = checked_texts(texts)
         prompt = prompt_of(self._model, kind)
-        lengths: list[int] = []
-        n_cut = 0
+        readings: list[Reading] = []
         for start in range(0, len(checked), _TOKENISED_AT_ONCE):
-            counted = self._vocabulary.lengths(checked[start : start + _TOKENISED_AT_ONCE], prompt)
-            lengths.extend(length for length, _ in counted)
-            n_cut += sum(cut for _, cut in counted)
-        if n_cut:
+            readings += self._vocabulary.read(checked[start : start + _TOKENISED_AT_ONCE], prompt)
+        lengths = [reading.n_tokens for reading in readings]
+        if n_cut := sum(reading.cut for reading in readings):
             _logger.info("%d of %d texts were longer than %d tokens and were cut", n_cut, len(checked), self.max_length)
         done: list[tuple[list[int], SparseRows]] = []
         with progress(len(checked), shown=show_progress) as advance:
@@ -331,7 +321,8 @@ class PixieEncoder:
             for positions in plan_batches(lengths, self._max_batch_tokens):
                 done.append((positions, self._encode_batch([checked[n] for n in positions], kind)))
                 advance(len(positions))
-        return assemble(done, len(checked), self.vocabulary_size)
+        vectors = assemble(done, len(checked), self.vocabulary_size)
+        return vectors.with_literal([reading.terms for reading in readings])
 
     def _encode_batch(self, texts: list[str], kind: Kind) -> SparseRows:
         """One pass of the model: the only place where texts times vocabulary numbers exist at once."""

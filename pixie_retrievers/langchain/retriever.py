@@ -335,7 +335,7 @@ class PixieRetriever(DocumentIndex):
         refuse_unknown("PixieRetriever", kwargs, "k, filter, score_threshold and top_k_tokens")
 
         def search(queries: list[str]) -> list[list[SearchResult]]:
-            return self.retriever.search(
+            return self.retriever.search_many(
                 queries,
                 self.k if k is None else k,
                 filter=self.filter if filter is None else filter,

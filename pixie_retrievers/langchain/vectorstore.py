@@ -11,11 +11,11 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
-from pixie_retrievers.explain import check_top_k_tokens
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain, without_explanation
 from pixie_retrievers.langchain.options import refuse_unknown
+from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
-from pixie_retrievers.types import Explanation, SearchResult
+from pixie_retrievers.types import Explanation, SearchResult, TermMatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -275,7 +275,11 @@ class PixieVectorStore(VectorStore):
         if self.fill and len(results) < k and (options["score_threshold"] or 0.0) <= 0.0:
             found = {result.document.id for result in results}
             others = [id for id in self.retriever.index.ids(filter=options["filter"], limit=k) if id not in found]
-            nothing = None if options["top_k_tokens"] == 0 else Explanation(0.0, (), 0.0, 0)
+            nothing = (
+                None
+                if options["top_k_tokens"] == 0
+                else Explanation(0.0, TermMatches.none(), options["top_k_tokens"], self.retriever.encoder)
+            )
             documents = self.retriever.get(others[: k - len(results)])
             results += [SearchResult(document, 0.0, nothing) for document in documents if document is not None]
         return results

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pixie_retrievers.errors import CorruptIndexError
+from pixie_retrievers.index.base import CheckReport
 from pixie_retrievers.index.sqlite.codec import decode_row
 from pixie_retrievers.index.sqlite.columns import Column, build_column
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
 from pixie_retrievers.index.sqlite.segment import Segment
-from pixie_retrievers.index.sqlite.snapshot import Kept, Snapshot, docno_key, read_view
-from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.snapshot import SegmentCache, Snapshot, docno_key
+from pixie_retrievers.index.sqlite.store import (
+    COLUMNS,
+    DOCUMENTS,
+    IDS,
+    META,
+    POSTINGS,
+    SEGMENTS,
+    TOMBSTONES,
+    ReadStore,
+)
+from pixie_retrievers.index.sqlite.view import read_view
 
-__all__ = ["CheckReport", "check_file"]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What a check found.
-
-    Attributes:
-        problems: What is damaged, a line each; empty when the index is sound.
-    """
-
-    problems: tuple[str, ...]
-
-    @property
-    def sound(self) -> bool:
-        """Nothing is damaged."""
-        return not self.problems
+__all__ = ["check_file"]
 
 
 def check_file(path: Path) -> CheckReport:
@@ -78,7 +73,7 @@ def _problems(store: ReadStore) -> Iterator[str]:
             last_docno = int(head.docnos[-1])
             if not _maxima_hold(view.whole(store)):
                 yield f"segment {entry.number} has weights above or below what its head says"
-            snapshot = Snapshot(store, replace(manifest, segments=(entry,)), [view], Kept())
+            snapshot = Snapshot(store, replace(manifest, segments=(entry,)), [view], SegmentCache())
             dead = snapshot.tombstones(0)
             yield from _column_problems(snapshot)
         except CorruptIndexError as error:

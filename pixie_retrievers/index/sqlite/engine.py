@@ -6,12 +6,14 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pixie_retrievers.errors import (
+    DocumentNotFoundError,
     IncompatibleIndexError,
     IndexClosedError,
     IndexNotFoundError,
@@ -20,53 +22,23 @@ from pixie_retrievers.errors import (
     StorageError,
 )
 from pixie_retrievers.filters import Filter, compile_filter
-from pixie_retrievers.index.base import check_k
+from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_field, check_ids, check_limit
-from pixie_retrievers.index.sqlite.check import CheckReport, check_file
-from pixie_retrievers.index.sqlite.crew import the_crew
+from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
+from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.reader import Reader
-from pixie_retrievers.index.sqlite.search import match_document, search_snapshot
+from pixie_retrievers.index.sqlite.search import match_documents, search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
+from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["IndexStats", "SqliteIndex"]
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStats:
-    """What an index holds.
-
-    Attributes:
-        path: The file.
-        n_documents: Documents that can be found.
-        n_deleted: Tombstones that a merge has yet to drop.
-        n_segments: Segments.
-        n_postings: Postings, those of tombstones included.
-        file_bytes: The file's size, its write-ahead log included.
-        generation: How many commits the file has seen.
-        vocabulary_size: The number of terms.
-        fingerprint: The encoder's identity.
-        weights: The format of the stored weights.
-        indexed_fields: The metadata fields that :meth:`SqliteIndex.index_field` was called for.
-    """
-
-    path: str
-    n_documents: int
-    n_deleted: int
-    n_segments: int
-    n_postings: int
-    file_bytes: int
-    generation: int
-    vocabulary_size: int
-    fingerprint: str
-    weights: str
-    indexed_fields: tuple[str, ...]
+__all__ = ["SqliteIndex"]
 
 
 class SqliteIndex:
@@ -104,10 +76,8 @@ class SqliteIndex:
     ) -> None:
         if weights is not None and weights not in WEIGHT_FORMATS:
             raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
-        if vocabulary_size is not None and vocabulary_size < 1:
-            raise InvalidParameterError(f"vocabulary_size is {vocabulary_size}; it must be at least 1")
-        if max_threads is not None and max_threads < 1:
-            raise InvalidParameterError(f"max_threads is {max_threads}; it must be at least 1, or None")
+        check_whole_number("vocabulary_size", vocabulary_size, none_means="what an existing file has")
+        check_whole_number("max_threads", max_threads, none_means="as many as there are cores")
         self._max_threads = max_threads
         try:
             self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
@@ -235,7 +205,12 @@ class SqliteIndex:
             return [] if snapshot is None else snapshot.ids(filter, limit)
 
     def search(
-        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, exactness: float = 1.0
+        self,
+        queries: SparseVectors,
+        k: int,
+        *,
+        filter: Filter | None = None,
+        ids: Sequence[str] | None = None,
     ) -> list[list[Hit]]:
         """The k best documents of each query: score descending, ties by insertion order.
 
@@ -243,11 +218,11 @@ class SqliteIndex:
             queries: Over the index's vocabulary; an empty vector finds nothing.
             k: 1 or more; fewer hits come back when fewer documents share a term and pass the filter.
             filter: Which documents count (see :mod:`pixie_retrievers.filters`); applied before the k best are taken.
-            exactness: 1 finds exactly the k best. Less, above 0, is faster and may miss some of them: it supposes that
-                terms yet to be scored add at most this share of what they could. Scores are exact all the same.
+            ids: Only these documents count; those that are not there are left out. None for all.
 
         Raises:
-            InvalidParameterError: ``k`` is not a whole number of 1 or more, or ``exactness`` is not in (0, 1].
+            InvalidParameterError: ``k`` is not a whole number of 1 or more.
+            InvalidDocumentError: An id is not a string.
             IncompatibleIndexError: The queries are over another vocabulary.
             FilterError: The filter means nothing.
             CorruptIndexError: What the search had to read does not verify.
@@ -256,16 +231,40 @@ class SqliteIndex:
             O(postings of the query's terms + n_documents), less what the cut skips. Queries of one call, and the
             segments of one query over a large index, are shared between idle cores.
         """
-        check_k(k)
-        if not 0 < exactness <= 1:
-            raise InvalidParameterError(f"exactness is {exactness!r}; it must be above 0, and 1 for exact results")
+        check_whole_number("k", k)
         self._check_vectors(queries)
         if filter is not None:
             compile_filter(filter)
-        with the_crew().turn(), self._snapshot() as snapshot:
+        if ids is not None:
+            check_ids(ids)
+        with the_pool().turn(), self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
-            return search_snapshot(snapshot, queries, k, filter, exactness, self._max_threads)
+            allowed = snapshot.allowed(filter)
+            if ids is not None:
+                docnos = np.array(sorted(snapshot.docnos(list(dict.fromkeys(ids))).values()), np.int64)
+                allowed = snapshot.only(docnos, allowed)
+            return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
+
+    def vectors(self, ids: Sequence[str]) -> SparseVectors:
+        """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
+
+        Raises:
+            InvalidDocumentError: An id is not a string.
+            DocumentNotFoundError: There is no document under an id.
+            CorruptIndexError: A stored vector does not verify.
+        """
+        check_ids(ids)
+        with self._snapshot() as snapshot:
+            docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
+            for id in ids:
+                if id not in docnos:
+                    raise DocumentNotFoundError(
+                        f"there is no document with id {id!r} in {self.path}: list ids() to see them"
+                    )
+            if snapshot is None or not ids:
+                return SparseVectors.concatenate([], self.vocabulary_size)
+            return snapshot.vectors([docnos[id] for id in ids]).to_sparse(self.vocabulary_size)
 
     def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""
@@ -274,8 +273,11 @@ class SqliteIndex:
         if len(query) != 1:
             raise InvalidVectorError(f"match takes one query, not {len(query)}")
         with self._snapshot() as snapshot:
-            docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
-            return [match_document(snapshot, query, docnos[id]) if snapshot and id in docnos else None for id in ids]
+            if snapshot is None:
+                return [None] * len(ids)
+            docnos = snapshot.docnos(list(dict.fromkeys(ids)))
+            matches = dict(zip(docnos, match_documents(snapshot, query, list(docnos.values())), strict=True))
+            return [matches.get(id) for id in ids]
 
     def __len__(self) -> int:
         with self._snapshot() as snapshot:
@@ -297,7 +299,6 @@ class SqliteIndex:
                 vocabulary_size=manifest.vocabulary_size,
                 fingerprint=manifest.fingerprint,
                 weights=manifest.weights,
-                indexed_fields=manifest.fields,
             )
 
     def check(self) -> CheckReport:

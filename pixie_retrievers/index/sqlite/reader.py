@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
-from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, read_view, segment_table
+from pixie_retrievers.index.sqlite.snapshot import SegmentCache, Snapshot
 from pixie_retrievers.index.sqlite.store import META, ReadStore
+from pixie_retrievers.index.sqlite.view import SegmentView, read_view, segment_table
 
 __all__ = ["Reader"]
 
@@ -39,7 +40,7 @@ class Reader:
         self._manifest: Manifest | None = None
         self._segments: tuple[Manifest, list[SegmentView], NDArray[np.int64]] | None = None
         self._views: dict[int, SegmentView] = {}
-        self._kept = Kept()
+        self._cache = SegmentCache()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -78,8 +79,8 @@ class Reader:
     def _refreshed(self, store: ReadStore) -> Manifest:
         row = store.get(META, MANIFEST_KEY)
         with self._lock:
-            if len(self._kept.passing) > _MAX_KEPT_FILTERS * max(1, len(self._views)):
-                self._kept = Kept()
+            if len(self._cache.passing) > _MAX_KEPT_FILTERS * max(1, len(self._views)):
+                self._cache = SegmentCache()
             if row == self._row and self._manifest is not None:
                 return self._manifest
         manifest = Manifest.decode(row)
@@ -88,15 +89,17 @@ class Reader:
                 self._row, self._manifest = row, manifest
                 live = {entry.number for entry in manifest.segments}
                 self._views = {number: view for number, view in self._views.items() if number in live}
-                self._kept.forget_all_but(manifest.segments)
+                self._cache.forget_all_but(manifest.segments)
         return manifest
 
-    def _views_of(self, store: ReadStore, manifest: Manifest) -> tuple[list[SegmentView], Kept, NDArray[np.int64]]:
+    def _views_of(
+        self, store: ReadStore, manifest: Manifest
+    ) -> tuple[list[SegmentView], SegmentCache, NDArray[np.int64]]:
         known = self._segments
         if known is None or known[0] is not manifest:
             views = [self._view(store, manifest, entry) for entry in manifest.segments]
             self._segments = known = (manifest, views, segment_table(views))
-        return known[1], self._kept, known[2]
+        return known[1], self._cache, known[2]
 
     def _view(self, store: ReadStore, manifest: Manifest, entry: SegmentEntry) -> SegmentView:
         view = self._views.get(entry.number)
@@ -115,5 +118,5 @@ class Reader:
             for store in self._idle:
                 store.close()
             self._idle = []
-            self._views, self._kept = {}, Kept()
+            self._views, self._cache = {}, SegmentCache()
             self._row = self._manifest = self._segments = None

@@ -8,6 +8,7 @@ many threads looked: a merge never changes a score or a rank.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain, pairwise
 from typing import NamedTuple
@@ -15,24 +16,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.filters import Filter
-from pixie_retrievers.index.sqlite import scoring
-from pixie_retrievers.index.sqlite.crew import the_crew
+from pixie_retrievers.index.sqlite import ranking, scoring
+from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
-from pixie_retrievers.index.sqlite.snapshot import Allowed, Snapshot, address
+from pixie_retrievers.index.sqlite.snapshot import Allowed, Snapshot
+from pixie_retrievers.index.sqlite.view import address
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
-__all__ = ["match_document", "search_snapshot"]
+__all__ = ["match_documents", "search_snapshot"]
 
 _SPLIT_FROM = 800_000
 """A query with about so many postings is worth a second thread; below, waking one costs as much as it saves."""
 
 
 class _Query(NamedTuple):
-    """One row of a batch that has been checked: term ids and weights."""
+    """One row of a batch that has been checked."""
 
     term_ids: NDArray[np.int32]
     weights: NDArray[np.float32]
+    literal: NDArray[np.bool_]
 
 
 class _Candidates(NamedTuple):
@@ -50,7 +52,7 @@ class _Call(NamedTuple):
         query: One vector.
         allowed: Which documents count.
         n_kept: How many best scores to keep.
-        margin, exactness: As the kernel takes them.
+        margin: As the kernel takes it.
         floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
         claims: int64, shape (1,): the next segment to search; threads share it too.
     """
@@ -59,7 +61,6 @@ class _Call(NamedTuple):
     allowed: Allowed
     n_kept: int
     margin: float
-    exactness: float
     floor: NDArray[np.float32]
     claims: NDArray[np.int64]
 
@@ -82,56 +83,70 @@ def search_snapshot(
     snapshot: Snapshot,
     queries: SparseVectors,
     k: int,
-    filter: Filter | None,
-    exactness: float,
+    allowed: Allowed,
     max_threads: int | None,
 ) -> list[list[Hit]]:
     """The k best documents of each query: score descending, ties by insertion number."""
-    crew = the_crew()
-    vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
-    with crew.searching() as idle:
-        n_threads = min(idle, max_threads or crew.n_cores)
+    pool = the_pool()
+    vectors = [
+        _Query(queries.term_ids[a:b], queries.weights[a:b], queries.literal[a:b])
+        for a, b in pairwise(queries.indptr.tolist())
+    ]
+    with pool.searching() as idle:
+        n_threads = min(idle, max_threads or pool.n_cores)
         if len(vectors) > 1 and n_threads > 1:
             left = iter(range(len(vectors)))  # shared: each thread takes the next query that none has begun
             found: list[list[Hit]] = [[] for _ in vectors]
 
             def some() -> None:
                 for i in left:
-                    found[i] = _search_one(snapshot, vectors[i], k, filter, exactness, 1)
+                    found[i] = _search_one(snapshot, vectors[i], k, allowed, 1)
 
-            crew.run([some] * min(n_threads, len(vectors)))
+            pool.run([some] * min(n_threads, len(vectors)))
             return found
-        return [_search_one(snapshot, query, k, filter, exactness, n_threads) for query in vectors]
+        return [_search_one(snapshot, query, k, allowed, n_threads) for query in vectors]
 
 
-def match_document(snapshot: Snapshot, query: SparseVectors, docno: int) -> TermMatches:
-    """The terms that a query shares with one document."""
-    position, ordinal = snapshot.locate(docno)
-    snapshot.views[position].load(snapshot.store, query.term_ids)
-    found = _Candidates(np.array([position], np.int32), np.array([ordinal], np.uint16), np.zeros(1, np.float32))
-    return _ranked(snapshot, _Query(query.term_ids, query.weights), 1, found, 0.0)[0][2]
+def match_documents(snapshot: Snapshot, query: SparseVectors, docnos: Sequence[int]) -> list[TermMatches]:
+    """The terms that one query shares with each of some documents, whose vectors are read whole."""
+    vectors = snapshot.vectors(docnos)
+    weights = vectors.widened()
+    places = np.full(snapshot.manifest.vocabulary_size, -1, np.int64)
+    places[query.term_ids] = np.arange(len(query.term_ids))
+    its_places = places[vectors.term_ids]
+    matches = []
+    for start, stop in pairwise(vectors.indptr.tolist()):
+        shared = np.flatnonzero(its_places[start:stop] >= 0) + start
+        asked = its_places[shared]
+        matches.append(
+            TermMatches(
+                vectors.term_ids[shared],
+                query.weights[asked],
+                weights[shared],
+                query.literal[asked],
+                vectors.literal[shared],
+            )
+        )
+    return matches
 
 
-def _search_one(
-    snapshot: Snapshot, query: _Query, k: int, filter: Filter | None, exactness: float, n_threads: int
-) -> list[Hit]:
+def _search_one(snapshot: Snapshot, query: _Query, k: int, allowed: Allowed, n_threads: int) -> list[Hit]:
     n_terms, n_segments = len(query.term_ids), len(snapshot.views)
     if n_terms == 0 or n_segments == 0:
         return []
     call = _Call(
         query,
-        snapshot.allowed(filter),
+        allowed,
         min(k, max(1, snapshot.manifest.n_live)),
         # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and the candidate.
         1 - (n_terms + 8) * 2.0**-23,
-        exactness,
         np.zeros(1, np.float32),
         np.zeros(1, np.int64),
     )
     if n_threads > 1 and snapshot.expected_postings(query.term_ids) < _SPLIT_FROM:
         n_threads = 1
     collecting = partial(_collect, snapshot, call)
-    candidates = list(chain.from_iterable(the_crew().run([collecting] * min(n_threads, n_segments))))
+    candidates = list(chain.from_iterable(the_pool().run([collecting] * min(n_threads, n_segments))))
     found = candidates[0] if len(candidates) == 1 else _Candidates(*map(np.concatenate, zip(*candidates, strict=True)))
     ranked = _ranked(snapshot, query, k, found, float(call.floor[0]) * call.margin)
     documents = snapshot.documents([docno for docno, _, _ in ranked])
@@ -155,7 +170,6 @@ def _collect(snapshot: Snapshot, call: _Call) -> list[_Candidates]:
             call.query.term_ids,
             call.query.weights,
             call.margin,
-            call.exactness,
             call.floor,
             scratch.scores,
             best,
@@ -180,7 +194,7 @@ def _ranked(
     snapshot: Snapshot, query: _Query, k: int, found: _Candidates, cutoff: float
 ) -> list[tuple[int, float, TermMatches]]:
     """Insertion number, score and matches of the k best candidates, best first."""
-    docnos, scores, indptr, term_ids, query_weights, weights = scoring.rank(
+    docnos, scores, indptr, places, weights, literal = ranking.rank(
         snapshot.table,
         snapshot.manifest.vocabulary_size,
         snapshot.views[0].weights[:0],
@@ -192,7 +206,8 @@ def _ranked(
         cutoff,
         k,
     )
+    term_ids, query_weights, in_query = query.term_ids[places], query.weights[places], query.literal[places]
     return [
-        (docno, score, TermMatches(term_ids[a:b], query_weights[a:b], weights[a:b]))
+        (docno, score, TermMatches(term_ids[a:b], query_weights[a:b], weights[a:b], in_query[a:b], literal[a:b]))
         for docno, score, (a, b) in zip(docnos.tolist(), scores.tolist(), pairwise(indptr.tolist()), strict=True)
     ]

@@ -34,10 +34,11 @@ from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION
 
 __all__ = ["PAGE_SIZE", "TABLES", "ReadStore", "WriteStore", "create_store", "sync_folder"]
 
-TABLES = (META, IDS, DOCUMENTS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
+TABLES = (META, IDS, DOCUMENTS, VECTORS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
     "meta",
     "ids",
     "documents",
+    "vectors",
     "segments",
     "postings",
     "tombstones",
@@ -48,6 +49,7 @@ _AS_SQLITEDICT = "(key TEXT PRIMARY KEY, value BLOB)"
 _COLUMNS = dict.fromkeys(TABLES, _AS_SQLITEDICT) | {
     IDS: f"{_AS_SQLITEDICT} WITHOUT ROWID",  # small values lie where their key is
     DOCUMENTS: "(key INTEGER PRIMARY KEY, value BLOB)",  # one search in a shallow tree finds any of a million
+    VECTORS: "(key INTEGER PRIMARY KEY, value BLOB)",
 }
 BUSY_TIMEOUT_S = 5.0
 PAGE_SIZE = 8192

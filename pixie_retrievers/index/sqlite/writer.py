@@ -35,9 +35,11 @@ from pixie_retrievers.index.sqlite.store import (
     POSTINGS,
     SEGMENTS,
     TOMBSTONES,
+    VECTORS,
     WriteStore,
     create_store,
 )
+from pixie_retrievers.index.sqlite.vectors import encode_vectors, round_vectors
 from pixie_retrievers.types import Document, SparseVectors
 
 __all__ = ["Writer"]
@@ -102,16 +104,18 @@ class Writer:
             changes = _Changes(snapshot, snapshot.docnos([document.id for document in documents]))
             manifest = snapshot.manifest
             docnos = np.arange(manifest.next_docno, manifest.next_docno + len(documents))
+            stored = round_vectors(vectors, manifest.weights)
             for start in range(0, len(documents), MAX_DOCUMENTS):
                 part = slice(start, start + MAX_DOCUMENTS)
                 metadata = {ordinal: document.metadata for ordinal, document in enumerate(documents[part])}
-                changes.append(build_segment(vectors[part], docnos[part], manifest.weights), metadata)
+                changes.append(build_segment(stored[part], docnos[part], manifest.vocabulary_size), metadata)
             changes.merge()
         rows = list(zip(docnos.tolist(), documents, strict=True))
         with self._store.transaction():
             changes.write(self._store, next_docno=manifest.next_docno + len(documents))
             texts = ((n, encode_row(docno_key(n), [doc.id, doc.text, dict(doc.metadata)])) for n, doc in rows)
             self._store.put(DOCUMENTS, texts)
+            self._store.put(VECTORS, encode_vectors(stored, docnos.tolist(), manifest.vocabulary_size))
             self._store.put(IDS, ((doc.id, encode_row(doc.id, [n])) for n, doc in rows))
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -258,6 +262,7 @@ class _Changes:
                 n_blocks = len(view.head.blocks) - 1
                 store.remove(POSTINGS, [block_key(entry.number, block) for block in range(n_blocks)])
         store.remove(DOCUMENTS, self._dead_docnos)
+        store.remove(VECTORS, self._dead_docnos)
         committed = replace(
             manifest,
             generation=manifest.generation + 1,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Crew", "the_crew"]
+__all__ = ["SearchPool", "the_pool"]
 
 _T = TypeVar("_T")
 
@@ -50,7 +50,7 @@ class _Job(Generic[_T]):
         return self._outcome[0]
 
 
-class Crew:
+class SearchPool:
     """Hands tasks to threads that wait for them, and counts the searches that are running.
 
     An executor of the standard library does the same with twice the time from one thread to the other, which is what a
@@ -95,7 +95,7 @@ class Crew:
         """Do the tasks side by side, the first in this thread; on an error too, not before every one is done."""
         others = [_Job(task) for task in tasks[1:]]
         if others:
-            self._man(len(others))
+            self._start_threads(len(others))
             for job in others:
                 self._jobs.put(job)
         try:
@@ -105,7 +105,7 @@ class Crew:
                 job.finish()
         return [first, *(job.result() for job in others)]
 
-    def _man(self, wanted: int) -> None:
+    def _start_threads(self, wanted: int) -> None:
         """Start threads, up to one a core."""
         if self._n_threads < min(wanted, self.n_cores):
             with self._lock:
@@ -118,17 +118,17 @@ class Crew:
             self._jobs.get().work()
 
 
-_crew = Crew()
+_pool = SearchPool()
 
 
-def the_crew() -> Crew:
-    """The one crew of this process."""
-    return _crew
+def the_pool() -> SearchPool:
+    """The one pool of this process."""
+    return _pool
 
 
 def _renew() -> None:
-    global _crew  # noqa: PLW0603  # a forked process has neither the threads nor a lock it may trust
-    _crew = Crew()
+    global _pool  # noqa: PLW0603  # a forked process has neither the threads nor a lock it may trust
+    _pool = SearchPool()
 
 
 if hasattr(os, "register_at_fork"):
