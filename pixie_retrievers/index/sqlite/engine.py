@@ -27,9 +27,10 @@ from pixie_retrievers.index.documents import check_documents, check_field, check
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
+from pixie_retrievers.index.sqlite.matching import match_documents
 from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.reader import Reader
-from pixie_retrievers.index.sqlite.search import match_documents, search_snapshot
+from pixie_retrievers.index.sqlite.search import search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
 from pixie_retrievers.parameters import check_whole_number
@@ -185,8 +186,8 @@ class SqliteIndex:
             if snapshot is None:
                 return [None] * len(ids)
             docnos = snapshot.docnos(list(dict.fromkeys(ids)))
-            documents = snapshot.documents(list(docnos.values()))
-            return [documents[docnos[id]] if id in docnos else None for id in ids]
+            documents = dict(zip(docnos, snapshot.documents(list(docnos.values())), strict=True))
+            return [documents.get(id) for id in ids]
 
     def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
         """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order.
@@ -293,7 +294,7 @@ class SqliteIndex:
                 n_documents=manifest.n_live,
                 n_deleted=sum(entry.n_deleted for entry in manifest.segments),
                 n_segments=len(manifest.segments),
-                n_postings=sum(entry.n_postings for entry in manifest.segments),
+                n_postings=manifest.n_postings,
                 file_bytes=sum(file.stat().st_size for file in files if file.exists()),
                 generation=manifest.generation,
                 vocabulary_size=manifest.vocabulary_size,
