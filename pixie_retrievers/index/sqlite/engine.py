@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteIndex"]
 
+_LARGE = 30_000_000
+"""With so many postings, some 300,000 documents, a search spends most of its time in compiled code."""
+
 
 class SqliteIndex:
     """An inverted index in one file: add, update and delete in durable commits, search exactly.
@@ -93,6 +96,7 @@ class SqliteIndex:
         self._pid = os.getpid()
         self._write_lock = threading.RLock()
         self._closed = False
+        self._is_large = False
         self._writer: Writer | None = None
         self._reader = Reader(self.path)
         self._begun = exists  # there is a file
@@ -238,9 +242,10 @@ class SqliteIndex:
             compile_filter(filter)
         if ids is not None:
             check_ids(ids)
-        with the_pool().turn(), self._snapshot() as snapshot:
+        with the_pool().turn(is_large=self._is_large), self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
+            self._is_large = snapshot.manifest.n_postings >= _LARGE
             allowed = snapshot.allowed(filter)
             if ids is not None:
                 docnos = np.array(sorted(snapshot.docnos(list(dict.fromkeys(ids))).values()), np.int64)
