@@ -252,9 +252,8 @@ class _Salvage:
         there, gone = self._seen_by_segments()
         names = found.ids | {docno: id for docno, (id, _) in found.documents.items()}
         newest = {id: docno for docno, id in sorted(names.items())}  # an id that stands twice was replaced
-        for id, docno in newest.items():
-            if docno in gone:
-                continue
+        known = sorted((docno, id) for id, docno in newest.items() if docno not in gone)
+        for docno, id in known:
             if docno not in found.documents:
                 self._lose(id, "its row does not verify")
             elif doubtful and docno not in there and found.ids.get(docno) != id:
@@ -265,8 +264,11 @@ class _Salvage:
                 self.texts.append(docno)
             else:
                 self.saved.append(docno)
-        for docno in sorted((there if doubtful else there | found.vectors.keys()) - gone - names.keys()):
-            self._lose(f"document number {docno}", "its row does not verify")
+        n_left = len(found.vectors.keys() - names.keys() - gone)
+        if found.manifest is not None:
+            n_left = found.manifest.n_live - len(known)
+        if n_left > 0:
+            self._lose(f"{n_left} documents", "none of their rows says which they were")
 
     def _seen_by_segments(self) -> tuple[set[int], set[int]]:
         """The insertion numbers of documents that are there, and of those that are not, as far as segments say it."""

@@ -171,7 +171,9 @@ def decode_vectors(
             raise CorruptIndexError(f"the vector of document number {docno} is of another length than it says")
         lengths.append(n)
         parts.append(row)
-    scales = np.array([struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32)
+    scales = _NO_SCALES
+    if weights == "uint8":
+        scales = np.array([struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32)
     ends = [start + n * stored.itemsize for n in lengths]
     vectors = StoredVectors(
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
@@ -179,7 +181,7 @@ def decode_vectors(
             [np.frombuffer(row, term_dtype, n, end) for row, n, end in zip(parts, lengths, ends, strict=True)], np.int32
         ),
         _joined([np.frombuffer(row, stored, n, start) for row, n in zip(parts, lengths, strict=True)], stored),
-        scales if weights == "uint8" else _NO_SCALES,
+        scales,
         _joined([_bits(row, n) for row, n in zip(parts, lengths, strict=True)], np.bool_),
     )
     if not _sound(vectors, vocabulary_size):
