@@ -21,13 +21,13 @@ from pixie_retrievers.errors import (
     StorageError,
 )
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_row
-from pixie_retrievers.index.sqlite.columns import build_column, encode_column
+from pixie_retrievers.index.sqlite.columns.building import build_columns
+from pixie_retrievers.index.sqlite.columns.stored import encode_columns
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.merge import merge_segments
 from pixie_retrievers.index.sqlite.pages import Place, SqlitePages
 from pixie_retrievers.index.sqlite.segment import (
     HEAD_DTYPES,
-    Head,
     Segment,
     block_key,
     decode_block,
@@ -240,7 +240,8 @@ class _Salvage:
                 with store.transaction():
                     store.put(SEGMENTS, [(segment_key(number), encode_head(number, head))])
                     store.put(POSTINGS, encode_blocks(number, segment))
-                    store.put(COLUMNS, self._columns(number, head))
+                    metadata = [self._document(docno)[2] for docno in head.docnos.tolist()]
+                    store.put(COLUMNS, encode_columns(number, build_columns(metadata)))
                     for docno in head.docnos.tolist():
                         id = self._document(docno)[0]
                         store.put(DOCUMENTS, [(docno, (self._value(self._found.documents[docno]) or b"").decode())])
@@ -249,13 +250,6 @@ class _Salvage:
         finally:
             store.close()
         return len(self._saved)
-
-    def _columns(self, number: int, head: Head) -> list[tuple[str, bytes]]:
-        metadata = {ordinal: self._document(docno)[2] for ordinal, docno in enumerate(head.docnos.tolist())}
-        return [
-            encode_column(number, field, build_column(field, metadata, head.n_documents))
-            for field in self._manifest.fields
-        ]
 
     def write_texts(self, draft: Path) -> int:
         """Write the documents that lost their vector, but not their text; their number."""
