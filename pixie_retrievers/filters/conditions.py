@@ -57,9 +57,12 @@ class Comparison(Condition):
 
     @cached_property
     def key(self) -> str | None:
-        if self.operator == "$in":  # in any order
-            return f"{json.dumps([self.field, '$in'])}{sorted({_text(value) for value in self.operand})}"
-        return _text([self.field, self.operator, self.operand])
+        if self.operator != "$in":
+            return _text([self.field, self.operator, self.operand])
+        # In any order: sorted by what they are where that can be, which is far faster than by their texts.
+        if len(set(map(type, self.operand))) == 1 and isinstance(self.operand[0], (str, int, float)):
+            return _text([self.field, "$in", sorted(set(self.operand))])
+        return f"{_text([self.field, '$in'])}{sorted({_text(value) for value in self.operand})}"
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         return self._test(resolve(metadata, self.field))

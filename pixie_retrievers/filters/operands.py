@@ -36,6 +36,9 @@ def as_values(operand: Any, where: str) -> tuple[Any, ...]:
     """The operands of ``$in``."""
     if not isinstance(operand, (list, tuple, set, frozenset)):
         raise FilterError(f"{where} takes a list of values, not {type(operand).__name__}")
+    if set(map(type, operand)) == {str}:
+        as_string("".join(operand), where)  # thousands of ids are common: checked in one go
+        return tuple(operand)
     return tuple(as_json(value, where) for value in operand)
 
 

@@ -10,6 +10,8 @@ __all__ = ["MISSING", "flatten", "resolve"]
 MISSING: Final = object()
 """What a path leads to where it leads nowhere."""
 
+_FLAT = frozenset((str, int, float, bool, type(None), list, tuple))
+
 
 def resolve(metadata: Mapping[str, Any], path: str) -> Any:
     """The value that a path leads to, or MISSING.
@@ -36,7 +38,7 @@ def flatten(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     A dict stands under its own path and its items under theirs. A dict under a top-level key that begins with ``_`` is
     an adapter's own, and only stands under its own path.
     """
-    if not any(isinstance(value, dict) for value in metadata.values()):
+    if _FLAT.issuperset(map(type, metadata.values())):
         return metadata
     paths: dict[str, Any] = {}
     for key in _longest_first(metadata):
@@ -57,5 +59,4 @@ def _descend(metadata: Mapping[str, Any], path: str, paths: dict[str, Any]) -> N
 
 def _longest_first(metadata: Mapping[str, Any]) -> list[str]:
     """The keys in the order in which they win; without a dot in any of them no path has two meanings."""
-    keys = list(metadata)
-    return sorted(keys, key=len, reverse=True) if any("." in key for key in keys) else keys
+    return sorted(metadata, key=len, reverse=True) if "." in "".join(metadata) else list(metadata)

@@ -77,7 +77,9 @@ def build_column(ordinals: Sequence[int], values: Sequence[Any], n_documents: in
     if not kinds <= _SCALARS:
         values = list(map(_as_json, values))
         kinds = set(map(type, values))
-    with_lists = [i for i, value in enumerate(values) if type(value) is list and _is_plain(value)] * (list in kinds)
+    with_lists = (
+        [i for i, value in enumerate(values) if type(value) is list and _is_plain(value)] if list in kinds else []
+    )
     lists = [values[i] for i in with_lists]
     floats, integers, strings, codes = _encode([*values, *chain.from_iterable(lists)] if lists else values)
     first_list = FIRST_VALUE + len(floats) + len(integers) + strings.count(SEPARATOR)

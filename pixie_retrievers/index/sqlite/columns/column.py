@@ -98,7 +98,7 @@ class Column:
     @cached_property
     def first_list(self) -> int:
         """The code of the first list."""
-        return self.first_string + self.strings.count(SEPARATOR)
+        return self.first_string + len(self.string_ends)
 
     @property
     def n_codes(self) -> int:

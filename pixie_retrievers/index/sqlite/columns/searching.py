@@ -27,6 +27,18 @@ from pixie_retrievers.index.sqlite.columns.column import (
 __all__ = ["passing_codes"]
 
 _INT64 = np.iinfo(np.int64)
+
+_BYTES_AT_ONCE = 3
+"""So many bytes of a part are looked for everywhere, the others only where those stand."""
+
+_HANGUL_AND_MORE = 0xEA
+_HANGUL_FROM = 0xB0
+_CASELESS = np.ones(256, bool)
+"""Bytes that no letter with a case has, but ASCII's: those of Hangul, Chinese characters and kana are among them. After
+byte 0xEA, which is too, Hangul begins at 0xB0, and what is before has cases."""
+_CASELESS[0xC2:0xE3] = False
+_CASELESS[0xEF:0xFF] = False
+
 _FEW = 40
 """Up to a string in so many, looking strings up one by one costs less than going through all."""
 
@@ -51,7 +63,7 @@ def passing_codes(column: Column, comparison: Comparison) -> tuple[NDArray[np.bo
     if operator == "$contains":
         return passes, _mark_containing(column, operand, passes)
     if operator == "$text":
-        folded = column.strings.decode(errors="surrogateescape").casefold().encode(errors="surrogateescape")
+        folded = _folded(column.strings)
         ends = np.flatnonzero(np.frombuffer(folded, np.uint8) == SEPARATOR[0])
         passes[column.first_string : column.first_list] = _containing(folded, ends, operand.casefold().encode())
         return passes, [LONG]
@@ -144,11 +156,26 @@ def _containing(strings: bytes, ends: NDArray[np.int64], part: bytes) -> NDArray
     """bool, shape (len(ends),): which of the strings that end there have the part."""
     if not part:
         return np.ones(len(ends), bool)
+    content = np.frombuffer(strings, np.uint8)
+    n_places = max(len(content) - len(part) + 1, 0)
+    begins = content[:n_places] == part[0]
+    for offset in range(1, min(_BYTES_AT_ONCE, len(part))):
+        begins &= content[offset : offset + n_places] == part[offset]
+    places = np.flatnonzero(begins)
+    for offset in range(_BYTES_AT_ONCE, len(part)):
+        places = places[content[places + offset] == part[offset]]
     found = np.zeros(len(ends), bool)
-    between = strings.split(part)  # a part never reaches across a separator
-    lengths = np.fromiter(map(len, between), np.int64, len(between))[:-1]
-    found[np.searchsorted(ends, np.cumsum(lengths + len(part)) - len(part))] = True
+    found[np.searchsorted(ends, places)] = True  # a part never reaches across a separator
     return found
+
+
+def _folded(strings: bytes) -> bytes:
+    """The same strings without letter case, as str.casefold has it."""
+    content = np.frombuffer(strings, np.uint8)
+    after = content[np.flatnonzero(content[:-1] == _HANGUL_AND_MORE) + 1]
+    if _CASELESS[content].all() and (after >= _HANGUL_FROM).all():
+        return strings.lower()  # bytes.lower knows ASCII alone
+    return strings.decode(errors="surrogateescape").casefold().encode(errors="surrogateescape")
 
 
 def _mark_ordered(passes: NDArray[np.bool_], operator: str, before: int, up_to: int) -> None:
