@@ -23,6 +23,8 @@ def check_whole_number(name: str, value: Any, *, at_least: int = 1, none_means: 
     Raises:
         InvalidParameterError: It is of another type, or too low.
     """
+    if type(value) is int and value >= at_least:  # nearly always, and fast
+        return
     if value is None and none_means is not None:
         return
     if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:

@@ -27,9 +27,10 @@ from pixie_retrievers.index.documents import check_documents, check_ids, check_l
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
+from pixie_retrievers.index.sqlite.matching import match_documents
 from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.reader import Reader
-from pixie_retrievers.index.sqlite.search import match_documents, search_snapshot
+from pixie_retrievers.index.sqlite.search import search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
 from pixie_retrievers.parameters import check_whole_number
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["SqliteIndex"]
+
+_LARGE = 30_000_000
+"""With so many postings, some 300,000 documents, a search spends most of its time in compiled code."""
 
 
 class SqliteIndex:
@@ -92,6 +96,7 @@ class SqliteIndex:
         self._pid = os.getpid()
         self._write_lock = threading.RLock()
         self._closed = False
+        self._is_large = False
         self._writer: Writer | None = None
         self._reader = Reader(self.path)
         self._begun = exists  # there is a file
@@ -185,8 +190,8 @@ class SqliteIndex:
             if snapshot is None:
                 return [None] * len(ids)
             docnos = snapshot.docnos(list(dict.fromkeys(ids)))
-            documents = snapshot.documents(list(docnos.values()))
-            return [documents[docnos[id]] if id in docnos else None for id in ids]
+            documents = dict(zip(docnos, snapshot.documents(list(docnos.values())), strict=True))
+            return [documents.get(id) for id in ids]
 
     def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
         """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order.
@@ -235,9 +240,10 @@ class SqliteIndex:
         condition = None if filter is None else parse_filter(filter)
         if ids is not None:
             check_ids(ids)
-        with the_pool().turn(), self._snapshot() as snapshot:
+        with the_pool().turn(is_large=self._is_large), self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
+            self._is_large = snapshot.manifest.n_postings >= _LARGE
             allowed = snapshot.allowed(condition)
             if ids is not None:
                 docnos = np.array(sorted(snapshot.docnos(list(dict.fromkeys(ids))).values()), np.int64)
@@ -291,7 +297,7 @@ class SqliteIndex:
                 n_documents=manifest.n_live,
                 n_deleted=sum(entry.n_deleted for entry in manifest.segments),
                 n_segments=len(manifest.segments),
-                n_postings=sum(entry.n_postings for entry in manifest.segments),
+                n_postings=manifest.n_postings,
                 file_bytes=sum(file.stat().st_size for file in files if file.exists()),
                 generation=manifest.generation,
                 vocabulary_size=manifest.vocabulary_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError
@@ -32,7 +33,7 @@ class SegmentEntry:
         return self.n_documents - self.n_deleted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """One commit point.
 
@@ -54,10 +55,15 @@ class Manifest:
     next_segment: int = 0
     segments: tuple[SegmentEntry, ...] = ()
 
-    @property
+    @cached_property
     def n_live(self) -> int:
         """How many documents can be found."""
         return sum(entry.n_live for entry in self.segments)
+
+    @cached_property
+    def n_postings(self) -> int:
+        """How many postings there are, those of tombstones included."""
+        return sum(entry.n_postings for entry in self.segments)
 
     def encode(self) -> str:
         """The manifest as a JSON row."""

@@ -59,25 +59,30 @@ class SearchPool:
 
     def __init__(self) -> None:
         self.n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.turns = threading.Semaphore(self.n_cores)
+        self._large_turns = threading.Semaphore(self.n_cores)
+        self._small_turns = threading.Lock()  # far cheaper than a semaphore
         self._lock = threading.Lock()
         self._n_searching = 0
         self._n_threads = 0
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Let only as many searches run at once as there are cores.
+    def turn(self, *, is_large: bool) -> Iterator[None]:
+        """Let only as many searches run at once as gain by it: over a large index one a core, over a small one one.
 
-        More would gain nothing, and lose much: a search goes into compiled code and out of it a dozen times, and each
-        time its thread would wait for all others to hand it the interpreter.
+        More would lose: a search goes into compiled code and out of it several times, and each time its thread would
+        wait for another to hand it the interpreter. Over a small index that takes longer than the search itself.
+
+        Args:
+            is_large: Most of a search is compiled code, during which other threads may run.
         """
-        has_one = self.turns.acquire(timeout=_PATIENCE_S)
+        turns = self._large_turns if is_large else self._small_turns
+        has_one = turns.acquire(timeout=_PATIENCE_S)
         try:
             yield
         finally:
             if has_one:
-                self.turns.release()
+                turns.release()
 
     @contextlib.contextmanager
     def searching(self) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The compiled ranking: from candidates to the best documents, with the terms that each matches."""
+"""The compiled ranking, and the whole search in one call: the best documents, with the terms that each matches."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from pixie_retrievers.index.sqlite.scoring import (
     SCALES,
     STARTS,
     WEIGHTS,
+    collect,
     first_at_least,
 )
 
-__all__ = ["rank"]
+__all__ = ["rank", "search"]
 
 
 @njit(nogil=True, cache=True)
@@ -113,3 +114,73 @@ def rank(
                 its_literal[entry] = is_literal[order[r], j]
                 entry += 1
     return docnos[order], scores[order], indptr, query_places, its_weights, its_literal
+
+
+@njit(nogil=True, cache=True)
+def search(
+    segments: NDArray[np.int64],
+    masks: NDArray[np.int64],
+    vocabulary_size: int,
+    like: NDArray[Any],
+    query_terms: NDArray[np.int32],
+    query_weights: NDArray[np.float32],
+    margin: float,
+    k: int,
+    scores: NDArray[np.float32],
+    found_positions: NDArray[np.int32],
+    found_ordinals: NDArray[np.uint16],
+    found_scores: NDArray[np.float32],
+) -> tuple[
+    bool,
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float32],
+    NDArray[np.bool_],
+]:
+    """``collect`` and ``rank`` in one call: the way into compiled code costs as much as a small segment.
+
+    Args:
+        segments, masks, vocabulary_size, like, query_terms, query_weights, margin, scores, found_positions,
+        found_ordinals, found_scores: See ``collect``.
+        k: At most so many documents come back.
+
+    Returns:
+        Whether the search came to its end; False where postings must be loaded first, or there was no room for the
+        candidates. Then what ``rank`` returns.
+    """
+    claims, floor = np.zeros(1, np.int64), np.zeros(1, np.float32)
+    _, n_found, position = collect(
+        segments,
+        claims.ctypes.data,
+        -1,
+        masks,
+        vocabulary_size,
+        like,
+        query_terms,
+        query_weights,
+        margin,
+        floor,
+        scores,
+        np.empty(k, np.float32),
+        0,
+        found_positions,
+        found_ordinals,
+        found_scores,
+    )
+    if position >= 0:
+        n_found = 0
+    docnos, exact, indptr, places, weights, literal = rank(
+        segments,
+        vocabulary_size,
+        like,
+        query_terms,
+        query_weights,
+        found_positions[:n_found],
+        found_ordinals[:n_found],
+        found_scores[:n_found],
+        floor[0] * margin,
+        k,
+    )
+    return position < 0, docnos, exact, indptr, places, weights, literal

@@ -60,6 +60,8 @@ class Snapshot:
 
     def expected_postings(self, query_terms: NDArray[np.int32]) -> float:
         """About how many postings the terms have, judged by the first segment."""
+        if not self.views:
+            return 0.0
         first = self.views[0]
         return first.n_postings_of(query_terms) / first.head.n_documents * self.manifest.n_live
 
@@ -73,15 +75,15 @@ class Snapshot:
         found = [str(id) for id in rows]
         return {id: int(docno) for id, (docno,) in zip(found, decode_rows(found, list(rows.values()), 1), strict=True)}
 
-    def documents(self, docnos: Sequence[int]) -> dict[int, Document]:
-        """The documents under some insertion numbers.
+    def documents(self, docnos: Sequence[int]) -> list[Document]:
+        """The documents under some insertion numbers, in order.
 
         Raises:
             CorruptIndexError: One is missing or damaged.
         """
         rows = self.store.get_many(DOCUMENTS, docnos)
         values = decode_rows([docno_key(docno) for docno in docnos], [rows.get(docno) for docno in docnos], 3)
-        return {docno: Document(*parts) for docno, parts in zip(docnos, values, strict=True)}
+        return [Document(*parts) for parts in values]
 
     def vectors(self, docnos: Sequence[int]) -> StoredVectors:
         """The whole vectors of the documents under some insertion numbers.
@@ -101,8 +103,7 @@ class Snapshot:
             allowed, docnos = self._masks.of_segment(position, condition), view.head.docnos
             passing = docnos[allowed == 1] if len(allowed) else docnos
             wanted = passing[: None if limit is None else limit - len(found)].tolist()
-            documents = self.documents(wanted)
-            found.extend(documents[docno].id for docno in wanted)
+            found.extend(document.id for document in self.documents(wanted))
         return found
 
     def tombstones(self, position: int) -> NDArray[np.uint8] | None:
