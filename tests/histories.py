@@ -190,7 +190,6 @@ def opened(path: Any, **options: Any) -> Iterator[SqliteIndex]:
 def build(path: Any, *, seed: int = 0, n_steps: int = 40, **options: Any) -> Model:
     """Make an index file with a history, and close it."""
     with opened(path, **options) as index:
-        index.index_field("even")
         for _, step in zip(range(n_steps), steps(seed), strict=False):
             apply(index, step)
     return model_after(seed, n_steps, options.get("weights", "float32"))

@@ -9,7 +9,7 @@ from typing import Any
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.types import Document
 
-__all__ = ["check_documents", "check_field", "check_ids", "check_limit"]
+__all__ = ["check_documents", "check_ids", "check_limit"]
 
 _MAX_INT_BITS = 1024  # the whole numbers that a float reaches; JSON readers elsewhere stop there at the latest
 _MAX_DEPTH = 100  # far above any real metadata, far below where the JSON reader gives up
@@ -51,16 +51,6 @@ def check_ids(ids: Sequence[str]) -> None:
         raise InvalidDocumentError("ids is one string; pass a list of strings")
     for position, id in enumerate(ids):
         _check_id(id, f"id {position}")
-
-
-def check_field(field: str) -> None:
-    """Hold a metadata field's name to the rule of metadata keys.
-
-    Raises:
-        InvalidParameterError: It is no string, or holds a lone surrogate.
-    """
-    if not isinstance(field, str) or not _is_utf8(field):
-        raise InvalidParameterError(f"{field!r} is no name of a metadata field: pass a string")
 
 
 def check_limit(limit: int | None) -> None:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from typing_extensions import TypedDict, Unpack
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
-from pixie_retrievers.filters import Filter, compile_filter
+from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import refuse_unknown, take_k
 from pixie_retrievers.langchain.passes import SharedPass
@@ -112,7 +112,7 @@ class PixieRetriever(DocumentIndex):
     @classmethod
     def _refuse_meaningless(cls, filter: Filter | None) -> Filter | None:
         if filter is not None:
-            compile_filter(filter)
+            parse_filter(filter)
         return filter
 
     @classmethod

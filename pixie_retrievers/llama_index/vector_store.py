@@ -15,7 +15,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.filters import compile_filter
+from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
 from pixie_retrievers.retriever import SparseRetriever
@@ -133,11 +133,7 @@ class PixieVectorStore(BasePydanticVectorStore):
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        documents = [to_document(node) for node in nodes]
-        ids = self._sparse_retriever.add(documents)
-        if documents:
-            self._sparse_retriever.index.index_field(REF_DOC_KEY)  # so that delete() need not read every document
-        return ids
+        return self._sparse_retriever.add([to_document(node) for node in nodes])
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
@@ -176,9 +172,11 @@ class PixieVectorStore(BasePydanticVectorStore):
         if node_ids is None:
             node_ids = self._sparse_retriever.index.ids(filter=filter)
             filter = None
-        passes = compile_filter({} if filter is None else filter)
+        condition = parse_filter({} if filter is None else filter)
         documents = self._sparse_retriever.get(node_ids)
-        return [to_node(document) for document in documents if document is not None and passes(document.metadata)]
+        return [
+            to_node(document) for document in documents if document is not None and condition.matches(document.metadata)
+        ]
 
     async def aget_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
         """As :meth:`get_nodes`."""
@@ -266,9 +264,4 @@ def _filter_of(query: VectorStoreQuery) -> Filter | None:
     if not query.doc_ids:
         return filter
     of_documents = {REF_DOC_KEY: {"$in": list(query.doc_ids)}}
-    if filter is None:
-        return of_documents
-    if callable(filter):
-        passes, own = compile_filter(of_documents), compile_filter(filter)
-        return lambda metadata: passes(metadata) and own(metadata)
-    return {"$and": [of_documents, filter]}
+    return of_documents if filter is None else {"$and": [of_documents, filter]}

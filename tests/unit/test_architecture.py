@@ -19,7 +19,7 @@ PACKAGE = Path(pixie_retrievers.__file__).parent
 ALLOWED = {
     "types": {"errors"},
     "errors": set(),
-    "filters": set(),
+    "filters": {"filters"},
     "explain": set(),
     "render": set(),
     "fusion": set(),

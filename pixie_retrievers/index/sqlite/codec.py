@@ -34,7 +34,7 @@ from pixie_retrievers.errors import CorruptIndexError
 __all__ = ["FORMAT_VERSION", "Kind", "decode_arrays", "decode_row", "decode_rows", "encode_arrays", "encode_row"]
 
 FORMAT_VERSION = 1
-DTYPES = tuple(np.dtype(name) for name in ("<u1", "<u2", "<i4", "<i8", "<f2", "<f4"))
+DTYPES = tuple(np.dtype(name) for name in ("<u1", "<u2", "<i4", "<i8", "<f2", "<f4", "<f8"))
 
 _MAGIC = b"PXIE"
 _HEADER = struct.Struct("<4sBBHII")

@@ -21,9 +21,9 @@ from pixie_retrievers.errors import (
     InvalidVectorError,
     StorageError,
 )
-from pixie_retrievers.filters import Filter, compile_filter
+from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
-from pixie_retrievers.index.documents import check_documents, check_field, check_ids, check_limit
+from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
@@ -204,10 +204,9 @@ class SqliteIndex:
             Reads every document that it names, and with a filter what a search with it would read.
         """
         check_limit(limit)
-        if filter is not None:
-            compile_filter(filter)
+        condition = None if filter is None else parse_filter(filter)
         with self._snapshot() as snapshot:
-            return [] if snapshot is None else snapshot.ids(filter, limit)
+            return [] if snapshot is None else snapshot.ids(condition, limit)
 
     def search(
         self,
@@ -238,15 +237,14 @@ class SqliteIndex:
         """
         check_whole_number("k", k)
         self._check_vectors(queries)
-        if filter is not None:
-            compile_filter(filter)
+        condition = None if filter is None else parse_filter(filter)
         if ids is not None:
             check_ids(ids)
         with the_pool().turn(is_large=self._is_large), self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
             self._is_large = snapshot.manifest.n_postings >= _LARGE
-            allowed = snapshot.allowed(filter)
+            allowed = snapshot.allowed(condition)
             if ids is not None:
                 docnos = np.array(sorted(snapshot.docnos(list(dict.fromkeys(ids))).values()), np.int64)
                 allowed = snapshot.only(docnos, allowed)
@@ -314,24 +312,6 @@ class SqliteIndex:
             return CheckReport(())
         with unforked():
             return check_file(self.path)
-
-    def index_field(self, field: str) -> None:
-        """Make filters on a metadata field fast, for good: they no longer read every document.
-
-        A filter that looks at indexed fields alone costs milliseconds per million documents; any other filter reads
-        the documents once, and is remembered. Indexing a field again does nothing.
-
-        Args:
-            field: The metadata's key. Fields with few different values gain most.
-
-        Raises:
-            InvalidParameterError: ``field`` is no name.
-            IndexLockedError: Another writer holds the index.
-            StorageError: The index was opened read-only, or the file system refused.
-        """
-        check_field(field)
-        with self._writing() as writer:
-            writer.index_field(field)
 
     def compact(self) -> None:
         """Merge all segments, drop tombstones for good, and give unused space back to the file system.

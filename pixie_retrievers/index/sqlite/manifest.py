@@ -44,7 +44,6 @@ class Manifest:
         generation: Rises by one with every commit.
         next_docno: The insertion number that the next document gets; numbers are never used again.
         next_segment: The number that the next segment gets.
-        fields: The metadata fields that have columns.
         segments: In insertion order: every document of one is older than every document of the next.
     """
 
@@ -54,7 +53,6 @@ class Manifest:
     generation: int = 0
     next_docno: int = 0
     next_segment: int = 0
-    fields: tuple[str, ...] = ()
     segments: tuple[SegmentEntry, ...] = ()
 
     @cached_property
@@ -88,7 +86,7 @@ class Manifest:
             )
         try:
             segments = tuple(SegmentEntry(*numbers) for numbers in content.pop("segments"))
-            return cls(**content | {"fields": tuple(content["fields"]), "segments": segments})
+            return cls(**content | {"segments": segments})
         except (TypeError, KeyError, AttributeError) as error:
             raise CorruptIndexError("the manifest does not hold what it should") from error
 

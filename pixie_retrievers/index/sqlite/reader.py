@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
-from pixie_retrievers.index.sqlite.snapshot import SegmentCache, Snapshot
+from pixie_retrievers.index.sqlite.masks import MaskCache
+from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.store import META, ReadStore
 from pixie_retrievers.index.sqlite.view import SegmentView, read_view, segment_table
 
 __all__ = ["Reader"]
-
-_MAX_KEPT_FILTERS = 64
-"""How many filters' masks are kept: a byte a document and filter."""
 
 
 class Reader:
@@ -40,7 +38,7 @@ class Reader:
         self._manifest: Manifest | None = None
         self._segments: tuple[Manifest, list[SegmentView], NDArray[np.int64]] | None = None
         self._views: dict[int, SegmentView] = {}
-        self._cache = SegmentCache()
+        self._cache = MaskCache()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -73,14 +71,13 @@ class Reader:
         # been held by threads that this process does not have.
         self._orphans.append(self._idle)
         self._idle, self._lock, self._pid = [], threading.Lock(), os.getpid()
+        self._cache.renew_lock()
         for view in self._views.values():
             view.renew_lock()
 
     def _refreshed(self, store: ReadStore) -> Manifest:
         row = store.get(META, MANIFEST_KEY)
         with self._lock:
-            if len(self._cache.passing) > _MAX_KEPT_FILTERS * max(1, len(self._views)):
-                self._cache = SegmentCache()
             if row == self._row and self._manifest is not None:
                 return self._manifest
         manifest = Manifest.decode(row)
@@ -92,9 +89,7 @@ class Reader:
                 self._cache.forget_all_but(manifest.segments)
         return manifest
 
-    def _views_of(
-        self, store: ReadStore, manifest: Manifest
-    ) -> tuple[list[SegmentView], SegmentCache, NDArray[np.int64]]:
+    def _views_of(self, store: ReadStore, manifest: Manifest) -> tuple[list[SegmentView], MaskCache, NDArray[np.int64]]:
         known = self._segments
         if known is None or known[0] is not manifest:
             views = [self._view(store, manifest, entry) for entry in manifest.segments]
@@ -118,5 +113,5 @@ class Reader:
             for store in self._idle:
                 store.close()
             self._idle = []
-            self._views, self._cache = {}, SegmentCache()
+            self._views, self._cache = {}, MaskCache()
             self._row = self._manifest = self._segments = None

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError, IndexNotFoundError, PixieError, StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_row
-from pixie_retrievers.index.sqlite.columns import build_column, encode_column
+from pixie_retrievers.index.sqlite.columns.building import build_columns
+from pixie_retrievers.index.sqlite.columns.stored import encode_columns
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, WEIGHT_FORMATS, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.pages import Place, SqlitePages
 from pixie_retrievers.index.sqlite.segment import (
@@ -344,7 +345,8 @@ class _Salvage:
                 with store.transaction():
                     store.put(SEGMENTS, [(segment_key(number), encode_head(number, segment.head))])
                     store.put(POSTINGS, encode_blocks(number, segment))
-                    store.put(COLUMNS, self._columns(number, docnos))
+                    metadata = [self._document(docno)[2] for docno in docnos]
+                    store.put(COLUMNS, encode_columns(number, build_columns(metadata)))
                     for docno in docnos:
                         id, place = self._found.documents[docno]
                         store.put(DOCUMENTS, [(docno, self._value(place).decode())])
@@ -353,12 +355,6 @@ class _Salvage:
                     store.put(META, [(MANIFEST_KEY, manifest.encode())])
         finally:
             store.close()
-
-    def _columns(self, number: int, docnos: Sequence[int]) -> list[tuple[str, bytes]]:
-        metadata = {ordinal: self._document(docno)[2] for ordinal, docno in enumerate(docnos)}
-        return [
-            encode_column(number, field, build_column(field, metadata, len(docnos))) for field in self._manifest.fields
-        ]
 
     def write_texts(self, draft: Path) -> None:
         """Write the documents that lost their vector, but not their text."""

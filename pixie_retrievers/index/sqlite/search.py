@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.index.sqlite import ranking, scoring
+from pixie_retrievers.index.sqlite.masks import Allowed
 from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
-from pixie_retrievers.index.sqlite.snapshot import Allowed, Snapshot
+from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.view import address
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 

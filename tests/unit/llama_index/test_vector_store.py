@@ -141,9 +141,6 @@ class TestWriting:
         assert store.get_nodes() == nodes[2:]
         store.delete(SPACE)
 
-    def test_delete_does_not_read_every_document(self, store):
-        assert "_llama_index_ref_doc" in store.client.index.stats().indexed_fields
-
     def test_nodes_are_deleted_by_id_by_filter_or_by_both(self, store, nodes):
         store.delete_nodes(["bread", "none"])
         store.delete_nodes(["orbit", "rice"], key("field", "농업"))
