@@ -368,17 +368,14 @@ class SqliteIndex:
                 " with the model that the index was built with"
             )
 
-    @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[Snapshot | None]:
+    def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
         """The newest commit point, or None while a new index has no file yet."""
         self._check_open()
         if not self._begun:
             self._begun = self._writer is not None or self.path.exists()
             if not self._begun:
-                yield None
-                return
-        with self._reader.snapshot() as snapshot:
-            yield snapshot
+                return contextlib.nullcontext()
+        return self._reader.snapshot()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Writer]:

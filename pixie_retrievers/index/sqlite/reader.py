@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterator
+import weakref
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.index.sqlite.forks import unforked
+from pixie_retrievers.index.sqlite.forks import before_forks, enter_unforked, leave_unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.masks import MaskCache
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
@@ -29,34 +29,49 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._idle: list[ReadStore] = []
         self._closed = False
-        self._pid = os.getpid()
-        self._orphans: list[list[ReadStore]] = []
         self._row: bytes | None = None
         self._manifest: Manifest | None = None
         self._segments: tuple[Manifest, list[SegmentView], NDArray[np.int64]] | None = None
         self._views: dict[int, SegmentView] = {}
         self._cache = MaskCache()
+        self._begin()
+        before_forks(self._close_idle)
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """The newest commit point, unchanging until the end of the block."""
-        with unforked():
-            store = self._connection()
-            try:
-                with store.transaction():
-                    manifest = self._refreshed(store)
-                    yield Snapshot(store, manifest, *self._views_of(store, manifest))
-            except BaseException:
-                store.close()
-                raise
-            with self._lock:
-                if not self._closed:
-                    self._idle.append(store)
-                    return
+    def _begin(self) -> None:
+        """The state of one process."""
+        self._lock = threading.Lock()
+        self._idle: list[ReadStore] = []
+        self._pid = os.getpid()
+        weakref.finalize(self, _close_all, self._idle, self._pid)  # a handle that nobody closes leaves nothing open
+
+    def snapshot(self) -> _Reading:
+        """``with reader.snapshot() as snapshot``: the newest commit point, unchanging until the end of the block."""
+        return _Reading(self)
+
+    def take(self) -> tuple[ReadStore, Snapshot]:
+        """A connection inside a transaction, and what it sees."""
+        store = self._connection()
+        try:
+            store.begin()
+            manifest = self._refreshed(store)
+            return store, Snapshot(store, manifest, *self._views_of(store, manifest))
+        except BaseException:
             store.close()
+            raise
+
+    def give_back(self, store: ReadStore) -> None:
+        """Take a connection back whose transaction went well."""
+        try:
+            store.end()
+        except BaseException:
+            store.close()
+            raise
+        with self._lock:
+            if not self._closed:
+                self._idle.append(store)
+                return
+        store.close()
 
     def _connection(self) -> ReadStore:
         if self._pid != os.getpid():
@@ -67,10 +82,8 @@ class Reader:
         return ReadStore(self._path)
 
     def _start_over_after_fork(self) -> None:
-        # SQLite forbids using, and even closing, a connection that came through a fork: leave it be. Locks may have
-        # been held by threads that this process does not have.
-        self._orphans.append(self._idle)
-        self._idle, self._lock, self._pid = [], threading.Lock(), os.getpid()
+        # Locks may have been held by threads that this process does not have.
+        self._begin()
         self._cache.renew_lock()
         for view in self._views.values():
             view.renew_lock()
@@ -108,10 +121,47 @@ class Reader:
         """Close the connections, those in use when their snapshots end, and forget what was kept."""
         if self._pid != os.getpid():
             self._start_over_after_fork()
+        self._closed = True
+        self._close_idle()
         with self._lock:
-            self._closed = True
-            for store in self._idle:
-                store.close()
-            self._idle = []
             self._views, self._cache = {}, MaskCache()
             self._row = self._manifest = self._segments = None
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            _close_all(self._idle, self._pid)
+
+
+class _Reading:
+    """What :meth:`Reader.snapshot` returns: a class, because a generator would take as long as the search's SQL."""
+
+    __slots__ = ("_reader", "_store")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __enter__(self) -> Snapshot:
+        enter_unforked()
+        try:
+            self._store, snapshot = self._reader.take()
+        except BaseException:
+            leave_unforked()
+            raise
+        return snapshot
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._reader.give_back(self._store)
+            else:
+                self._store.close()
+        finally:
+            leave_unforked()
+
+
+def _close_all(stores: list[ReadStore], pid: int) -> None:
+    if os.getpid() == pid:  # what came through a fork is another process's
+        while stores:
+            stores.pop().close()

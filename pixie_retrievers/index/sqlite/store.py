@@ -13,9 +13,12 @@ import errno
 import logging
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -51,8 +54,13 @@ _COLUMNS = dict.fromkeys(TABLES, _AS_SQLITEDICT) | {
     DOCUMENTS: "(key INTEGER PRIMARY KEY, value BLOB)",  # one search in a shallow tree finds any of a million
     VECTORS: "(key INTEGER PRIMARY KEY, value BLOB)",
 }
+_KEYED_BY_NUMBER = (DOCUMENTS, VECTORS)
 BUSY_TIMEOUT_S = 5.0
 PAGE_SIZE = 8192
+_CACHE_BYTES = 4 << 20
+"""How many bytes of pages a connection keeps: the tree above a million documents takes 1 MiB, and stays in memory."""
+_SMALL_FILE = 24 << 20
+"""A file of so many bytes at most stays in memory whole: a sixth of the time of a search over 10,000 documents."""
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
 # sqlitedict logs what it also raises; without a handler Python would print it.
@@ -68,7 +76,7 @@ def create_store(path: Path, rows: dict[str, str]) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with _translated(path):
+        with _Translated(path):
             draft.unlink(missing_ok=True)
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
@@ -109,30 +117,15 @@ class ReadStore:
             raise IndexNotFoundError(f"there is no index at {path}: check the path, or build one there")
         if not path.is_file():
             raise StorageError(f"{path} is not a file: pass the path of an index file")
-        with _translated(path):
-            self._connection = self._connect("mode=ro")
+        with _Translated(path):
             try:
-                found = self._pragma("application_id")
+                self._connection = self._connect("mode=ro")
             except sqlite3.OperationalError:
                 # A file in write-ahead mode wants a shared-memory file beside it; where nobody can write, nobody can
                 # change it either, and SQLite may take it as immutable.
-                self._connection.close()
                 if os.access(path.parent, os.W_OK) or path.with_name(path.name + "-wal").exists():
                     raise
                 self._connection = self._connect("mode=ro&immutable=1")
-                found = self._pragma("application_id")
-            except BaseException:
-                self._connection.close()
-                raise
-        if found != APPLICATION_ID:
-            self._connection.close()
-            raise IncompatibleIndexError(f"{path} is an SQLite database, but not a pixie index: check the path")
-        with _translated(path), contextlib.ExitStack() as on_error:
-            on_error.callback(self._connection.close)
-            # 4 MiB of pages: the tree above a million documents takes 1 MiB, and stays in memory. Reads the schema,
-            # unlike the settings above.
-            self._connection.execute("PRAGMA cache_size = -4096")
-            on_error.pop_all()
 
     def _connect(self, options: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -142,48 +135,69 @@ class ReadStore:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.text_factory = bytes
-        # The file may come from anywhere: let nothing in its schema run, and let SQLite doubt its cells.
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
-        connection.execute("PRAGMA mmap_size = 0")
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(connection.close)
+            connection.text_factory = bytes
+            # The file may come from anywhere: let nothing in its schema run, and let SQLite doubt its cells.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cell_size_check = ON")
+            connection.execute("PRAGMA mmap_size = 0")
+            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise IncompatibleIndexError(
+                    f"{self._path} is an SQLite database, but not a pixie index: check the path"
+                )
+            # Reads the schema, unlike the settings above.
+            small = self._path.stat().st_size <= _SMALL_FILE
+            connection.execute(f"PRAGMA cache_size = -{(_SMALL_FILE if small else _CACHE_BYTES) >> 10}")
+            on_error.pop_all()
         return connection
 
     def _pragma(self, name: str) -> Any:
         return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
 
+    def begin(self) -> None:
+        """All reads until :meth:`end` see the same commit point. After an error the connection must be closed."""
+        with _Translated(self._path):
+            self._connection.execute("BEGIN")
+
+    def end(self) -> None:
+        """Let go of the commit point."""
+        with _Translated(self._path):
+            self._connection.execute("COMMIT")
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All reads inside see the same commit point. After an error the connection must be closed."""
-        with _translated(self._path):
-            self._connection.execute("BEGIN")
-            yield
-            self._connection.execute("COMMIT")
+        self.begin()
+        yield
+        self.end()
 
     def get(self, table: str, key: str | int) -> bytes | None:
         """The value under a key, or None."""
-        return self.get_many(table, [key]).get(key)
+        with self._lock, _Translated(self._path):
+            row = self._connection.execute(_select(table, 1), (key,)).fetchone()
+        return None if row is None else row[1]
 
     def get_many(self, table: str, keys: Sequence[str | int]) -> dict[str | int, bytes]:
         """The values under the keys that are there."""
         found: dict[str | int, bytes] = {}
-        with self._lock:  # the threads that share one search share its connection
+        with self._lock, _Translated(self._path):  # the threads that share one search share its connection
             for start in range(0, len(keys), _MAX_VARIABLES):
                 part = keys[start : start + _MAX_VARIABLES]
-                marks = ",".join("?" * len(part))
-                statement = f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})'  # noqa: S608  # fixed names, bound values
-                found.update([(_key(key), value) for key, value in self._connection.execute(statement, part)])
+                rows = self._connection.execute(_select(table, len(part)), part)
+                found.update(rows if table in _KEYED_BY_NUMBER else ((_key(key), value) for key, value in rows))
         return found
 
     def range(self, table: str, first: str | int, last: str | int) -> list[tuple[str | int, bytes]]:
         """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
         statement = f'SELECT key, value FROM "{_known(table)}" WHERE key BETWEEN ? AND ? ORDER BY key'  # noqa: S608  # fixed names, bound values
-        with self._lock:
+        with self._lock, _Translated(self._path):
             return [(_key(key), value) for key, value in self._connection.execute(statement, (first, last))]
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
-        return int(self._connection.execute(f'SELECT count(*) FROM "{_known(table)}"').fetchone()[0])  # noqa: S608  # fixed names
+        with self._lock, _Translated(self._path):
+            return int(self._connection.execute(f'SELECT count(*) FROM "{_known(table)}"').fetchone()[0])  # noqa: S608  # fixed names
 
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong with the file; empty when it is sound."""
@@ -199,14 +213,50 @@ class ReadStore:
             self._connection.close()
 
 
+class _Thread(SqliteMultithread):  # type: ignore[misc]  # sqlitedict has no types
+    """sqlitedict's thread, which here closes its connection however it ends.
+
+    As it comes, it leaves the connection open when a setting is refused, or when an error gets past it; and the error,
+    which the caller hears of at the next statement, is printed as well, as that of a thread nobody watched over.
+    """
+
+    _sqlite: sqlite3.Connection | None = None
+
+    def _connect(self) -> tuple[sqlite3.Connection, sqlite3.Cursor]:
+        try:
+            self._sqlite = sqlite3.connect(self.filename, check_same_thread=False)
+            # A commit returns when the bytes are on the disk; on a Mac that takes an option of its own.
+            for setting in (
+                f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "fullfsync = ON",
+                "checkpoint_fullfsync = ON",
+                "trusted_schema = OFF",
+            ):
+                self._sqlite.execute(f"PRAGMA {setting}")
+            return self._sqlite, self._sqlite.cursor()
+        except sqlite3.Error:
+            self.exception = sys.exc_info()  # where sqlitedict looks for it
+            raise
+
+    def run(self) -> None:
+        try:
+            with contextlib.suppress(sqlite3.Error):
+                super().run()
+        finally:
+            if self._sqlite is not None:
+                self._sqlite.close()
+
+
 class _Table(SqliteDict):  # type: ignore[misc]  # sqlitedict has no types
     """A table of strings and bytes on a connection that it shares with the others."""
 
-    def __init__(self, path: Path, name: str, connection: SqliteMultithread) -> None:
+    def __init__(self, path: Path, name: str, connection: _Thread) -> None:
         self._connection = connection
         super().__init__(str(path), name, journal_mode="WAL", encode=_as_is, decode=_as_is, outer_stack=False)
 
-    def _new_conn(self) -> SqliteMultithread:
+    def _new_conn(self) -> _Thread:
         return self._connection
 
 
@@ -216,18 +266,9 @@ class WriteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.failed = False
-        with _translated(path):
-            self._connection = SqliteMultithread(str(path), autocommit=False, journal_mode="WAL", outer_stack=False)
+        with _Translated(path):
+            self._connection = _Thread(str(path), autocommit=False, journal_mode="WAL", outer_stack=False)
             try:
-                # A commit returns when the bytes are on the disk; on a Mac that takes an option of its own.
-                for setting in (
-                    f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
-                    "synchronous = FULL",
-                    "fullfsync = ON",
-                    "checkpoint_fullfsync = ON",
-                    "trusted_schema = OFF",
-                ):
-                    self._run(f"PRAGMA {setting}")
                 self._tables = {name: _Table(path, name, self._connection) for name in TABLES}
             except BaseException:
                 self.abandon()
@@ -245,7 +286,7 @@ class WriteStore:
         After an error the store is closed, and ``failed`` says so: what a failed connection says is not to be trusted.
         """
         try:
-            with _translated(self._path):
+            with _Translated(self._path):
                 self._run("BEGIN IMMEDIATE")
                 yield
                 self._run("SELECT 1")  # writes are queued: wait for them, and hear which of them failed
@@ -271,7 +312,7 @@ class WriteStore:
     def shrink(self) -> None:
         """Give the pages that nothing uses back to the file system."""
         try:
-            with _translated(self._path):
+            with _Translated(self._path):
                 self._run("VACUUM")
                 self._run("PRAGMA wal_checkpoint(TRUNCATE)")
         except BaseException:
@@ -285,7 +326,11 @@ class WriteStore:
     def close(self) -> None:
         """Close the connection once its queue is empty."""
         if self._connection.is_alive():
-            self._connection.close()
+            try:
+                self._connection.close()
+            except BaseException:
+                self.abandon()
+                raise
 
     def abandon(self) -> None:
         """Close without waiting for answers that may never come."""
@@ -305,6 +350,11 @@ def _key(key: Any) -> str | int:
     return key if isinstance(key, int) else ""
 
 
+@cache
+def _select(table: str, n_keys: int) -> str:
+    return f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({",".join("?" * n_keys)})'  # noqa: S608  # fixed names, bound values
+
+
 def _known(table: str) -> str:
     if table not in TABLES:
         raise ValueError(table)
@@ -321,21 +371,36 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into the package's own errors."""
-    try:
-        yield
-    except PixieError:
-        raise
-    except sqlite3.Error as error:
-        raise _translation(error, path) from error
-    except UnicodeDecodeError as error:  # a damaged name in the message of what was an SQLite error
-        raise CorruptIndexError(f"{path} is damaged (a name in its schema): restore the file from a copy") from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        kind = StorageFullError if full else StorageError
-        raise kind(f"{path}: {error.strerror or error}: check the folder's space and permissions") from error
+class _Translated:
+    """Turns what SQLite and the file system raise inside the block into the package's own errors.
+
+    A class, because a generator would take as long as a statement.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, PixieError):
+            return
+        path = self._path
+        if isinstance(error, sqlite3.Error):
+            raise _translation(error, path) from error
+        if isinstance(error, UnicodeDecodeError):  # a damaged name in the message of what was an SQLite error
+            raise CorruptIndexError(
+                f"{path} is damaged (a name in its schema): restore the file from a copy"
+            ) from error
+        if isinstance(error, OSError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            raised = StorageFullError if full else StorageError
+            raise raised(f"{path}: {error.strerror or error}: check the folder's space and permissions") from error
 
 
 def _is_size_limited() -> bool:
