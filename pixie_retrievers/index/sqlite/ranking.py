@@ -119,6 +119,7 @@ def rank(
 @njit(nogil=True, cache=True)
 def search(
     segments: NDArray[np.int64],
+    claims: int,
     masks: NDArray[np.int64],
     vocabulary_size: int,
     like: NDArray[Any],
@@ -142,7 +143,7 @@ def search(
     """``collect`` and ``rank`` in one call: the way into compiled code costs as much as a small segment.
 
     Args:
-        segments, masks, vocabulary_size, like, query_terms, query_weights, margin, scores, found_positions,
+        segments, claims, masks, vocabulary_size, like, query_terms, query_weights, margin, scores, found_positions,
         found_ordinals, found_scores: See ``collect``.
         k: At most so many documents come back.
 
@@ -150,10 +151,10 @@ def search(
         Whether the search came to its end; False where postings must be loaded first, or there was no room for the
         candidates. Then what ``rank`` returns.
     """
-    claims, floor = np.zeros(1, np.int64), np.zeros(1, np.float32)
+    floor = np.zeros(1, np.float32)
     _, n_found, position = collect(
         segments,
-        claims.ctypes.data,
+        claims,
         -1,
         masks,
         vocabulary_size,

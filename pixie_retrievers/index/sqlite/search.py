@@ -69,6 +69,8 @@ class _Scratch(threading.local):
     """A thread's working memory for the kernel; ``scores`` is all zeros between calls."""
 
     def __init__(self) -> None:
+        self.claims = np.zeros(1, np.int64)
+        self.claims_address = address(self.claims)
         self.scores = np.zeros(MAX_DOCUMENTS, np.float32)
         # Twice a segment: with what the segments so far have left over, there is room for the next.
         self.positions = np.empty(2 * MAX_DOCUMENTS, np.int32)
@@ -135,8 +137,10 @@ def _search_at_once(snapshot: Snapshot, call: _Call) -> tuple[Any, ...] | None:
     """The search in one call of compiled code; None where there is no room for the candidates of a very large k."""
     query, scratch = call.query, _scratch
     for attempt in range(2):
+        scratch.claims[0] = 0
         ranked = ranking.search(
             snapshot.table,
+            scratch.claims_address,
             call.masks,
             snapshot.manifest.vocabulary_size,
             snapshot.views[0].weights[:0],
