@@ -109,7 +109,7 @@ def _column_problems(snapshot: Snapshot, stored: SegmentColumns, alive: NDArray[
     """Columns against the live documents of a snapshot of one segment."""
     where = f"in segment {snapshot.manifest.segments[0].number}"
     documents = snapshot.documents(alive.tolist())
-    fields = field_values(document.metadata for document in documents.values())
+    fields = field_values(document.metadata for document in documents)
     if stored.complete and not fields.keys() <= stored.columns.keys():
         yield f"a metadata field {where} has no column, though the segment's directory says that all have"
     ordinals = np.searchsorted(snapshot.views[0].head.docnos, alive)

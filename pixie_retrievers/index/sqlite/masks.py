@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -171,7 +171,7 @@ class Masks:
         store: A reading connection inside a transaction.
         manifest: The commit point.
         views: The manifest's segments, in its order.
-        documents: Reads documents by their insertion numbers.
+        documents: Reads the documents under some insertion numbers, in order.
         cache: What is known from searches before.
     """
 
@@ -180,7 +180,7 @@ class Masks:
         store: ReadStore,
         manifest: Manifest,
         views: Sequence[SegmentView],
-        documents: Callable[[Sequence[int]], Mapping[int, Document]],
+        documents: Callable[[Sequence[int]], Sequence[Document]],
         cache: MaskCache,
     ) -> None:
         self._store = store
@@ -253,8 +253,7 @@ class Masks:
         passes: list[bool] = []
         for start in range(0, len(docnos), _DOCUMENTS_AT_ONCE):
             part = docnos[start : start + _DOCUMENTS_AT_ONCE]
-            documents = self._documents(part)
-            passes += [condition.matches(documents[docno].metadata) for docno in part]
+            passes += [condition.matches(document.metadata) for document in self._documents(part)]
         return np.array(passes, np.uint8)
 
 
