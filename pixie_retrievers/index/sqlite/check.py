@@ -18,7 +18,8 @@ from pixie_retrievers.index.sqlite.columns.building import build_column, field_v
 from pixie_retrievers.index.sqlite.columns.column import Column, SegmentColumns
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
 from pixie_retrievers.index.sqlite.masks import MaskCache
-from pixie_retrievers.index.sqlite.segment import Segment
+from pixie_retrievers.index.sqlite.merge import merge_segments
+from pixie_retrievers.index.sqlite.segment import Segment, build_segment
 from pixie_retrievers.index.sqlite.snapshot import Snapshot, docno_key
 from pixie_retrievers.index.sqlite.store import (
     COLUMNS,
@@ -28,6 +29,7 @@ from pixie_retrievers.index.sqlite.store import (
     POSTINGS,
     SEGMENTS,
     TOMBSTONES,
+    VECTORS,
     ReadStore,
 )
 from pixie_retrievers.index.sqlite.view import read_view
@@ -75,10 +77,12 @@ def _problems(store: ReadStore) -> Iterator[str]:
             if head.docnos[0] <= last_docno or head.docnos[-1] >= manifest.next_docno:
                 yield f"the documents of segment {entry.number} are out of order"
             last_docno = int(head.docnos[-1])
-            if not _maxima_hold(view.whole(store)):
+            segment = view.whole(store)
+            if not _maxima_hold(segment):
                 yield f"segment {entry.number} has weights above or below what its head says"
             snapshot = Snapshot(store, replace(manifest, segments=(entry,)), [view], MaskCache())
             dead = snapshot.tombstones(0)
+            yield from _vector_problems(snapshot, segment, dead)
         except CorruptIndexError as error:
             yield str(error)
             continue
@@ -96,6 +100,7 @@ def _problems(store: ReadStore) -> Iterator[str]:
         POSTINGS: n_blocks,
         TOMBSTONES: n_tombstones,
         DOCUMENTS: manifest.n_live,
+        VECTORS: manifest.n_live,
         IDS: manifest.n_live,
         COLUMNS: n_columns,
     }
@@ -103,6 +108,29 @@ def _problems(store: ReadStore) -> Iterator[str]:
         found = store.count(table)
         if found != expected:
             yield f"the table {table} has {found} rows where {expected} belong"
+
+
+def _vector_problems(snapshot: Snapshot, segment: Segment, dead: NDArray[np.uint8] | None) -> Iterator[str]:
+    """The whole vectors of a snapshot of one segment against its postings: what one says, the other must say."""
+    vocabulary_size = snapshot.manifest.vocabulary_size
+    live = merge_segments([segment], [dead], vocabulary_size)
+    if live is None:
+        return
+    docnos = live.head.docnos.tolist()
+    try:
+        vectors = snapshot.vectors(docnos)
+    except CorruptIndexError:
+        for docno in docnos:
+            try:
+                snapshot.vectors([docno])
+            except CorruptIndexError as error:
+                yield str(error)
+        return
+    same = build_segment(vectors, live.head.docnos, vocabulary_size)
+    pairs = [(getattr(live, name), getattr(same, name)) for name in ("ordinals", "weights", "literal")]
+    pairs += [(getattr(live.head, name), getattr(same.head, name)) for name in ("term_ids", "starts", "scales")]
+    if not all(np.array_equal(one, other) for one, other in pairs):
+        yield f"the postings of segment {snapshot.manifest.segments[0].number} are not its documents' vectors"
 
 
 def _column_problems(snapshot: Snapshot, stored: SegmentColumns, alive: NDArray[np.int64]) -> Iterator[str]:

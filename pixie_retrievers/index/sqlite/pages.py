@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Place", "Row", "SqlitePages"]
 
+_MAGIC = b"SQLite format 3\0"
 _TABLE_LEAF, _INDEX_LEAF, _INDEX_INTERIOR = 13, 10, 2
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
@@ -28,10 +29,10 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A key and a value, as they are stored."""
+    """A key and a value, as they are stored; the key is a number where it is the row's own."""
 
     place: Place
-    key: bytes
+    key: bytes | int
     value: bytes
 
 
@@ -100,8 +101,11 @@ class SqlitePages:
 
     def free_pages(self) -> set[int] | None:
         """The pages that hold nothing any more, though they may look as if they did; None when the list is damaged."""
+        first = self._page(1)
+        if len(first) < self.page_size or not first.startswith(_MAGIC):
+            return None
         free: set[int] = set()
-        trunk, n_free = struct.unpack(">II", self._page(1)[32:40].ljust(8, b"\0"))
+        trunk, n_free = struct.unpack_from(">II", first, 32)
         while trunk:
             page = self._page(trunk) if 0 < trunk <= self._n_pages and trunk not in free else b""
             if len(page) < self.page_size:
@@ -141,7 +145,7 @@ class SqlitePages:
             return None  # not a text, or nothing where the row's number is the key, and a text or blob
         middle = offset + (key_type - 13) // 2 if key_type else offset
         end = middle + (value_type - 12) // 2
-        key = payload[offset:middle] if key_type else b"%016d" % number
+        key = payload[offset:middle] if key_type else number
         return Row(place, key, payload[middle:end]) if end == len(payload) else None
 
     def _payload(self, page: bytes, place: Place) -> tuple[bytes, int]:

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError, InvalidVectorError
-from pixie_retrievers.types import MIN_WEIGHT, SparseVectors
+from pixie_retrievers.types import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
 
-__all__ = ["STORED_DTYPES", "StoredVectors", "decode_vectors", "encode_vectors", "round_vectors", "vector_key"]
+__all__ = ["STORED_DTYPES", "StoredVectors", "decode_vectors", "encode_vectors", "is_vector", "round_vectors"]
 
 STORED_DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
@@ -114,9 +114,13 @@ def _rounded(vectors: SparseVectors, weights: str) -> tuple[NDArray[Any], NDArra
     return np.clip(steps, 1, 255).astype(np.uint8), scales
 
 
-def vector_key(docno: int) -> bytes:
-    """What stands for an insertion number in the checksum of a vector's row."""
-    return b"vector %d" % docno
+def is_vector(docno: int, row: bytes) -> bool:
+    """Whether the checksum of a document's row of this table holds; a row of another kind does not pass for one."""
+    return len(row) >= _HEADER.size and _HEADER.unpack_from(row)[0] == _checksum(docno, memoryview(row)[4:])
+
+
+def _checksum(docno: int, body: bytes | memoryview) -> int:
+    return zlib.crc32(body, zlib.crc32(b"vector %d" % docno))
 
 
 def encode_vectors(vectors: StoredVectors, docnos: Sequence[int], vocabulary_size: int) -> Iterator[tuple[int, bytes]]:
@@ -134,7 +138,7 @@ def encode_vectors(vectors: StoredVectors, docnos: Sequence[int], vocabulary_siz
                 np.packbits(vectors.literal[start:stop], bitorder="little").tobytes(),
             )
         )
-        yield docno, struct.pack("<I", zlib.crc32(body, zlib.crc32(vector_key(docno)))) + body
+        yield docno, struct.pack("<I", _checksum(docno, body)) + body
 
 
 def decode_vectors(
@@ -156,18 +160,20 @@ def decode_vectors(
     lengths, parts = [], []
     for docno in docnos:
         row = rows.get(docno)
-        if not isinstance(row, bytes) or len(row) < start:
+        if not isinstance(row, bytes):
             raise CorruptIndexError(f"the vector of document number {docno} is missing: restore the file from a copy")
-        checksum, n = _HEADER.unpack_from(row)
-        if checksum != zlib.crc32(memoryview(row)[4:], zlib.crc32(vector_key(docno))):
+        if not is_vector(docno, row):
             raise CorruptIndexError(
                 f"the vector of document number {docno} is damaged (its checksum differs): restore the file from a copy"
             )
+        _, n = _HEADER.unpack_from(row)
         if len(row) != start + n * (stored.itemsize + term_dtype.itemsize) + (n + 7) // 8:
             raise CorruptIndexError(f"the vector of document number {docno} is of another length than it says")
         lengths.append(n)
         parts.append(row)
-    scales = np.array([struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32)
+    scales = _NO_SCALES
+    if weights == "uint8":
+        scales = np.array([struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32)
     ends = [start + n * stored.itemsize for n in lengths]
     vectors = StoredVectors(
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
@@ -175,7 +181,7 @@ def decode_vectors(
             [np.frombuffer(row, term_dtype, n, end) for row, n, end in zip(parts, lengths, ends, strict=True)], np.int32
         ),
         _joined([np.frombuffer(row, stored, n, start) for row, n in zip(parts, lengths, strict=True)], stored),
-        scales if weights == "uint8" else _NO_SCALES,
+        scales,
         _joined([_bits(row, n) for row, n in zip(parts, lengths, strict=True)], np.bool_),
     )
     if not _sound(vectors, vocabulary_size):
@@ -184,6 +190,8 @@ def decode_vectors(
 
 
 def _sound(vectors: StoredVectors, vocabulary_size: int) -> bool:
+    if not ((vectors.scales >= 0) & (vectors.scales < np.inf)).all():
+        return False
     if not len(vectors.term_ids):
         return True
     rising = vectors.term_ids[1:] > vectors.term_ids[:-1]
@@ -194,7 +202,7 @@ def _sound(vectors: StoredVectors, vocabulary_size: int) -> bool:
         bool(rising.all())
         and int(vectors.term_ids.min()) >= 0
         and int(vectors.term_ids.max()) < vocabulary_size
-        and bool(((weights > 0) & (weights < np.inf)).all())
+        and bool(((weights > 0) & (weights <= MAX_WEIGHT)).all())
     )
 
 
