@@ -213,7 +213,7 @@ def _measure(
                     rows[peer.name]["changes"] = asdict(changes)
                 if "filters" in only and peer.name == "pixie":
                     console.print(f"  filters of {peer.name}", highlight=False)
-                    rows[peer.name]["filtering"] = asdict(measure_filtering(corpus, folder, k))
+                    rows[peer.name]["filtering"] = asdict(measure_filtering(len(corpus), Path(scratch) / "filters"))
             except Exception as error:  # noqa: BLE001  # as above
                 left_out[f"{peer.name}, in part"] = f"{type(error).__name__}: {error}"
     if not keep_indexes:

@@ -171,7 +171,7 @@ class Masks:
         store: A reading connection inside a transaction.
         manifest: The commit point.
         views: The manifest's segments, in its order.
-        documents: Reads documents by their insertion numbers, in order.
+        documents: Reads the documents under some insertion numbers, in order.
         cache: What is known from searches before.
     """
 
@@ -252,8 +252,8 @@ class Masks:
         """Hold a condition against documents themselves."""
         passes: list[bool] = []
         for start in range(0, len(docnos), _DOCUMENTS_AT_ONCE):
-            part = self._documents(docnos[start : start + _DOCUMENTS_AT_ONCE])
-            passes += [condition.matches(document.metadata) for document in part]
+            part = docnos[start : start + _DOCUMENTS_AT_ONCE]
+            passes += [condition.matches(document.metadata) for document in self._documents(part)]
         return np.array(passes, np.uint8)
 
 

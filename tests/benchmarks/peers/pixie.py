@@ -88,15 +88,6 @@ class Pixie(Peer):
     def search_batch(self, queries: SparseVectors, k: int) -> None:
         self._index.search(queries, k)
 
-    def index_field(self, field: str) -> None:
-        """Make filters on a metadata field fast."""
-        self._index.index_field(field)
-
-    def search_filtered(self, query: SparseVectors, k: int, filter: dict[str, Any]) -> list[Hit]:
-        """A search among the documents that pass a filter."""
-        hits: list[Hit] = self._index.search(query, k, filter=filter)[0]
-        return hits
-
     def read(self, result: list[Hit]) -> Answer:
         return Answer([int(hit.document.id) for hit in result], [hit.score for hit in result])
 
