@@ -119,12 +119,12 @@ def cached(path: Path, build: Callable[[], SparseVectors]) -> SparseVectors:
     """What the file holds, or else what ``build`` makes, kept in the file."""
     if path.exists():
         with np.load(path, allow_pickle=False) as arrays:
-            if set(_BESIDE_TERMS) <= set(arrays.files):  # otherwise written when vectors said less
-                return SparseVectors(
-                    indptr=arrays["indptr"],
-                    vocabulary_size=int(arrays["vocabulary_size"]),
-                    **{name: arrays[name] for name in _BESIDE_TERMS},
-                )
+            return SparseVectors(
+                indptr=arrays["indptr"],
+                vocabulary_size=int(arrays["vocabulary_size"]),
+                # A version whose vectors say more reads the files of one whose say less: both are measured on the same.
+                **{name: arrays[name] for name in _BESIDE_TERMS if name in arrays},
+            )
     vectors = build()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft.npz")
