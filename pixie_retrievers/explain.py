@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.types import Explanation, TermMatches, TokenContribution
+from pixie_retrievers.types import Explanation, TermMatches, TokenContribution, sum_contributions
 
 __all__ = ["check_top_k_tokens", "explain", "strongest"]
 
@@ -68,10 +68,9 @@ def explain(
     )
     left_out = np.ones(len(matches), bool)
     left_out[list(positions)] = False
-    # Summed term by term in ascending order, as the index sums a score: the two are equal to the last bit.
     return Explanation(
-        score=float(sum(contributions.tolist())),
+        score=sum_contributions(contributions),
         contributions=shown,
-        residual=float(sum(contributions[left_out].tolist())),
+        residual=sum_contributions(contributions[left_out]),
         n_tokens=len(matches),
     )

@@ -325,7 +325,7 @@ class SparseRetriever:
         ids = list(dict.fromkeys(ids))
         passes = compile_filter({} if filter is None else filter)
         hits = [
-            Hit(document, float(sum(matches.contributions.tolist())), matches)
+            Hit(document, matches.score, matches)
             for document, matches in zip(self.index.get(ids), self.index.match(query, ids), strict=True)
             if document is not None and matches is not None and len(matches) and passes(document.metadata)
         ]
