@@ -8,6 +8,8 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, overload
@@ -75,14 +77,16 @@ class SparseRetriever:
             encoder = PixieEncoder()
         from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
-        directory = None
-        if path is None:
-            directory = mkdtemp(prefix="pixie-")
-            path = Path(directory, "index.db")
-        index = SqliteIndex(path, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
-        retriever = cls(encoder, index)
-        if directory is not None:
+        begin = partial(SqliteIndex, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
+        if path is not None:
+            return cls(encoder, begin(path))
+        directory = mkdtemp(prefix="pixie-")
+        with ExitStack() as on_error:
+            on_error.callback(shutil.rmtree, directory, ignore_errors=True)
+            index = begin(Path(directory, "index.db"))
+            retriever = cls(encoder, index)
             retriever._remove_temporary = weakref.finalize(retriever, _remove, index, directory, os.getpid())
+            on_error.pop_all()
         return retriever
 
     @classmethod

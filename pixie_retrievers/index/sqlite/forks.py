@@ -1,7 +1,8 @@
 """Holds a fork back while another thread is inside SQLite or numba's compiler.
 
 Both have locks of their own, for the whole process. A child that is forked while another thread holds one of them has
-that lock for ever, and without the thread that would let it go: it hangs at its first search.
+that lock for ever, and without the thread that would let it go: it hangs at its first search. And SQLite forbids using
+a connection that came through a fork, and even closing it: those that rest are closed before.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakMethod
 
-__all__ = ["unforked"]
+__all__ = ["before_forks", "unforked"]
 
 _PATIENCE_S = 10.0
 """A fork waits so long at most: what is inside may itself wait for the thread that forks."""
@@ -22,6 +25,7 @@ class _Gate:
         self.changed = threading.Condition(threading.Lock())
         self.inside: dict[int, int] = {}  # how deep each thread is inside
         self.n_forking = 0
+        self.closing: list[WeakMethod[Callable[[], Any]]] = []
 
     def enter(self) -> None:
         me = threading.get_ident()
@@ -43,6 +47,9 @@ class _Gate:
         self.changed.acquire()  # until the fork is over, in both processes
         self.n_forking += 1
         self.changed.wait_for(lambda: not self.inside.keys() - {me}, _PATIENCE_S)
+        for reference in self.closing:
+            if close := reference():
+                close()
 
     def after_in_parent(self) -> None:
         self.n_forking -= 1
@@ -61,6 +68,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_gate.before_fork, after_in_parent=_gate.after_in_parent, after_in_child=_gate.after_in_child
     )
+
+
+def before_forks(close: Callable[[], Any]) -> None:
+    """Call a bound method before every fork of this process, for as long as its object is there."""
+    with _gate.changed:
+        _gate.closing = [known for known in _gate.closing if known() is not None] + [WeakMethod(close)]
 
 
 @contextlib.contextmanager

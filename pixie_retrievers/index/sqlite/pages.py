@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,19 +50,20 @@ class SqlitePages:
     def __init__(self, path: Path, page_size: int) -> None:
         self.page_size = page_size
         self.n_frames_lost = 0
-        self._file = path.open("rb")
-        self._n_pages = -(-path.stat().st_size // page_size)
-        log = path.with_name(path.name + "-wal")
-        self._log = log.open("rb") if log.exists() else None
         self._in_log: dict[int, int] = {}
-        if self._log is not None:
-            self._read_log()
+        self._log: BinaryIO | None = None
+        log = path.with_name(path.name + "-wal")
+        with ExitStack() as files:
+            self._file = files.enter_context(path.open("rb"))
+            self._n_pages = -(-path.stat().st_size // page_size)
+            if log.exists():
+                self._log = files.enter_context(log.open("rb"))
+                self._read_log()
+            self._files = files.pop_all()
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
-        if self._log is not None:
-            self._log.close()
+        self._files.close()
 
     def _read_log(self) -> None:
         assert self._log is not None

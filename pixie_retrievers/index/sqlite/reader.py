@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.index.sqlite.forks import unforked
+from pixie_retrievers.index.sqlite.forks import before_forks, unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, read_view, segment_table
 from pixie_retrievers.index.sqlite.store import META, ReadStore
@@ -30,16 +31,21 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._idle: list[ReadStore] = []
         self._closed = False
-        self._pid = os.getpid()
-        self._orphans: list[list[ReadStore]] = []
+        self._begin()
+        before_forks(self._close_idle)
         self._row: bytes | None = None
         self._manifest: Manifest | None = None
         self._segments: tuple[Manifest, list[SegmentView], NDArray[np.int64]] | None = None
         self._views: dict[int, SegmentView] = {}
         self._kept = Kept()
+
+    def _begin(self) -> None:
+        """The state of one process."""
+        self._lock = threading.Lock()
+        self._idle: list[ReadStore] = []
+        self._pid = os.getpid()
+        weakref.finalize(self, _close_all, self._idle, self._pid)  # a handle that nobody closes leaves nothing open
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -68,10 +74,8 @@ class Reader:
         return ReadStore(self._path)
 
     def _start_over_after_fork(self) -> None:
-        # SQLite forbids using, and even closing, a connection that came through a fork: leave it be. Locks may have
-        # been held by threads that this process does not have.
-        self._orphans.append(self._idle)
-        self._idle, self._lock, self._pid = [], threading.Lock(), os.getpid()
+        # Locks may have been held by threads that this process does not have.
+        self._begin()
         for view in self._views.values():
             view.renew_lock()
 
@@ -110,10 +114,18 @@ class Reader:
         """Close the connections, those in use when their snapshots end, and forget what was kept."""
         if self._pid != os.getpid():
             self._start_over_after_fork()
+        self._closed = True
+        self._close_idle()
         with self._lock:
-            self._closed = True
-            for store in self._idle:
-                store.close()
-            self._idle = []
             self._views, self._kept = {}, Kept()
             self._row = self._manifest = self._segments = None
+
+    def _close_idle(self) -> None:
+        with self._lock:
+            _close_all(self._idle, self._pid)
+
+
+def _close_all(stores: list[ReadStore], pid: int) -> None:
+    if os.getpid() == pid:  # what came through a fork is another process's
+        while stores:
+            stores.pop().close()

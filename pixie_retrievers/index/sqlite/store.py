@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -108,29 +109,14 @@ class ReadStore:
         if not path.is_file():
             raise StorageError(f"{path} is not a file: pass the path of an index file")
         with _translated(path):
-            self._connection = self._connect("mode=ro")
             try:
-                found = self._pragma("application_id")
+                self._connection = self._connect("mode=ro")
             except sqlite3.OperationalError:
                 # A file in write-ahead mode wants a shared-memory file beside it; where nobody can write, nobody can
                 # change it either, and SQLite may take it as immutable.
-                self._connection.close()
                 if os.access(path.parent, os.W_OK) or path.with_name(path.name + "-wal").exists():
                     raise
                 self._connection = self._connect("mode=ro&immutable=1")
-                found = self._pragma("application_id")
-            except BaseException:
-                self._connection.close()
-                raise
-        if found != APPLICATION_ID:
-            self._connection.close()
-            raise IncompatibleIndexError(f"{path} is an SQLite database, but not a pixie index: check the path")
-        with _translated(path), contextlib.ExitStack() as on_error:
-            on_error.callback(self._connection.close)
-            # 4 MiB of pages: the tree above a million documents takes 1 MiB, and stays in memory. Reads the schema,
-            # unlike the settings above.
-            self._connection.execute("PRAGMA cache_size = -4096")
-            on_error.pop_all()
 
     def _connect(self, options: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -140,11 +126,21 @@ class ReadStore:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.text_factory = bytes
-        # The file may come from anywhere: let nothing in its schema run, and let SQLite doubt its cells.
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
-        connection.execute("PRAGMA mmap_size = 0")
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(connection.close)
+            connection.text_factory = bytes
+            # The file may come from anywhere: let nothing in its schema run, and let SQLite doubt its cells.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cell_size_check = ON")
+            connection.execute("PRAGMA mmap_size = 0")
+            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise IncompatibleIndexError(
+                    f"{self._path} is an SQLite database, but not a pixie index: check the path"
+                )
+            # 4 MiB of pages: the tree above a million documents takes 1 MiB, and stays in memory. Reads the schema,
+            # unlike the settings above.
+            connection.execute("PRAGMA cache_size = -4096")
+            on_error.pop_all()
         return connection
 
     def _pragma(self, name: str) -> Any:
@@ -197,14 +193,50 @@ class ReadStore:
             self._connection.close()
 
 
+class _Thread(SqliteMultithread):  # type: ignore[misc]  # sqlitedict has no types
+    """sqlitedict's thread, which here closes its connection however it ends.
+
+    As it comes, it leaves the connection open when a setting is refused, or when an error gets past it; and the error,
+    which the caller hears of at the next statement, is printed as well, as that of a thread nobody watched over.
+    """
+
+    _sqlite: sqlite3.Connection | None = None
+
+    def _connect(self) -> tuple[sqlite3.Connection, sqlite3.Cursor]:
+        try:
+            self._sqlite = sqlite3.connect(self.filename, check_same_thread=False)
+            # A commit returns when the bytes are on the disk; on a Mac that takes an option of its own.
+            for setting in (
+                f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "fullfsync = ON",
+                "checkpoint_fullfsync = ON",
+                "trusted_schema = OFF",
+            ):
+                self._sqlite.execute(f"PRAGMA {setting}")
+            return self._sqlite, self._sqlite.cursor()
+        except sqlite3.Error:
+            self.exception = sys.exc_info()  # where sqlitedict looks for it
+            raise
+
+    def run(self) -> None:
+        try:
+            with contextlib.suppress(sqlite3.Error):
+                super().run()
+        finally:
+            if self._sqlite is not None:
+                self._sqlite.close()
+
+
 class _Table(SqliteDict):  # type: ignore[misc]  # sqlitedict has no types
     """A table of strings and bytes on a connection that it shares with the others."""
 
-    def __init__(self, path: Path, name: str, connection: SqliteMultithread) -> None:
+    def __init__(self, path: Path, name: str, connection: _Thread) -> None:
         self._connection = connection
         super().__init__(str(path), name, journal_mode="WAL", encode=_as_is, decode=_as_is, outer_stack=False)
 
-    def _new_conn(self) -> SqliteMultithread:
+    def _new_conn(self) -> _Thread:
         return self._connection
 
 
@@ -215,17 +247,8 @@ class WriteStore:
         self._path = path
         self.failed = False
         with _translated(path):
-            self._connection = SqliteMultithread(str(path), autocommit=False, journal_mode="WAL", outer_stack=False)
+            self._connection = _Thread(str(path), autocommit=False, journal_mode="WAL", outer_stack=False)
             try:
-                # A commit returns when the bytes are on the disk; on a Mac that takes an option of its own.
-                for setting in (
-                    f"busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
-                    "synchronous = FULL",
-                    "fullfsync = ON",
-                    "checkpoint_fullfsync = ON",
-                    "trusted_schema = OFF",
-                ):
-                    self._run(f"PRAGMA {setting}")
                 self._tables = {name: _Table(path, name, self._connection) for name in TABLES}
             except BaseException:
                 self.abandon()
@@ -283,7 +306,11 @@ class WriteStore:
     def close(self) -> None:
         """Close the connection once its queue is empty."""
         if self._connection.is_alive():
-            self._connection.close()
+            try:
+                self._connection.close()
+            except BaseException:
+                self.abandon()
+                raise
 
     def abandon(self) -> None:
         """Close without waiting for answers that may never come."""
