@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
@@ -354,7 +355,7 @@ def _excerpt(text: str, spans: Sequence[tuple[int, int, float]], max_characters:
 
     def strength(start: int) -> float:
         stop = stop_of(start)
-        covered = sum(weight for a, b, weight in spans if start <= a and b <= stop)
+        covered = math.fsum(weight for a, b, weight in spans if start <= a and b <= stop)
         return covered * (1.25 if start in sentences else 1)  # a whole sentence reads better
 
     start = max(sorted(sentences | words), key=strength)

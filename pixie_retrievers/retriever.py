@@ -28,7 +28,7 @@ from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.opening import open_index
 from pixie_retrievers.indexing import Indexed, index_documents
 from pixie_retrievers.parameters import check_number, check_score_threshold, check_top_k_tokens, check_whole_number
-from pixie_retrievers.types import Document, Explanation, Hit, SearchResult, ordered_sum
+from pixie_retrievers.types import Document, Explanation, Hit, SearchResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -323,7 +323,7 @@ class SparseRetriever:
         matches = self.index.match(self.encoder.encode_queries([query]), [id])[0]
         if matches is None:
             raise DocumentNotFoundError(f"there is no document with id {id!r} in the index: index.ids() lists them")
-        return Explanation(ordered_sum(matches.contributions.tolist()), matches, top_k_tokens, self.encoder)
+        return Explanation(matches.score, matches, top_k_tokens, self.encoder)
 
     def _results(
         self, hits: Sequence[Hit], top_k_tokens: int | None, score_threshold: float | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,24 @@ if find_spec("llama_index"):
     # llama-index-core ships the data that its splitters need; older versions look for it elsewhere, and would fetch it.
     core = Path(find_spec("llama_index.core").origin).parent
     os.environ["NLTK_DATA"] = str(core / "_static" / "nltk_cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_leave_nothing_open():
+    """What pytest holds this process to holds for the processes that tests start, which can only print it."""
+    run = subprocess.run
+
+    def watched(*arguments, **options):
+        done = run(*arguments, **options)
+        said = done.stderr or ""
+        said = said if isinstance(said, str) else said.decode(errors="replace")
+        assert "ResourceWarning" not in said, said[-3000:]
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "run", watched)
+        patch.setenv("PYTHONWARNINGS", "default::ResourceWarning")
+        yield
 
 
 @pytest.fixture(scope="session")

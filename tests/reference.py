@@ -1,15 +1,28 @@
 """The model card's rules in plain Python, written from the card alone: what the real code is held to.
 
 Kept: weights strictly above ``min_weight``, special tokens dropped. A score is the sum over shared tokens of query
-weight times document weight. Ranking is by score descending, ties by insertion order. A query that shares no token
-with any document finds nothing. An explanation is the shared tokens by contribution descending.
+weight times document weight, in float64 by ascending token. Ranking is by score descending, ties by insertion order. A
+query that shares no token with any document finds nothing. An explanation is the shared tokens by contribution
+descending.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fractions import Fraction
 
 Vector = Mapping[int, float]
+
+
+def added_up(values: Iterable[float]) -> float:
+    """What float64 arithmetic gives from the first value to the last: each sum exact, then rounded to the nearest.
+
+    In fractions, because the built-in ``sum`` is another from Python 3.12 on.
+    """
+    total = 0.0
+    for value in values:
+        total = float(Fraction(total) + Fraction(value))
+    return total
 
 
 class Reference:
@@ -41,5 +54,5 @@ class Reference:
         for id, document in self.documents.items():
             shared = [t for t in self.active(query) if t in document]
             if shared:
-                scored.append((id, sum(self.active(query)[t] * document[t] for t in shared)))
+                scored.append((id, added_up(self.active(query)[t] * document[t] for t in shared)))
         return sorted(scored, key=lambda entry: -entry[1])[:k]

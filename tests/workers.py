@@ -53,11 +53,11 @@ def hold_lock(path: str, answers: Any) -> None:
         answers.recv()
 
 
-def write_revisions(path: str, stop: Any, answers: Any) -> None:
-    """Give all documents the same new revision, commit after commit; now and then compact."""
+def write_revisions(path: str, stop: Any, least: int, answers: Any) -> None:
+    """Give all documents the same new revision, commit after commit, ``least`` at least; now and then compact."""
     revision = 0
     with histories.opened(path) as index:
-        while not stop.is_set():
+        while not stop.is_set() or revision < least:
             revision += 1
             histories.apply(index, histories.Step("upsert", tuple(histories.IDS[:40]), revision))
             if revision % 25 == 0:
@@ -65,12 +65,15 @@ def write_revisions(path: str, stop: Any, answers: Any) -> None:
     answers.send(revision)
 
 
-def read(path: str, stop: Any, answers: Any) -> None:
-    """Search while another process writes; every result must come from one commit point, and none from before."""
+def read(path: str, stop: Any, least: int, answers: Any) -> None:
+    """Search while another process writes, ``least`` times at least, and until a new commit is seen.
+
+    Every result must come from one commit point, and none from before.
+    """
     batch = histories.queries()
     newest, n_searches, problems = 0, 0, []
     with histories.opened(path, read_only=True) as index:
-        while not stop.is_set() and not problems:
+        while not problems and not (stop.is_set() and n_searches >= least and newest > 1):
             hit_lists = index.search(batch, len(histories.IDS))
             documents = [document for document in index.get(histories.IDS[:40]) if document]
             seen = {hit.document.metadata["revision"] for hits in hit_lists for hit in hits}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from pixie_retrievers.errors import OptionalDependencyError
@@ -33,14 +34,14 @@ class Measures:
     @property
     def average(self) -> float:
         """The mean of the four NDCG figures."""
-        return sum(self.ndcg.values()) / len(self.ndcg)
+        return fmean(self.ndcg.values())
 
     @classmethod
     def mean(cls, parts: Sequence[Measures]) -> Measures:
         """The mean of several, each counting alike."""
         return cls(
-            {k: sum(part.ndcg[k] for part in parts) / len(parts) for k in CUTOFFS},
-            sum(part.recall for part in parts) / len(parts),
+            {k: fmean(part.ndcg[k] for part in parts) for k in CUTOFFS},
+            fmean(part.recall for part in parts),
         )
 
 
@@ -68,6 +69,6 @@ def measure(run: Run, relevant: Mapping[str, Mapping[str, int]]) -> Measures:
         found.append(judge.evaluate({id: dict(hits[:depth]) for id, hits in others.items() if hits}))
 
     def mean(judged: dict[str, Any], name: str) -> float:
-        return float(sum(judged.get(id, {}).get(name, 0.0) for id in relevant)) / len(relevant)
+        return fmean(judged.get(id, {}).get(name, 0.0) for id in relevant)
 
     return Measures({k: mean(found[0], f"ndcg_cut_{k}") for k in CUTOFFS}, mean(found[1], f"recall_{DEPTH}"))

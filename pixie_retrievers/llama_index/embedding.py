@@ -10,6 +10,7 @@ from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, Sp
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.types import sum_contributions
 
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.base import Encoder
@@ -88,7 +89,7 @@ class PixieSparseEmbedding(BaseSparseEmbedding):
     def similarity(self, embedding1: SparseEmbedding, embedding2: SparseEmbedding) -> float:
         """The dot product of two embeddings, the score of a retriever."""
         shared = sorted(embedding1.keys() & embedding2.keys())
-        return float(sum(embedding1[term] * embedding2[term] for term in shared))
+        return sum_contributions([embedding1[term] * embedding2[term] for term in shared])
 
     def _get_query_embedding(self, query: str) -> SparseEmbedding:
         return self._encoder.encode_queries([query]).to_dicts()[0]

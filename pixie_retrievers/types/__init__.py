@@ -6,7 +6,7 @@ from pixie_retrievers.types.explanations import (
     TermMatches,
     TermNames,
     TokenContribution,
-    ordered_sum,
+    sum_contributions,
 )
 from pixie_retrievers.types.results import Document, Hit, SearchResult
 from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
@@ -23,5 +23,5 @@ __all__ = [
     "TermMatches",
     "TermNames",
     "TokenContribution",
-    "ordered_sum",
+    "sum_contributions",
 ]

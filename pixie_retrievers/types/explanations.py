@@ -9,17 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Explanation", "KnownNames", "TermMatches", "TermNames", "TokenContribution", "ordered_sum"]
+__all__ = ["Explanation", "KnownNames", "TermMatches", "TermNames", "TokenContribution", "sum_contributions"]
 
 
-def ordered_sum(values: Iterable[float]) -> float:
-    """Values added up one after the other, each sum rounded to float64, as compiled code does it.
+def sum_contributions(contributions: Iterable[float]) -> float:
+    """Add up in float64, one after the other from the first to the last: how every score is made.
 
-    Python's own ``sum`` of floats is compensated from 3.12 on, and may differ from the index in the last bit.
+    The built-in ``sum`` compensates for rounding from Python 3.12 on, and ``numpy.sum`` adds in pairs: each may differ
+    in its last bits from what the index's compiled loops find, and turn a tie.
+
+    Args:
+        contributions: By ascending term.
     """
     total = 0.0
-    for value in values:
-        total += value
+    for contribution in contributions:
+        total += contribution
     return total
 
 
@@ -61,6 +65,11 @@ class TermMatches:
     def contributions(self) -> NDArray[np.float64]:
         """float64, shape (m,): query weight times document weight; their sum is the score."""
         return self.query_weights.astype(np.float64) * self.document_weights.astype(np.float64)
+
+    @property
+    def score(self) -> float:
+        """The contributions added up as :func:`sum_contributions` does, terms ascending."""
+        return sum_contributions(self.contributions.tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ class Explanation:
     def residual(self) -> float:
         """The score of the tokens not shown: contributions and residual sum to the score."""
         values, order = self._order()
-        return ordered_sum(values[position] for position in sorted(order[len(self._strongest(order)) :]))
+        return sum_contributions(values[position] for position in sorted(order[len(self._strongest(order)) :]))
 
     @property
     def n_tokens(self) -> int:

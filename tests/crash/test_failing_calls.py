@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import types
 
 import pytest
-import sqlitedict
+from failing import Failing
 from figures import FAILURES, holds
 from histories import FINGERPRINT, IDS, VOCABULARY_SIZE, Step, apply, build, model_after, opened, queries, shown
 
@@ -21,38 +20,6 @@ SCENARIOS = {
     "delete": Step("delete", tuple(IDS[:8])),
     "compact": Step("compact"),
 }
-
-
-class Failing:
-    """Stands in for the module ``sqlite3``: the n-th statement of the connections it makes fails."""
-
-    def __init__(self, failing: int, message: str, *, after: bool) -> None:
-        self.n_calls, self.failing = 0, failing
-        outer = self
-
-        class Cursor(sqlite3.Cursor):
-            def execute(self, statement, *args):
-                outer.n_calls += 1
-                if outer.n_calls == outer.failing and after:
-                    super().execute(statement, *args)
-                if outer.n_calls == outer.failing:
-                    raise sqlite3.OperationalError(message)
-                return super().execute(statement, *args)
-
-        class Connection(sqlite3.Connection):
-            def cursor(self, factory=Cursor):
-                return super().cursor(factory)
-
-            def execute(self, statement, *args):
-                return self.cursor().execute(statement, *args)
-
-        self.module = types.SimpleNamespace(
-            connect=lambda *args, **options: sqlite3.connect(*args, **options, factory=Connection),
-            Error=sqlite3.Error,
-            DatabaseError=sqlite3.DatabaseError,
-            OperationalError=sqlite3.OperationalError,
-            Connection=Connection,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +39,6 @@ MESSAGES = {
 @holds(FAILURES)
 @pytest.mark.parametrize("after", [False, True], ids=["not-done", "done-but-reported-as-failed"])
 @pytest.mark.parametrize("action", SCENARIOS)
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # sqlitedict's thread, on opening
 def test_any_failing_statement_leaves_the_old_commit_or_the_new_one(base, tmp_path, monkeypatch, action, after):
     step = SCENARIOS[action]
     old, new = model_after(0, N_STEPS), model_after(0, N_STEPS)
@@ -88,7 +54,7 @@ def test_any_failing_statement_leaves_the_old_commit_or_the_new_one(base, tmp_pa
             with opened(path) as index:
                 shown(index, BATCH)
                 with monkeypatch.context() as patch:
-                    patch.setattr(sqlitedict, "sqlite3", failing.module)
+                    patch.setattr(store, "sqlite3", failing.module)
                     try:
                         apply(index, step)
                     except error:
@@ -108,6 +74,7 @@ def test_any_failing_statement_leaves_the_old_commit_or_the_new_one(base, tmp_pa
                 outcomes.add((failed, state))
                 apply(index, step)
                 assert shown(index, BATCH)["documents"] == expected["new"]["documents"], n
+            assert failing.left_open() == [], n
             path.unlink()
             if n_calls < n:
                 break
@@ -134,6 +101,7 @@ def test_a_failure_while_a_file_is_made_leaves_no_file_behind(tmp_path, monkeypa
                 assert not list(tmp_path.glob(".*")), n  # no draft
             else:
                 break
+        assert failing.left_open() == [], n
         with opened(path) as index:
             assert len(index) == 0
             apply(index, SCENARIOS["upsert"])

@@ -25,7 +25,7 @@ def test_readers_beside_a_writer_see_whole_commits_and_never_older_ones(tmp_path
     pipes = [context.Pipe(duplex=False) for _ in range(N_READERS + 1)]
     targets = [write_revisions] + [read] * N_READERS
     processes = [
-        context.Process(target=target, args=(str(path), stop, theirs))
+        context.Process(target=target, args=(str(path), stop, READER_SECONDS.n, theirs))
         for target, (_, theirs) in zip(targets, pipes, strict=True)
     ]
     try:
@@ -46,10 +46,9 @@ def test_readers_beside_a_writer_see_whole_commits_and_never_older_ones(tmp_path
         for ours, _ in pipes:
             ours.close()
     n_commits, *readers = answers
-    assert n_commits > READER_SECONDS.n
+    assert n_commits >= READER_SECONDS.n
     assert [problems for _, _, problems in readers] == [[]] * N_READERS
-    assert all(n_searches > READER_SECONDS.n for n_searches, _, _ in readers)
-    assert all(newest > 1 for _, newest, _ in readers), "the readers never saw a new commit"
+    assert all(n_searches >= READER_SECONDS.n and newest > 1 for n_searches, newest, _ in readers)
     with opened(path) as index:
         assert index.check().sound
 
@@ -144,7 +143,7 @@ with histories.opened(path) as index:
         time.sleep(0.005)
         child = os.fork()
         if child == 0:
-            signal.alarm(30)  # a hang ends as a signal, which the parent counts
+            signal.alarm(120)  # a hang ends as a signal, which the parent counts
             status = 1
             try:
                 found = histories.shown(index, batch)
