@@ -28,8 +28,8 @@ class Machine:
         n_cuda_devices: How many CUDA devices there are.
         has_mps: An Apple GPU can be used.
         cuda_has_bfloat16: The CUDA devices compute in bfloat16 natively.
-        cpu_has_bfloat16: The processor does (AVX512-BF16 or AMX).
-        cpu_has_int8: The processor multiplies bytes without overflow (VNNI).
+        cpu_has_bfloat16: The processor does (AVX512-BF16 or AMX), and oneDNN may use it.
+        cpu_has_int8: The processor can multiply bytes without overflow (VNNI); loading a model proves that it does.
     """
 
     n_cuda_devices: int = 0
@@ -54,7 +54,8 @@ def this_machine() -> Machine:
         has_mps=torch.backends.mps.is_available(),
         # Older devices emulate bfloat16, slower than float32.
         cuda_has_bfloat16=has_cuda and torch.cuda.get_device_capability() >= (8, 0),
-        cpu_has_bfloat16=_cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported"),
+        cpu_has_bfloat16=(_cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported"))
+        and _onednn_has_bfloat16(),
         cpu_has_int8=_cpu_has("_is_vnni_supported"),
     )
 
@@ -64,6 +65,15 @@ def _cpu_has(name: str) -> bool:
     import torch
 
     return bool(getattr(torch.cpu, name, bool)())
+
+
+def _onednn_has_bfloat16() -> bool:
+    """What ONEDNN_MAX_CPU_ISA leaves of it."""
+    import torch
+
+    with suppress(AttributeError, RuntimeError):  # nor has this a public name
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    return False
 
 
 def free_memory(device: str) -> int | None:
@@ -138,7 +148,8 @@ def choose_precision(requested: str, device: str, machine: Machine, *, n_paramet
 
     Raises:
         InvalidParameterError: The precision is unknown, or "int8" is asked of another device than a CPU.
-        DeviceUnavailableError: "int8" is asked of a processor without the instructions for it.
+        DeviceUnavailableError: "int8" is asked of a processor without the instructions for it. That it uses them is
+            proved when the model is loaded (:func:`pixie_retrievers.encoder.linear.quantise`).
     """
     if requested not in PRECISIONS:
         raise InvalidParameterError(f"precision is {requested!r}; it must be one of {', '.join(PRECISIONS)}")

@@ -19,8 +19,9 @@ import torch
 from torch import nn
 
 from pixie_retrievers.encoder.forward import forward
+from pixie_retrievers.errors import DeviceUnavailableError
 
-__all__ = ["Int8Linear", "PackedLinear", "pack", "quantise"]
+__all__ = ["Int8Linear", "PackedLinear", "multiplies_bytes_exactly", "pack", "quantise"]
 
 _ZERO_POINT = 128  # the processor multiplies unsigned bytes (activations) by signed ones (weights)
 
@@ -82,6 +83,22 @@ class Int8Linear(nn.Module):
         return product.view(*values.shape[:-1], self.out_features)
 
 
+def multiplies_bytes_exactly() -> bool:
+    """Whether products of bytes come out whole.
+
+    Without VNNI, oneDNN adds two of them in 16 bits, which overflow without a word. What the processor has is no proof
+    that it is used: an environment variable (ONEDNN_MAX_CPU_ISA), a virtual machine or a build can hide it. So the
+    largest numbers of either sign are multiplied, of which any two overflow.
+
+    Raises:
+        RuntimeError, AttributeError, NotImplementedError, TypeError: This build of torch has no such operator.
+    """
+    linear = nn.Linear(64, 2, bias=False).requires_grad_(requires_grad=False)
+    linear.weight[0], linear.weight[1] = 1, -1
+    values = torch.ones(3, 64)
+    return torch.allclose(Int8Linear(linear)(values), linear(values))
+
+
 def quantise(model: nn.Module) -> None:
     """Replace every linear layer of a model by an 8-bit one.
 
@@ -89,9 +106,15 @@ def quantise(model: nn.Module) -> None:
         model: A float32 ``SparseEncoder`` on the CPU; it is changed.
 
     Raises:
+        DeviceUnavailableError: Products of bytes overflow here.
         RuntimeError, AttributeError, NotImplementedError, TypeError: This build of torch has no such operator, or the
             model takes its layers apart.
     """
+    if not multiplies_bytes_exactly():
+        raise DeviceUnavailableError(
+            "precision 'int8' needs products of bytes that do not overflow, and here they do, though the processor has VNNI"
+            " instructions: unset ONEDNN_MAX_CPU_ISA if it is set, or pass 'float32'"
+        )
     _replace(model, Int8Linear)
 
 

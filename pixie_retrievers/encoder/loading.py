@@ -31,6 +31,7 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
         UnsafeModelError: The model needs code that came with it.
         InvalidParameterError: The model is no SPLADE model, or has no fast tokenizer.
         ModelUnavailableError: The files are damaged or incomplete.
+        DeviceUnavailableError: The precision is "int8", and products of bytes overflow here.
     """
     with _loading, _quiet() as complaints:
         import torch

@@ -7,12 +7,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from processes import script
 
-from pixie_retrievers import InvalidParameterError, PixieEncoder
+from pixie_retrievers import DeviceUnavailableError, InvalidParameterError, PixieEncoder
 from pixie_retrievers.encoder.device import this_machine
-from pixie_retrievers.encoder.linear import PackedLinear
+from pixie_retrievers.encoder.linear import PackedLinear, multiplies_bytes_exactly
 
-needs_int8 = pytest.mark.skipif(not this_machine().cpu_has_int8, reason="the processor has no VNNI instructions")
+needs_int8 = pytest.mark.skipif(
+    not (this_machine().cpu_has_int8 and multiplies_bytes_exactly()),
+    reason="the processor has no VNNI instructions, or ONEDNN_MAX_CPU_ISA hides them",
+)
 
 
 def dense(vectors):
@@ -80,6 +84,41 @@ def test_an_int8_encoder_comes_back_from_its_fingerprint():
     int8 = PixieEncoder.bundled(device="cpu", precision="int8")
     again = PixieEncoder.from_fingerprint(int8.fingerprint, device="cpu")
     assert (again.precision, again.fingerprint) == ("int8", int8.fingerprint)
+
+
+HIDDEN = """
+import json
+import torch
+from pixie_retrievers import DeviceUnavailableError, PixieEncoder
+from pixie_retrievers.encoder.device import choose_precision, this_machine
+refusals = []
+for load in (
+    lambda: PixieEncoder.bundled(device="cpu", precision="int8"),
+    lambda: PixieEncoder.from_fingerprint(PixieEncoder.bundled(device="cpu").fingerprint, device="cpu", precision="int8"),
+):
+    try:
+        load()
+    except DeviceUnavailableError as error:
+        refusals.append(str(error))
+chosen = choose_precision("auto", "cpu", this_machine(), n_parameters=10**9)
+print(json.dumps([refusals, chosen, this_machine().cpu_has_int8]))
+"""
+
+
+def test_int8_is_refused_and_bfloat16_not_chosen_where_a_setting_hides_the_instructions():
+    refusals, chosen, has_vnni = script(HIDDEN, ONEDNN_MAX_CPU_ISA="AVX2")
+    assert len(refusals) == 2
+    for refusal in refusals:
+        assert "pass 'float32'" in refusal
+        assert ("ONEDNN_MAX_CPU_ISA" in refusal) == has_vnni
+    assert chosen == "float32"
+
+
+@pytest.mark.skipif(not this_machine().cpu_has_int8, reason="the processor has no VNNI instructions")
+def test_products_of_bytes_prove_themselves_before_a_model_is_changed(today_folder, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.encoder.linear.multiplies_bytes_exactly", lambda: False)
+    with pytest.raises(DeviceUnavailableError, match=r"overflow.*unset ONEDNN_MAX_CPU_ISA.*pass 'float32'"):
+        PixieEncoder(today_folder, device="cpu", precision="int8")
 
 
 on_x86 = pytest.mark.skipif(
