@@ -28,7 +28,7 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     InvalidTextError,
 )
-from pixie_retrievers.index.base import open_index
+from pixie_retrievers.index.opening import open_index
 from pixie_retrievers.langchain import PixieRetriever
 from pixie_retrievers.retriever import SparseRetriever
 

@@ -8,6 +8,7 @@ import pickle
 from typing import ClassVar
 
 import pytest
+from explanations import explanation_of
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import (
@@ -40,8 +41,8 @@ from pixie_retrievers.llama_index.nodes import (
     to_node,
 )
 
-EXPLANATION = types.Explanation(
-    6.0, (types.TokenContribution("##성", "성", 7, 2.0, 3.0, 6.0, in_query=True, in_document=False),), 0.0, 1
+EXPLANATION = explanation_of(
+    [types.TokenContribution("##성", "성", 7, 2.0, 3.0, 6.0, in_query=True, in_document=False)]
 )
 RELATIONSHIPS = {
     NodeRelationship.SOURCE: RelatedNodeInfo(
