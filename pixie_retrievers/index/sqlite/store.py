@@ -211,7 +211,11 @@ class _Table(SqliteDict):  # type: ignore[misc]  # sqlitedict has no types
 
 
 class WriteStore:
-    """The one writing connection; the caller holds the writer lock."""
+    """The one writing connection; the caller holds the writer lock.
+
+    What is removed is overwritten: a deleted document is gone from the file, not merely forgotten, and a repair that
+    reads pages without SQLite cannot bring it back.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -225,6 +229,7 @@ class WriteStore:
                     "synchronous = FULL",
                     "fullfsync = ON",
                     "checkpoint_fullfsync = ON",
+                    "secure_delete = ON",
                     "trusted_schema = OFF",
                 ):
                     self._run(f"PRAGMA {setting}")
@@ -235,7 +240,7 @@ class WriteStore:
 
     def settings(self) -> dict[str, Any]:
         """What the connection really runs with: the durability promise rests on it."""
-        names = ("journal_mode", "synchronous", "busy_timeout")
+        names = ("journal_mode", "synchronous", "busy_timeout", "secure_delete")
         return {name: self._connection.select_one(f"PRAGMA {name}")[0] for name in names}
 
     @contextlib.contextmanager
