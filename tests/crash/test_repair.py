@@ -27,10 +27,8 @@ from histories import (
 from pixie_retrievers import (
     CorruptIndexError,
     Document,
-    IndexNotFoundError,
     PixieError,
     SqliteIndex,
-    StorageError,
 )
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.codec import encode_row
@@ -169,18 +167,6 @@ def test_with_all_postings_heads_tombstones_columns_and_ids_destroyed_every_docu
         assert index.check().sound
 
 
-def test_weights_come_through_bit_for_bit_and_are_never_rounded_again(source, target):
-    for again in (target, target.with_name("again.db")):
-        repair_index(source, again)
-        rows = []
-        for path in (source, again):
-            connection = sqlite3.connect(path)
-            rows.append(connection.execute("SELECT key, value FROM vectors ORDER BY key").fetchall())
-            connection.close()
-        assert rows[0] == rows[1]
-        source = again
-
-
 def test_a_deleted_document_leaves_nothing_behind_that_could_come_back(tmp_path):
     path, rng, alive, gone = tmp_path / "index.db", np.random.default_rng(7), {}, []
     with opened(path) as index:
@@ -306,19 +292,6 @@ def test_whatever_the_damage_nothing_wrong_comes_through_and_nothing_readable_is
             leftover.unlink()
     assert np.mean(n_saved) > 0.7 * len(truth)
     assert max(n_saved) == len(truth)
-
-
-def test_a_repair_writes_new_files_only(source, target):
-    for existing in (target, target.with_name("index.db.lost.jsonl")):
-        existing.write_bytes(b"mine")
-        with pytest.raises(StorageError, match="exists already"):
-            repair_index(source, target)
-        assert existing.read_bytes() == b"mine"
-        existing.unlink()
-    with pytest.raises(StorageError, match="not a folder"):
-        repair_index(source, target / "deeper" / "index.db")
-    with pytest.raises(IndexNotFoundError):
-        repair_index(source.with_name("other.db"), target)
 
 
 def test_the_check_of_a_file_names_what_is_damaged_even_where_it_cannot_be_opened(source):
