@@ -15,6 +15,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -53,6 +54,7 @@ _COLUMNS = dict.fromkeys(TABLES, _AS_SQLITEDICT) | {
 }
 BUSY_TIMEOUT_S = 5.0
 PAGE_SIZE = 8192
+_ROWS_AT_ONCE = 256
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
 # sqlitedict logs what it also raises; without a handler Python would print it.
@@ -263,7 +265,11 @@ class WriteStore:
 
     def put(self, table: str, rows: Iterable[tuple[str | int, str | bytes]]) -> None:
         """Insert rows, replacing those whose key is there."""
-        self._tables[table].update(rows)
+        left = iter(rows)
+        while part := list(islice(left, _ROWS_AT_ONCE)):
+            self._tables[table].update(part)
+            if len(part) == _ROWS_AT_ONCE:
+                self._run("SELECT 1")  # writes are queued: without waiting for some, all would be in memory at once
 
     def remove(self, table: str, keys: Iterable[str | int]) -> None:
         """Remove the rows under the keys."""
