@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from reference import Reference
 
-from pixie_retrievers import Document, DocumentNotFoundError, SparseVectors, SqliteIndex, TermMatches
+from pixie_retrievers import Document, DocumentNotFoundError, Hit, SparseVectors, SqliteIndex, TermMatches
 
 VOCABULARY_SIZE = 60
 FINGERPRINT = "test"
@@ -143,12 +143,8 @@ def shown(index: SqliteIndex, batch: SparseVectors, k: int = 7) -> dict[str, Any
     return {
         "n_documents": len(index),
         "documents": documents,
-        "vectors": [
-            (row.to_dicts()[0], frozenset(row.term_ids[row.literal].tolist())) for row in index.vectors(there)
-        ],
-        "hits": [
-            [(hit.document.id, hit.score, as_dict(hit.matches)) for hit in hits] for hits in index.search(batch, k)
-        ],
+        "vectors": [(row.to_dicts()[0], frozenset(row.term_ids[row.literal].tolist())) for row in index.vectors(there)],
+        "hits": as_rows(index.search(batch, k)),
         "matches": [as_dict(matches) for matches in index.match(batch[0], there)],
     }
 
@@ -162,6 +158,11 @@ def vectors_found(index: SqliteIndex, ids: Sequence[str]) -> list[SparseVectors 
         except DocumentNotFoundError:
             found.append(None)
     return found
+
+
+def as_rows(hit_lists: Sequence[Sequence[Hit]]) -> list[list[tuple[str, float, Matches]]]:
+    """Hits as ids, scores and matches."""
+    return [[(hit.document.id, hit.score, as_dict(hit.matches)) for hit in hits] for hits in hit_lists]
 
 
 def as_dict(matches: TermMatches) -> Matches:

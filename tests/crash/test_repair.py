@@ -27,10 +27,8 @@ from histories import (
 from pixie_retrievers import (
     CorruptIndexError,
     Document,
-    IndexNotFoundError,
     PixieError,
     SqliteIndex,
-    StorageError,
 )
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.codec import encode_row
@@ -169,73 +167,22 @@ def test_with_all_postings_heads_tombstones_columns_and_ids_destroyed_every_docu
         assert index.check().sound
 
 
-def test_weights_come_through_bit_for_bit_and_are_never_rounded_again(source, target):
-    for again in (target, target.with_name("again.db")):
-        repair_index(source, again)
-        rows = []
-        for path in (source, again):
-            connection = sqlite3.connect(path)
-            rows.append(connection.execute("SELECT key, value FROM vectors ORDER BY key").fetchall())
-            connection.close()
-        assert rows[0] == rows[1]
-        source = again
-
-
-def without_free_list(path):
-    """Damage SQLite's list of free pages: what was deleted looks again as if it were there."""
-    content = bytearray(path.read_bytes())
-    assert int.from_bytes(content[36:40], "big") > 0  # there are free pages
-    content[36:40] = (9999).to_bytes(4, "big")
-    path.write_bytes(content)
-
-
-@pytest.fixture
-def mostly_deleted(tmp_path):
-    """An index whose free pages still hold documents that were deleted, and the ids of those."""
-    path = tmp_path / "index.db"
+def test_a_deleted_document_leaves_nothing_behind_that_could_come_back(tmp_path):
+    path, rng, alive, gone = tmp_path / "index.db", np.random.default_rng(7), {}, []
     with opened(path) as index:
-        index.upsert([document(id, 1) for id in IDS], vectors(IDS, 1))
-        for n in range(10):  # long texts: many pages
-            ids = [f"long-{n}-{i}" for i in range(20)]
-            index.upsert([Document(id, "글" * 300) for id in ids], vectors(ids, 1))
-    with opened(path) as index:
-        index.delete([f"long-{n}-{i}" for n in range(10) for i in range(20)])
-        index.upsert([document(id, 2) for id in IDS[:40]], vectors(IDS[:40], 2))
-        index.delete(IDS[50:52])
-    return path
-
-
-@pytest.mark.parametrize(
-    "also",
-    [
-        "UPDATE meta SET key = key",
-        "UPDATE segments SET value = x'00'",
-        "UPDATE tombstones SET value = x'00'",
-        "UPDATE meta SET value = x'00' WHERE key = 'manifest'",
-    ],
-    ids=["nothing", "segments", "tombstones", "manifest"],
-)
-def test_deleted_documents_do_not_come_back_from_pages_that_are_free(mostly_deleted, target, also):
-    with opened(mostly_deleted) as index:
-        expected = shown(index, BATCH)
-    without_free_list(changed(mostly_deleted, also))
-    report = repair_index(mostly_deleted, target)
-    assert "SQLite's list of free pages" in [loss.what for loss in report.lost]
-    with opened(target) as index:
-        assert shown(index, BATCH) == expected
-        assert index.check().sound
-
-
-def test_where_nothing_says_what_was_deleted_a_text_is_kept_aside(mostly_deleted, target):
-    there = documents_in(mostly_deleted)
-    doubtful = list(there)[5]
-    changed(mostly_deleted, "DELETE FROM ids WHERE key = ?", doubtful)
-    changed(mostly_deleted, "UPDATE segments SET value = x'00'")
-    without_free_list(mostly_deleted)
-    report = repair_index(mostly_deleted, target)
-    assert doubtful in texts_of(report)
-    assert doubtful not in documents_in(target)
-    assert report.n_documents == len(there) - 1
+        for step in range(60):
+            ids = [IDS[i] for i in rng.choice(len(IDS), 9, replace=False)]
+            gone += [alive.pop(id) for id in ids if id in alive]
+            if step % 3 == 2:
+                index.delete(ids)
+                continue
+            texts = [f"canary-{step:03d}-{i}-" + "글" * int(rng.choice([3, 300, 3_000])) for i in range(9)]
+            index.upsert([Document(id, text) for id, text in zip(ids, texts, strict=True)], vectors(ids, step))
+            alive |= {id: text[:13] for id, text in zip(ids, texts, strict=True)}
+    content = path.read_bytes()
+    assert len(gone) > 300
+    assert [canary for canary in gone if canary.encode() in content] == []
+    assert all(canary.encode() in content for canary in alive.values())
 
 
 def test_of_an_id_that_stands_twice_the_newest_wins(source, target):
@@ -345,19 +292,6 @@ def test_whatever_the_damage_nothing_wrong_comes_through_and_nothing_readable_is
             leftover.unlink()
     assert np.mean(n_saved) > 0.7 * len(truth)
     assert max(n_saved) == len(truth)
-
-
-def test_a_repair_writes_new_files_only(source, target):
-    for existing in (target, target.with_name("index.db.lost.jsonl")):
-        existing.write_bytes(b"mine")
-        with pytest.raises(StorageError, match="exists already"):
-            repair_index(source, target)
-        assert existing.read_bytes() == b"mine"
-        existing.unlink()
-    with pytest.raises(StorageError, match="not a folder"):
-        repair_index(source, target / "deeper" / "index.db")
-    with pytest.raises(IndexNotFoundError):
-        repair_index(source.with_name("other.db"), target)
 
 
 def test_the_check_of_a_file_names_what_is_damaged_even_where_it_cannot_be_opened(source):

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 __all__ = ["Place", "Row", "SqlitePages"]
 
-_MAGIC = b"SQLite format 3\0"
 _TABLE_LEAF, _INDEX_LEAF, _INDEX_INTERIOR = 13, 10, 2
 _LOG_HEADER, _FRAME_HEADER = 32, 24
 
@@ -100,24 +99,6 @@ class SqlitePages:
             return self._log.read(self.page_size)
         self._file.seek((number - 1) * self.page_size)
         return self._file.read(self.page_size)
-
-    def free_pages(self) -> set[int] | None:
-        """The pages that hold nothing any more, though they may look as if they did; None when the list is damaged."""
-        first = self._page(1)
-        if len(first) < self.page_size or not first.startswith(_MAGIC):
-            return None
-        free: set[int] = set()
-        trunk, n_free = struct.unpack_from(">II", first, 32)
-        while trunk:
-            page = self._page(trunk) if 0 < trunk <= self._n_pages and trunk not in free else b""
-            if len(page) < self.page_size:
-                return None
-            free.add(trunk)
-            trunk, n_leaves = struct.unpack_from(">II", page)
-            if n_leaves > self.page_size // 4 - 2:
-                return None
-            free.update(struct.unpack_from(f">{n_leaves}I", page, 8))
-        return free if len(free) == n_free else None
 
     def rows(self) -> Iterator[Row]:
         """Every cell that reads as a key and a value, page after page."""

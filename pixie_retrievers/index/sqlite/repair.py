@@ -1,7 +1,7 @@
 """Salvage: every document of a damaged file that verifies, written into a new file.
 
-A document is two rows, its own and its vector's. Everything else that an index holds follows from them and is built
-anew; what can still be read of it says only which documents had been deleted.
+A document is two rows, its own and its vector's; everything else that an index holds follows from them and is built
+anew. What was deleted is not there to be found: the store overwrites it (see :class:`WriteStore`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError, IndexNotFoundError, PixieError, StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_row
@@ -28,7 +27,6 @@ from pixie_retrievers.index.sqlite.segment import (
     HEAD_DTYPES,
     MAX_DOCUMENTS,
     build_segment,
-    decode_head,
     encode_blocks,
     encode_head,
     segment_key,
@@ -50,8 +48,6 @@ from pixie_retrievers.index.sqlite.store import (
 from pixie_retrievers.index.sqlite.vectors import StoredVectors, decode_vectors, is_vector
 
 __all__ = ["Loss", "RepairReport", "repair_index"]
-
-_NONE_DELETED = np.zeros(MAX_DOCUMENTS, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +148,7 @@ class _Found:
     ids: dict[int, str] = field(default_factory=dict)
     documents: dict[int, tuple[str, Place]] = field(default_factory=dict)
     vectors: dict[int, Place] = field(default_factory=dict)
-    heads: dict[int, Place] = field(default_factory=dict)
-    tombstones: dict[int, list[NDArray[np.uint8]]] = field(default_factory=dict)
-
-    @property
-    def next_docno(self) -> int:
-        """Above every insertion number."""
-        return max([*self.ids, *self.documents, *self.vectors, -1]) + 1
+    last_segment: int = -1
 
     def add(self, place: Place, key: bytes | int, value: bytes) -> None:
         """Keep a row.
@@ -175,17 +165,12 @@ class _Found:
             self._add_row(key.decode(), value)
         elif value[5:6] == bytes([Kind.HEAD]):
             decode_arrays(Kind.HEAD, key.decode(), value, HEAD_DTYPES)
-            self.heads[int(key)] = place
-        elif value[5:6] == bytes([Kind.TOMBSTONES]):
-            (bitmap,) = decode_arrays(Kind.TOMBSTONES, key.decode(), value, "u1")
-            self.tombstones.setdefault(int(key), []).append(np.unpackbits(bitmap))
+            self.last_segment = max(self.last_segment, int(key))
 
     def _add_row(self, key: str, row: bytes) -> None:
         if key == MANIFEST_KEY:
             with suppress(CorruptIndexError):  # it may be an id like any other
-                manifest = Manifest.decode(row)
-                if self.manifest is None or manifest.generation > self.manifest.generation:
-                    self.manifest = manifest
+                self.manifest = Manifest.decode(row)
                 return
         (value,) = decode_row(key, row, 1)
         if isinstance(value, int):
@@ -210,96 +195,59 @@ class _Salvage:
         self.lost: list[Loss] = []
         if pages.n_frames_lost:
             self._lose("write-ahead log", f"{pages.n_frames_lost} pages of it do not verify: the last commits may miss")
-        free = pages.free_pages()
-        if free is None:
-            self._lose("SQLite's list of free pages", "damaged: documents deleted before may have come back")
         self._found = _Found()
         for place, key, value in pages.rows():
-            if free is None or place.page not in free:
-                with suppress(CorruptIndexError, ValueError):  # what does not verify is missed where it belongs
-                    self._found.add(place, key, value)
+            with suppress(CorruptIndexError, ValueError):  # what does not verify is missed where it belongs
+                self._found.add(place, key, value)
+        self._next_docno = max([*self._found.ids, *self._found.documents, *self._found.vectors, -1]) + 1
         self._manifest = self._found.manifest or self._without_manifest(vocabulary_size, fingerprint)
-        self._sort(doubtful=free is None)
+        self._sort()
 
     def _lose(self, what: str, why: str) -> None:
         self.lost.append(Loss(what, why))
 
     def _without_manifest(self, vocabulary_size: int | None, fingerprint: str | None) -> Manifest:
         self._lose("manifest", "does not verify: worked out again from the documents")
-        found = self._found
-        size = found.identity.get("vocabulary_size", vocabulary_size)
+        identity = self._found.identity
+        size = identity.get("vocabulary_size", vocabulary_size)
         if size is None:
             raise CorruptIndexError(
                 "nothing that verifies says which vocabulary the index was over: pass vocabulary_size and fingerprint"
                 " (on the command line --vocabulary-size and --fingerprint)"
             )
+        next_segment = self._found.last_segment + 1
         manifests = [
             Manifest(
                 size,
-                found.identity.get("fingerprint", fingerprint or ""),
+                identity.get("fingerprint", fingerprint or ""),
                 weights,
-                # Commits insert documents, delete some, or merge segments: there were about so many at most.
-                generation=2 * found.next_docno + max(found.heads, default=0),
-                next_segment=max(found.heads, default=-1) + 1,
+                # A commit inserts documents, deletes some, or merges segments: there were about so many at most.
+                generation=2 * self._next_docno + next_segment,
+                next_segment=next_segment,
             )
-            for weights in ([found.identity["weights"]] if "weights" in found.identity else WEIGHT_FORMATS)
+            for weights in ([identity["weights"]] if "weights" in identity else WEIGHT_FORMATS)
         ]
         # A vector's row does not say in which format its weights are, but it reads in one alone.
-        return max(manifests, key=lambda manifest: sum(self._has_vector(docno, manifest) for docno in found.vectors))
+        vectors = self._found.vectors
+        return max(manifests, key=lambda manifest: sum(self._has_vector(docno, manifest) for docno in vectors))
 
-    def _sort(self, *, doubtful: bool) -> None:
-        """Decide about every document; where free pages are unknown, believe none that nothing else speaks for."""
+    def _sort(self) -> None:
         found = self._found
-        there, gone = self._seen_by_segments()
         names = found.ids | {docno: id for docno, (id, _) in found.documents.items()}
         newest = {id: docno for docno, id in sorted(names.items())}  # an id that stands twice was replaced
-        known = sorted((docno, id) for id, docno in newest.items() if docno not in gone)
-        for docno, id in known:
+        for docno, id in sorted((docno, id) for id, docno in newest.items()):
             if docno not in found.documents:
                 self._lose(id, "its row does not verify")
-            elif doubtful and docno not in there and found.ids.get(docno) != id:
-                self._lose(id, "nothing that verifies says whether it was deleted; its text is sound")
-                self.texts.append(docno)
             elif not self._has_vector(docno, self._manifest):
                 self._lose(id, "its vector does not verify; its text does")
                 self.texts.append(docno)
             else:
                 self.saved.append(docno)
-        n_left = len(found.vectors.keys() - names.keys() - gone)
+        n_nameless = len(found.vectors.keys() - names.keys())
         if found.manifest is not None:
-            n_left = found.manifest.n_live - len(known)
-        if n_left > 0:
-            self._lose(f"{n_left} documents", "none of their rows says which they were")
-
-    def _seen_by_segments(self) -> tuple[set[int], set[int]]:
-        """The insertion numbers of documents that are there, and of those that are not, as far as segments say it."""
-        manifest, found = self._manifest, self._found
-        there: set[int] = set()
-        gone: set[int] = set()
-        numbered: set[int] = set()
-        complete = found.manifest is not None
-        for entry in manifest.segments:
-            try:
-                head = decode_head(
-                    entry.number,
-                    self._value(found.heads.get(entry.number)),
-                    n_documents=entry.n_documents,
-                    n_postings=entry.n_postings,
-                    vocabulary_size=manifest.vocabulary_size,
-                )
-            except CorruptIndexError:
-                complete = False
-                continue
-            numbered.update(head.docnos.tolist())
-            for bitmap in found.tombstones.get(entry.number, []) if entry.n_deleted else [_NONE_DELETED]:
-                dead = bitmap[: head.n_documents] == 1
-                if len(dead) == head.n_documents and int(dead.sum()) == entry.n_deleted:
-                    there.update(head.docnos[~dead].tolist())
-                    gone.update(head.docnos[dead].tolist())
-        if complete:  # what no segment holds was merged away
-            everything = found.ids.keys() | found.documents.keys() | found.vectors.keys()
-            gone.update(docno for docno in everything - numbered if docno < manifest.next_docno)
-        return there, gone
+            n_nameless = found.manifest.n_live - len(newest)
+        if n_nameless > 0:
+            self._lose(f"{n_nameless} documents", "none of their rows says which they were")
 
     def _value(self, place: Place | None) -> bytes:
         row = None if place is None else self._pages.row(place)
@@ -325,7 +273,7 @@ class _Salvage:
             self._manifest,
             segments=(),
             generation=self._manifest.generation + 1,
-            next_docno=max(self._manifest.next_docno, self._found.next_docno),
+            next_docno=max(self._manifest.next_docno, self._next_docno),
         )
         create_store(draft, manifest.first_rows())
         store = WriteStore(draft)

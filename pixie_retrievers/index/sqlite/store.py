@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -61,6 +62,7 @@ _CACHE_BYTES = 4 << 20
 """How many bytes of pages a connection keeps: the tree above a million documents takes 1 MiB, and stays in memory."""
 _SMALL_FILE = 24 << 20
 """A file of so many bytes at most stays in memory whole: a sixth of the time of a search over 10,000 documents."""
+_ROWS_AT_ONCE = 256
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
 # sqlitedict logs what it also raises; without a handler Python would print it.
@@ -232,6 +234,7 @@ class _Thread(SqliteMultithread):  # type: ignore[misc]  # sqlitedict has no typ
                 "synchronous = FULL",
                 "fullfsync = ON",
                 "checkpoint_fullfsync = ON",
+                "secure_delete = ON",
                 "trusted_schema = OFF",
             ):
                 self._sqlite.execute(f"PRAGMA {setting}")
@@ -261,7 +264,11 @@ class _Table(SqliteDict):  # type: ignore[misc]  # sqlitedict has no types
 
 
 class WriteStore:
-    """The one writing connection; the caller holds the writer lock."""
+    """The one writing connection; the caller holds the writer lock.
+
+    What is removed is overwritten: a deleted document is gone from the file, not merely forgotten, and a repair that
+    reads pages without SQLite cannot bring it back.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -276,7 +283,7 @@ class WriteStore:
 
     def settings(self) -> dict[str, Any]:
         """What the connection really runs with: the durability promise rests on it."""
-        names = ("journal_mode", "synchronous", "busy_timeout")
+        names = ("journal_mode", "synchronous", "busy_timeout", "secure_delete")
         return {name: self._connection.select_one(f"PRAGMA {name}")[0] for name in names}
 
     @contextlib.contextmanager
@@ -299,7 +306,11 @@ class WriteStore:
 
     def put(self, table: str, rows: Iterable[tuple[str | int, str | bytes]]) -> None:
         """Insert rows, replacing those whose key is there."""
-        self._tables[table].update(rows)
+        left = iter(rows)
+        while part := list(islice(left, _ROWS_AT_ONCE)):
+            self._tables[table].update(part)
+            if len(part) == _ROWS_AT_ONCE:
+                self._run("SELECT 1")  # writes are queued: without waiting for some, all would be in memory at once
 
     def remove(self, table: str, keys: Iterable[str | int]) -> None:
         """Remove the rows under the keys."""

@@ -102,7 +102,7 @@ def round_vectors(vectors: SparseVectors, weights: str) -> StoredVectors:
 def _rounded(vectors: SparseVectors, weights: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
     if weights == "float32" or not len(vectors.weights):
         scales = np.zeros(len(vectors), np.float32) if weights == "uint8" else _NO_SCALES
-        return vectors.weights.astype(STORED_DTYPES[weights]), scales
+        return vectors.weights.astype(STORED_DTYPES[weights], copy=False), scales
     if weights == "float16":
         if float(vectors.weights.max()) > _MAX_FLOAT16:
             raise InvalidVectorError(f"a weight is above {_MAX_FLOAT16}: build the index with weights='float32'")
