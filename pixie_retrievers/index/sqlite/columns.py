@@ -61,7 +61,7 @@ def build_column(field: str, metadata: Mapping[int, Mapping[str, Any]], n_docume
 def merge_columns(columns: Sequence[Column], alive: Sequence[NDArray[np.bool_]]) -> Column:
     """One column with the live documents of all, in order."""
     places: dict[str, int] = {}
-    codes = [np.zeros(0, np.int32)]
+    codes: list[NDArray[np.int32]] = [np.zeros(0, np.int32)]
     for column, kept in zip(columns, alive, strict=True):
         moved = np.array([places.setdefault(value, len(places)) for value in column.values] + [-1], np.int32)
         codes.append(moved[column.codes[kept]])
