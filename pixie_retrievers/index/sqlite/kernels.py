@@ -162,7 +162,7 @@ def postings_are_sound(
     """
     posting = 0
     for count in counts:
-        last = -1
+        last = np.int64(-1)
         for _ in range(count):
             ordinal = np.int64(ordinals[posting])
             weight = np.float32(weights[posting])

@@ -213,7 +213,8 @@ def _numbered(starts: NDArray[np.int64], lengths: NDArray[np.int32], n_documents
     ):
         return None
     before = np.cumsum(lengths, dtype=np.int64) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(n_documents)
+    docnos: NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(n_documents)
+    return docnos
 
 
 def _ascend(numbers: NDArray[Any]) -> bool:
