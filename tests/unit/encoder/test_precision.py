@@ -94,7 +94,9 @@ from pixie_retrievers.encoder.device import choose_precision, this_machine
 refusals = []
 for load in (
     lambda: PixieEncoder.bundled(device="cpu", precision="int8"),
-    lambda: PixieEncoder.from_fingerprint(PixieEncoder.bundled(device="cpu").fingerprint, device="cpu", precision="int8"),
+    lambda: PixieEncoder.from_fingerprint(
+        PixieEncoder.bundled(device="cpu").fingerprint, device="cpu", precision="int8"
+    ),
 ):
     try:
         load()

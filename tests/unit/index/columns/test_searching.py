@@ -12,7 +12,8 @@ from pixie_retrievers.index.sqlite.columns.building import build_column
 from pixie_retrievers.index.sqlite.columns.searching import _folded, passing_codes
 
 EDGES = [
-    0, 1, -1, 0.5, 2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, -(2**53) - 1, 2**62 + 1, 2**63 - 1, 2**63, -(2**63), -(2**63) + 1,
+    0, 1, -1, 0.5, 2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, -(2**53) - 1,
+    2**62 + 1, 2**63 - 1, 2**63, -(2**63), -(2**63) + 1,
     2**64, 1e300, -1e300, float(2**53), float(2**63), 5e-324, True,
 ]  # fmt: skip
 OPERANDS = [
