@@ -112,8 +112,8 @@ def quantise(model: nn.Module) -> None:
     """
     if not multiplies_bytes_exactly():
         raise DeviceUnavailableError(
-            "precision 'int8' needs products of bytes that do not overflow, and here they do, though the processor has VNNI"
-            " instructions: unset ONEDNN_MAX_CPU_ISA if it is set, or pass 'float32'"
+            "precision 'int8' needs products of bytes that do not overflow, and here they do, though the processor has"
+            " VNNI instructions: unset ONEDNN_MAX_CPU_ISA if it is set, or pass 'float32'"
         )
     _replace(model, Int8Linear)
 
