@@ -9,7 +9,6 @@ so that its failure comes back, and a handle that has met an error is never used
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 import sqlite3
@@ -19,22 +18,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 from sqlitedict import SqliteDict, SqliteMultithread
 
 from pixie_retrievers.errors import (
-    CorruptIndexError,
     IncompatibleIndexError,
-    IndexLockedError,
     IndexNotFoundError,
-    PixieError,
     StorageError,
-    StorageFullError,
 )
 from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION
+from pixie_retrievers.index.sqlite.failures import TranslatedErrors
 
 __all__ = ["PAGE_SIZE", "TABLES", "ReadStore", "WriteStore", "create_store", "sync_folder"]
 
@@ -78,7 +73,7 @@ def create_store(path: Path, rows: dict[str, str]) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with _Translated(path):
+        with TranslatedErrors(path):
             draft.unlink(missing_ok=True)
             connection = sqlite3.connect(draft, isolation_level=None)
             try:
@@ -119,7 +114,7 @@ class ReadStore:
             raise IndexNotFoundError(f"there is no index at {path}: check the path, or build one there")
         if not path.is_file():
             raise StorageError(f"{path} is not a file: pass the path of an index file")
-        with _Translated(path):
+        with TranslatedErrors(path):
             try:
                 self._connection = self._connect("mode=ro")
             except sqlite3.OperationalError:
@@ -159,12 +154,12 @@ class ReadStore:
 
     def begin(self) -> None:
         """All reads until :meth:`end` see the same commit point. After an error the connection must be closed."""
-        with _Translated(self._path):
+        with TranslatedErrors(self._path):
             self._connection.execute("BEGIN")
 
     def end(self) -> None:
         """Let go of the commit point."""
-        with _Translated(self._path):
+        with TranslatedErrors(self._path):
             self._connection.execute("COMMIT")
 
     @contextlib.contextmanager
@@ -176,14 +171,14 @@ class ReadStore:
 
     def get(self, table: str, key: str | int) -> bytes | None:
         """The value under a key, or None."""
-        with self._lock, _Translated(self._path):
+        with self._lock, TranslatedErrors(self._path):
             row = self._connection.execute(_select(table, 1), (key,)).fetchone()
         return None if row is None else row[1]
 
     def get_many(self, table: str, keys: Sequence[str | int]) -> dict[str | int, bytes]:
         """The values under the keys that are there."""
         found: dict[str | int, bytes] = {}
-        with self._lock, _Translated(self._path):  # the threads that share one search share its connection
+        with self._lock, TranslatedErrors(self._path):  # the threads that share one search share its connection
             for start in range(0, len(keys), _MAX_VARIABLES):
                 part = keys[start : start + _MAX_VARIABLES]
                 rows = self._connection.execute(_select(table, len(part)), part)
@@ -193,12 +188,12 @@ class ReadStore:
     def range(self, table: str, first: str | int, last: str | int) -> list[tuple[str | int, bytes]]:
         """Keys and values from ``first`` to ``last``, both included, in the order of the keys."""
         statement = f'SELECT key, value FROM "{_known(table)}" WHERE key BETWEEN ? AND ? ORDER BY key'  # noqa: S608  # fixed names, bound values
-        with self._lock, _Translated(self._path):
+        with self._lock, TranslatedErrors(self._path):
             return [(_key(key), value) for key, value in self._connection.execute(statement, (first, last))]
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
-        with self._lock, _Translated(self._path):
+        with self._lock, TranslatedErrors(self._path):
             return int(self._connection.execute(f'SELECT count(*) FROM "{_known(table)}"').fetchone()[0])  # noqa: S608  # fixed names
 
     def damage(self) -> list[str]:
@@ -273,7 +268,7 @@ class WriteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.failed = False
-        with _Translated(path):
+        with TranslatedErrors(path):
             self._connection = _Thread(str(path), autocommit=False, journal_mode="WAL", outer_stack=False)
             try:
                 self._tables = {name: _Table(path, name, self._connection) for name in TABLES}
@@ -293,7 +288,7 @@ class WriteStore:
         After an error the store is closed, and ``failed`` says so: what a failed connection says is not to be trusted.
         """
         try:
-            with _Translated(self._path):
+            with TranslatedErrors(self._path):
                 self._run("BEGIN IMMEDIATE")
                 yield
                 self._run("SELECT 1")  # writes are queued: wait for them, and hear which of them failed
@@ -323,7 +318,7 @@ class WriteStore:
     def shrink(self) -> None:
         """Give the pages that nothing uses back to the file system."""
         try:
-            with _Translated(self._path):
+            with TranslatedErrors(self._path):
                 self._run("VACUUM")
                 self._run("PRAGMA wal_checkpoint(TRUNCATE)")
         except BaseException:
@@ -380,60 +375,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-class _Translated:
-    """Turns what SQLite and the file system raise inside the block into the package's own errors.
-
-    A class, because a generator would take as long as a statement.
-    """
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, PixieError):
-            return
-        path = self._path
-        if isinstance(error, sqlite3.Error):
-            raise _translation(error, path) from error
-        if isinstance(error, UnicodeDecodeError):  # a damaged name in the message of what was an SQLite error
-            raise CorruptIndexError(
-                f"{path} is damaged (a name in its schema): restore the file from a copy"
-            ) from error
-        if isinstance(error, OSError):
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            raised = StorageFullError if full else StorageError
-            raise raised(f"{path}: {error.strerror or error}: check the folder's space and permissions") from error
-
-
-def _is_size_limited() -> bool:
-    # A file that reaches the process's limit (`ulimit -f`) fails like a broken disk: SQLite tells only ENOSPC apart.
-    if os.name != "posix":
-        return False
-    import resource
-
-    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
-
-
-def _translation(error: sqlite3.Error, path: Path) -> PixieError:
-    # Messages, not codes: Python 3.10 does not tell the codes.
-    message = str(error)
-    if "locked" in message or "busy" in message:
-        return IndexLockedError(f"{path}: another process holds the file ({message}): try again when it is done")
-    if "full" in message or ("disk I/O" in message and _is_size_limited()):
-        return StorageFullError(f"{path}: no space is left ({message}): the last commit is intact; free some space")
-    if "not a database" in message:
-        return CorruptIndexError(f"{path} is not an SQLite database: check the path, or restore the file from a copy")
-    if isinstance(error, sqlite3.OperationalError) and not any(
-        word in message for word in ("malformed", "no such table", "no such column", "decode", "unsafe")
-    ):
-        return StorageError(f"{path}: {message}: check that the folder can be written and has space")
-    return CorruptIndexError(f"{path} is damaged ({message}): restore the file from a copy")

@@ -12,13 +12,9 @@ from contextlib import closing
 import pytest
 
 from pixie_retrievers import (
-    CorruptIndexError,
     IncompatibleIndexError,
-    IndexLockedError,
     PixieError,
     SqliteIndex,
-    StorageError,
-    StorageFullError,
 )
 from pixie_retrievers.index.sqlite import store as stores
 from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, META, VECTORS, ReadStore, WriteStore, create_store
@@ -85,24 +81,6 @@ def test_a_transaction_that_fails_changes_nothing_and_closes_the_store(new):
 def test_only_tables_of_the_format_can_be_named(new, table):
     with closing(ReadStore(new)) as store, pytest.raises(ValueError, match="^" if not table else "meta|nothing"):
         store.get(table, "a")
-
-
-@pytest.mark.parametrize(
-    ("message", "error"),
-    [
-        ("database is locked", IndexLockedError),
-        ("database or disk is full", StorageFullError),
-        ("disk I/O error", StorageError),
-        ("unable to open database file", StorageError),
-        ("no such table: meta", CorruptIndexError),
-        ("database disk image is malformed", CorruptIndexError),
-        ("file is not a database", CorruptIndexError),
-    ],
-)
-def test_what_sqlite_says_becomes_an_error_of_ours_that_names_the_file(new, message, error):
-    with closing(ReadStore(new)) as store, pytest.raises(error, match=r"new\.db") as raised, store.transaction():
-        raise sqlite3.OperationalError(message)
-    assert type(raised.value) is error
 
 
 def test_a_file_that_is_not_sqlite_is_refused_and_left_alone(tmp_path):
