@@ -9,13 +9,42 @@ export PYTHON
 # What the tests hold figures of, and the torch whose CUDA libraries are the smaller ones: renewed by hand.
 HELD := torch==2.13.0 bm25s==0.3.16 PyStemmer==3.1.0
 
-.PHONY: demo test unit test-pythons test-processors test-newest test-lowest test-matrix lint soak lock clean
+.PHONY: demo test unit test-pythons test-processors test-newest test-lowest test-matrix lint soak coverage lock clean
 
 demo: $(DEMO)
 	$(BIN)/pixie demo
 
-test: $(READY) lint
-	$(BIN)/python -m pytest
+test: $(READY) lint  # everything
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+QUICK := tests/unit tests/contract tests/property --ignore tests/unit/encoder --ignore tests/unit/evaluation
+
+unit: $(READY)  # in about a minute: unit, contract and property tests at small figures, but for the encoder's
+	PIXIE_QUICK=1 $(BIN)/python -m pytest -q -n auto $(QUICK)
+
+test-pythons:  # lint, types and the quick tests on every Python from 3.10 on that the machine has: PYTHONS="3.12" for some
+	sh tests/pythons.sh $(PYTHONS)
+
+test-processors: $(READY)  # the quick tests and the encoder's as on older processors
+	ATEN_CPU_CAPABILITY=default sh tests/processor.sh
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell sh tests/processor.sh
+
+test-newest:  # the quick tests with the newest of everything
+	LOCK=/dev/null sh tests/environment.sh .venv-newest --upgrade --editable '.[all]' --group dev
+	PIXIE_QUICK=1 .venv-newest/bin/python -m pytest -q -n auto $(QUICK)
+
+test-lowest:  # the quick tests with the lowest that pyproject.toml admits, on Python 3.10
+	LOCK=/dev/null sh tests/environment.sh .venv-lowest --resolution lowest-direct --editable '.[all]' --group dev
+	PIXIE_QUICK=1 .venv-lowest/bin/python -m pytest -q -n auto $(QUICK)
+
+test-matrix: $(READY)  # the adapters with the lowest and the newest frameworks, and with one framework alone: ROWS="..." for some
+	sh tests/matrix.sh $(ROWS)
+
+soak: $(READY)  # the reliability tests with figures for a night, and a table of what was held
+	PIXIE_SOAK=1 $(BIN)/python -m pytest -q tests/crash tests/security tests/property tests/compat
+
+coverage: $(READY)  # which lines and branches no test reaches
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup --cov --cov-report term-missing:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff check

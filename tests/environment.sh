@@ -37,3 +37,11 @@ cache=$("$uv" cache dir 2> /dev/null) && mkdir -p "$cache" 2> /dev/null && [ -w 
 }
 "$uv" pip install --quiet --python "$folder/bin/python" --constraint "$lock" "$@"
 rm -rf "$folder/cache"
+
+# uv links files to its cache, and nltk refuses to read data that is linked from elsewhere.
+for data in "$folder"/lib/python3.*/site-packages/llama_index/core/_static; do
+    [ -d "$data" ] || continue
+    cp -R "$data" "$data.copy"
+    rm -rf "$data"
+    mv "$data.copy" "$data"
+done

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from pixie_retrievers.errors import (
     CorruptIndexError,
+    IndexClosedError,
     IndexLockedError,
     PixieError,
     StorageError,
@@ -63,6 +64,8 @@ def _is_size_limited() -> bool:
 def _translation(error: sqlite3.Error, path: Path) -> PixieError:
     # Messages, not codes: Python 3.10 does not tell the codes.
     message = str(error)
+    if "closed database" in message:
+        return IndexClosedError(f"{path}: the handle was closed while it was being read: open the index again")
     if "locked" in message or "busy" in message:
         return IndexLockedError(f"{path}: another process holds the file ({message}): try again when it is done")
     if "full" in message or ("disk I/O" in message and _is_size_limited()):

@@ -307,7 +307,9 @@ def test_literal_terms_are_those_of_the_text_itself(encoder):
     vectors = encoder.encode_documents(["위성", "위성 위성", ""])
     once, twice, empty = literal(vectors)
     assert once == twice
-    assert "".join(encoder.surfaces(sorted(once))) == "위성"
+    own = encoder._vocabulary.read(["위성"])[0].terms
+    assert "".join(encoder.surfaces(sorted(own))) == "위성"
+    assert once == own & set(vectors[0].term_ids.tolist())  # those that the model gave no weight are in no vector
     assert empty == set()
     assert not vectors.literal.all()  # the rest the model expanded to
     assert literal(encoder.encode_queries(["위성"])) == [once]

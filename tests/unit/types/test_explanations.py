@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pixie_retrievers import Explanation, TermMatches
-from pixie_retrievers.types import KnownNames, ordered_sum
+from pixie_retrievers.types import KnownNames, sum_contributions
 
 MATCHES = TermMatches(
     np.array([2, 5, 7, 9], np.int32),
@@ -108,5 +108,5 @@ def test_an_explanation_takes_the_names_of_its_tokens_along_to_another_process()
 
 
 def test_sums_are_rounded_step_by_step():
-    assert ordered_sum([0.1] * 10) == 0.9999999999999999
-    assert ordered_sum([]) == 0.0
+    assert sum_contributions([0.1] * 10) == 0.9999999999999999
+    assert sum_contributions([]) == 0.0

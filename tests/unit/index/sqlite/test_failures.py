@@ -11,6 +11,7 @@ import pytest
 from pixie_retrievers import (
     CorruptIndexError,
     Document,
+    IndexClosedError,
     IndexLockedError,
     SparseVectors,
     SqliteIndex,
@@ -30,6 +31,7 @@ from pixie_retrievers.index.sqlite.failures import TranslatedErrors
         ("no such table: meta", CorruptIndexError),
         ("database disk image is malformed", CorruptIndexError),
         ("file is not a database", CorruptIndexError),
+        ("Cannot operate on a closed database.", IndexClosedError),
     ],
 )
 def test_what_sqlite_says_becomes_an_error_of_ours_that_names_the_file(message, error):

@@ -10,12 +10,14 @@ import pytest
 from vectors import documents, random_vectors
 
 from pixie_retrievers import SqliteIndex
-from pixie_retrievers.index.sqlite import pool
+from pixie_retrievers.index.sqlite import engine, pool
 from pixie_retrievers.index.sqlite.pool import SearchPool, the_pool
 
 
-def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypatch):
-    monkeypatch.setattr(the_pool(), "turns", threading.Semaphore(2))
+@pytest.mark.parametrize("is_large", [False, True])
+def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypatch, is_large):
+    monkeypatch.setattr(the_pool(), "_large_turns", threading.Semaphore(2))
+    monkeypatch.setattr(engine, "_LARGE", 0 if is_large else 1 << 40)
     monkeypatch.setattr(pool, "_PATIENCE_S", 60.0)
     queries = random_vectors(1, seed=15)
     running, most = set(), 0
@@ -34,11 +36,13 @@ def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypa
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index, ThreadPoolExecutor(6) as executor:
         index.upsert(documents(20), random_vectors(20, seed=16))
         expected = index.search(queries, 5)
-        with the_pool().turn():
-            assert list(executor.map(searched, range(2))) == [expected] * 2
-        assert most == 1
         assert list(executor.map(searched, range(12))) == [expected] * 12
-    assert most == 2
+        assert most == (2 if is_large else 1)
+        with the_pool().turn(is_large=is_large):
+            most = 0
+            if is_large:
+                assert list(executor.map(searched, range(4))) == [expected] * 4
+                assert most == 1
 
 
 def test_a_pool_does_every_task_once_and_hands_on_an_error_when_all_are_done():
@@ -60,11 +64,10 @@ def test_a_pool_does_every_task_once_and_hands_on_an_error_when_all_are_done():
     assert ours.run([threading.get_ident] * 2)[0] == threading.get_ident()
 
 
-def test_a_search_inside_a_search_does_not_wait_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(the_pool(), "turns", threading.Semaphore(1))
+def test_a_search_inside_a_search_does_not_wait_for_ever(tmp_path):
     queries = random_vectors(1, seed=15)
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index:
         index.upsert(documents(5), random_vectors(5, seed=16))
         expected = index.search(queries, 5)
         assert index.search(queries, 5, filter=lambda _: index.search(queries, 5) == expected) == expected
-    assert the_pool().turns.acquire(blocking=False)
+    assert not the_pool()._small_turns.locked()

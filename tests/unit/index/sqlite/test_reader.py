@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from vectors import documents, random_vectors
 
-from pixie_retrievers import CorruptIndexError, SparseVectors, SqliteIndex
+from pixie_retrievers import CorruptIndexError, IndexClosedError, SparseVectors, SqliteIndex
 from pixie_retrievers.index.sqlite.reader import Reader
 
 
@@ -68,6 +68,6 @@ def test_a_connection_is_used_again_unless_its_snapshot_met_an_error(reader):
 def test_closing_waits_for_nobody_and_closes_what_comes_back(path):
     with closing(Reader(path)) as reader, reader.snapshot() as snapshot:
         reader.close()
-        assert snapshot.documents([3])[3].id == "d3"
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        assert snapshot.documents([3])[0].id == "d3"
+    with pytest.raises(IndexClosedError, match="closed"):
         snapshot.store.get("meta", "manifest")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from reference import added_up
 from vectors import documents, random_vectors
 
 from pixie_retrievers import SparseVectors, SqliteIndex
 from pixie_retrievers.index.sqlite import search
 from pixie_retrievers.index.sqlite.pool import the_pool
-from pixie_retrievers.index.sqlite.search import match_documents, search_snapshot
+from pixie_retrievers.index.sqlite.search import search_snapshot
 
 
 def test_threads_and_one_thread_find_the_same(tmp_path, monkeypatch):
@@ -26,20 +27,6 @@ def test_threads_and_one_thread_find_the_same(tmp_path, monkeypatch):
     assert together == one_by_one == split
 
 
-def test_a_query_and_a_document_match_in_the_terms_of_both(reader):
-    query = SparseVectors.from_dicts([dict.fromkeys(range(0, 200, 2), 0.5)], 200).with_literal([{0, 2}])
-    with reader.snapshot() as snapshot:
-        stored = snapshot.vectors([4, 2, 4])
-        matches = match_documents(snapshot, query, [4, 2, 4])
-        assert matches[0] == matches[2] != matches[1]
-        its_terms = stored.term_ids[: stored.indptr[1]]
-        assert matches[0].term_ids.tolist() == its_terms[its_terms % 2 == 0].tolist()
-        assert (matches[0].query_weights == 0.5).all()
-        assert (matches[0].in_query == (matches[0].term_ids <= 2)).all()
-        assert (matches[0].in_document == (matches[0].term_ids % 3 == 0)).all()
-        assert match_documents(snapshot, query, []) == []
-
-
 @pytest.mark.parametrize("k", [1, 3, 50])
 def test_near_ties_are_decided_by_exact_scores_and_ties_by_insertion(tmp_path, k):
     ulp = 2.0**-23  # what float32 tells apart, a sum in another order does not
@@ -47,7 +34,8 @@ def test_near_ties_are_decided_by_exact_scores_and_ties_by_insertion(tmp_path, k
     query = SparseVectors.from_dicts([{1: 1.0, 2: 1 + ulp, 3: 1.5}], 200)
     vectors = SparseVectors.from_dicts(rows, 200)
     scores = [
-        sum(q * float(w) for q, w in zip([1.0, 1 + ulp, 1.5], row.weights.tolist(), strict=True)) for row in vectors
+        added_up(q * float(w) for q, w in zip([1.0, 1 + ulp, 1.5], row.weights.tolist(), strict=True))
+        for row in vectors
     ]
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index:
         for start in range(0, 40, 8):
