@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pixie_retrievers.errors import (
     DocumentNotFoundError,
     IncompatibleIndexError,
@@ -244,10 +242,7 @@ class SqliteIndex:
             if snapshot is None:
                 return [[] for _ in queries]
             self._is_large = snapshot.manifest.n_postings >= _LARGE
-            allowed = snapshot.allowed(condition)
-            if ids is not None:
-                docnos = np.array(sorted(snapshot.docnos(list(dict.fromkeys(ids))).values()), np.int64)
-                allowed = snapshot.only(docnos, allowed)
+            allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
             return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
 
     def vectors(self, ids: Sequence[str]) -> SparseVectors:

@@ -117,12 +117,12 @@ class MaskCache:
                 if key[0] not in numbers:
                     self._passing.drop(key)
 
-    def allowed(self, manifest: Manifest, key: str | None) -> Allowed | None:
-        """What is known of a condition, or of none at all, at a commit point."""
+    def allowed(self, manifest: Manifest, key: Hashable) -> Allowed | None:
+        """What is known at a commit point of a condition, of none at all, or of either among some ids."""
         with self._lock:
             return self._allowed.get(key) if self._manifest is manifest else None
 
-    def keep_allowed(self, manifest: Manifest, key: str | None, allowed: Allowed) -> None:
+    def keep_allowed(self, manifest: Manifest, key: Hashable, allowed: Allowed) -> None:
         """Keep it until the next commit."""
         with self._lock:
             if self._manifest is not manifest:

@@ -50,6 +50,7 @@ class Snapshot:
         self.store = store
         self.manifest = manifest
         self.views = views
+        self._cache = cache
         self._masks = Masks(store, manifest, views, self.documents, cache)
         self._table = table
 
@@ -128,6 +129,18 @@ class Snapshot:
     def allowed(self, condition: Condition | None) -> Allowed:
         """Which documents a search under this condition may find."""
         return self._masks.allowed(condition)
+
+    def among(self, ids: Sequence[str], condition: Condition | None) -> Allowed:
+        """Which of the documents under some ids a search under this condition may find."""
+        key = (None if condition is None else condition.key, tuple(ids))
+        cached = condition is None or condition.key is not None
+        found = self._cache.allowed(self.manifest, key) if cached else None
+        if found is None:
+            docnos = np.array(sorted(self.docnos(list(dict.fromkeys(ids))).values()), np.int64)
+            found = self.only(docnos, self.allowed(condition))
+            if cached:
+                self._cache.keep_allowed(self.manifest, key, found)
+        return found
 
     def only(self, docnos: NDArray[np.int64], allowed: Allowed) -> Allowed:
         """Of the documents that are allowed, those with these insertion numbers, ascending."""

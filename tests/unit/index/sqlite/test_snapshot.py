@@ -71,3 +71,13 @@ def test_ids_are_listed_in_the_order_of_insertion_up_to_a_limit(snapshot):
     assert snapshot.ids(None, None) == [f"d{docno}" for docno in LIVE]
     assert snapshot.ids(None, 4) == ["d0", "d1", "d2", "d4"]
     assert snapshot.ids(parse_filter({"n": {"$gt": 23}}), 3) == ["d24", "d26", "d27"]
+
+
+def test_what_ids_allow_is_kept_by_ids_and_condition(snapshot):
+    late = parse_filter({"n": {"$gte": 24}})
+    for _ in range(2):
+        assert allowed_docnos(snapshot, snapshot.among(["d30", "d1", "nobody", "d3"], None)) == [1, 30]
+        assert allowed_docnos(snapshot, snapshot.among(["d30", "d1", "nobody", "d3"], late)) == [30]
+        assert allowed_docnos(snapshot, snapshot.among(["d1"], late)) == []
+    assert snapshot.among(["d1"], late) is snapshot.among(["d1"], late)
+    assert snapshot.among(["d1"], parse_filter(lambda _: True)) is not None
