@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes an environment, or adds to it, with the versions of tests/lock.txt.
+# Makes an environment in a folder beside this project's own, or adds to it, with the versions of tests/lock.txt.
 #
 #   sh tests/environment.sh FOLDER [what `uv pip install` is told]...
 #
@@ -37,6 +37,12 @@ cache=$("$uv" cache dir 2> /dev/null) && mkdir -p "$cache" 2> /dev/null && [ -w 
 }
 "$uv" pip install --quiet --python "$folder/bin/python" --constraint "$lock" "$@"
 rm -rf "$folder/cache"
+
+# Where the project lies is written in UTF-8, and read in the locale's encoding before Python 3.13: in a folder with a Korean
+# name, under the C locale, no Python of this environment would start. A path from there to here needs no such letters.
+for editable in "$folder"/lib/python3.*/site-packages/*pixie_retrievers.pth; do
+    [ ! -f "$editable" ] || echo ../../../.. > "$editable"
+done
 
 # uv links files to its cache, and nltk refuses to read data that is linked from elsewhere.
 for data in "$folder"/lib/python3.*/site-packages/llama_index/core/_static; do
