@@ -22,6 +22,7 @@ from pixie_retrievers.index.sqlite.scoring import (
     STARTS,
     WEIGHTS,
     collect,
+    falling,
     first_at_least,
 )
 
@@ -96,8 +97,7 @@ def rank(
                 matched[i, j] = weight
                 is_literal[i, j] = (literal[posting >> 3] >> (posting & 7)) & 1
                 scores[i] += np.float64(query_weights[j]) * np.float64(weight)
-    by_docno = np.argsort(docnos)
-    order = by_docno[np.argsort(-scores[by_docno], kind="mergesort")][:k]
+    order = falling(scores, docnos)[:k]
     indptr = np.zeros(len(order) + 1, np.int64)
     for r in range(len(order)):
         indptr[r + 1] = indptr[r] + np.count_nonzero(matched[order[r]])

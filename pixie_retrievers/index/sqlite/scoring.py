@@ -30,6 +30,7 @@ __all__ = [
     "STARTS",
     "WEIGHTS",
     "collect",
+    "falling",
     "first_at_least",
 ]
 
@@ -58,6 +59,39 @@ _AHEAD = 256
 
 _STRIDE = 64
 _TINY = np.float32(1e-45)
+
+
+@njit(nogil=True, cache=True)
+def falling(keys: NDArray[np.float64], ties: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions of keys, the largest first, equal ones by rising tie.
+
+    A shell sort, of which the few entries that a search has need no more, and which compiles in a tenth of the time of
+    numpy's sorts: what a new user waits for at the first search.
+
+    Args:
+        keys: float64, shape (n,).
+        ties: int64, shape (n,).
+
+    Complexity:
+        About O(n ** 1.3).
+    """
+    n = len(keys)
+    order = np.arange(n)
+    gap = 1
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
+            moved, j = order[i], i
+            while j >= gap:
+                other = order[j - gap]
+                if keys[other] > keys[moved] or (keys[other] == keys[moved] and ties[other] < ties[moved]):
+                    break
+                order[j] = other
+                j -= gap
+            order[j] = moved
+        gap //= 3
+    return order
 
 
 @njit(nogil=True, cache=True)
@@ -121,6 +155,7 @@ def collect(
     factors = np.empty(n_query, np.float32)
     bounds = np.empty(n_query, np.float64)
     rests = np.empty(n_query + 1, np.float64)
+    places_in_query = np.arange(n_query)
     k = len(best)
     n_found = 0
     while True:
@@ -156,7 +191,7 @@ def collect(
         if n_terms == 0:
             position = -1
             continue
-        order = np.argsort(-bounds[:n_terms])
+        order = falling(bounds[:n_terms], places_in_query[:n_terms])
         rests[n_terms] = 0.0  # rests[i]: the most that the terms from i on can add
         for i in range(n_terms - 1, -1, -1):
             rests[i] = rests[i + 1] + bounds[order[i]]

@@ -358,7 +358,8 @@ def _key(key: Any) -> str | int:
 
 @cache
 def _select(table: str, n_keys: int) -> str:
-    return f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({",".join("?" * n_keys)})'  # noqa: S608  # fixed names, bound values
+    marks = ",".join("?" * n_keys)
+    return f'SELECT key, value FROM "{_known(table)}" WHERE key IN ({marks})'  # noqa: S608  # fixed names, bound values
 
 
 def _known(table: str) -> str:

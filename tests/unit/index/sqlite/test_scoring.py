@@ -6,10 +6,13 @@ from bisect import bisect_left
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from vectors import documents, random_vectors
 
 from pixie_retrievers import SparseVectors, SqliteIndex
 from pixie_retrievers.index.sqlite import scoring
+from pixie_retrievers.index.sqlite.scoring import falling
 from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
 from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES
 from pixie_retrievers.index.sqlite.view import address
@@ -146,3 +149,10 @@ def test_the_heap_keeps_the_largest_with_the_least_of_them_first():
         wanted = sorted(scores[: i + 1])[-7:]
         assert sorted(best[:n_best]) == wanted
         assert best[0] == wanted[0]
+
+
+@given(st.lists(st.tuples(st.sampled_from([-1.5, 0.0, 0.25, 2.0, 3e30]), st.integers(0, 5)), max_size=300))
+def test_falling_keys_are_sorted_as_python_sorts_them(pairs):
+    keys = np.array([key for key, _ in pairs], np.float64)
+    ties = np.array([6 * tie + place for place, (_, tie) in enumerate(pairs)], np.int64)
+    assert falling(keys, ties).tolist() == sorted(range(len(pairs)), key=lambda i: (-keys[i], ties[i]))
