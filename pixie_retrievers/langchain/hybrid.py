@@ -15,9 +15,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, check_fusion, fuse, told_apart
-from pixie_retrievers.langchain.documents import EXPLANATIONS, FUSION, SCORE, without_explanation
 from pixie_retrievers.langchain.options import refuse_unknown, take_k
 from pixie_retrievers.retriever import content_id
+from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS, without_annotations
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -154,7 +154,7 @@ class HybridRetriever(BaseRetriever):
         identity = document.id if self.id_key is None else document.metadata.get(self.id_key)
         if identity is None:
             # The id that a Pixie retriever makes for a document that has none, so that the two meet.
-            identity = content_id(document.page_content, without_explanation(document.metadata))
+            identity = content_id(document.page_content, without_annotations(document.metadata))
         return str(identity)
 
 
@@ -167,12 +167,12 @@ def _to_langchain(fused: Fused[Document]) -> Document:
     parts: dict[str, Any] = {}
     for name, said in fused.parts.items():
         parts[name] = said.to_dict()
-        if said.item is not None and EXPLANATIONS in said.item.metadata:
-            parts[name][EXPLANATIONS] = deepcopy(said.item.metadata[EXPLANATIONS])
+        if said.item is not None and TOKEN_EXPLANATIONS in said.item.metadata:
+            parts[name][TOKEN_EXPLANATIONS] = deepcopy(said.item.metadata[TOKEN_EXPLANATIONS])
     metadata = deepcopy(fused.item.metadata)
-    metadata.pop(EXPLANATIONS, None)
+    metadata.pop(TOKEN_EXPLANATIONS, None)
     return Document(
         id=fused.item.id,
         page_content=fused.item.page_content,
-        metadata={**metadata, SCORE: fused.score, FUSION: parts},
+        metadata={**metadata, SCORE: fused.score, FUSION_PARTS: parts},
     )

@@ -11,11 +11,12 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
-from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain, without_explanation
+from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import refuse_unknown
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Explanation, SearchResult, TermMatches
+from pixie_retrievers.types.metadata import without_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -186,7 +187,7 @@ class PixieVectorStore(VectorStore):
         show_progress = kwargs.pop("show_progress", False)
         refuse_unknown("a PixieVectorStore", kwargs, "metadatas, ids and show_progress")
         if metadatas is not None:
-            metadatas = [without_explanation(metadata) for metadata in metadatas]
+            metadatas = [without_annotations(metadata) for metadata in metadatas]
         return self.retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
 
     def add_documents(self, documents: Iterable[Document], **kwargs: Any) -> list[str]:

@@ -13,8 +13,9 @@ from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse, told_apart
-from pixie_retrievers.llama_index.nodes import EXPLANATION_KEY, FUSION_KEY, annotated, without_notes
+from pixie_retrievers.llama_index.nodes import annotated, without_notes
 from pixie_retrievers.llama_index.retriever import one_top_k
+from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
 
 if TYPE_CHECKING:
     from llama_index.core.callbacks.base import CallbackManager
@@ -131,6 +132,6 @@ def _with_parts(fused: Fused[BaseNode]) -> BaseNode:
     for name, said in fused.parts.items():
         parts[name] = said.to_dict()
         if said.item is not None:
-            notes = (EXPLANATION_KEY, FUSION_KEY)
+            notes = (TOKEN_EXPLANATIONS, FUSION_PARTS)
             parts[name].update({key: said.item.metadata[key] for key in notes if key in said.item.metadata})
-    return annotated(without_notes(fused.item), {FUSION_KEY: parts})
+    return annotated(without_notes(fused.item), {FUSION_PARTS: parts})
