@@ -47,7 +47,7 @@ class ToolSelector(AgentMiddleware):
         *,
         always_include: Collection[str] = (),
         request_text: Callable[[ModelRequest], str] | None = None,
-        top_k_tokens: int | None = 5,
+        top_k_tokens: int | None = 10,
     ) -> None:
         super().__init__()
         self.index = index

@@ -111,7 +111,7 @@ class TestParentDocument:
         with PixieVectorStore.from_texts([], encoder=encoder, top_k_tokens=top_k_tokens) as store:
             found = self.retriever_over(store, InMemoryStore())
             found.add_documents(parents)
-            assert len(store.retriever) > len(parents)
+            assert len(store.sparse_retriever) > len(parents)
             assert [document.metadata["n"] for document in found.invoke("김치")] == [1]
             assert [document.metadata["n"] for document in await found.ainvoke("김치")] == [1]
 
@@ -119,7 +119,7 @@ class TestParentDocument:
         with PixieVectorStore.from_texts([], encoder=encoder) as store:
             found = self.retriever_over(store, InMemoryStore())
             found.add_documents([Document("위성을 본다.\n\n" * 4)])
-            assert len(store.similarity_search("위성", k=10)) == len(store.retriever) > 1
+            assert len(store.similarity_search("위성", k=10)) == len(store.sparse_retriever) > 1
 
 
 class TestMultiQuery:

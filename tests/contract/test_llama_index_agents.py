@@ -215,10 +215,10 @@ from pixie_retrievers.tools import ToolIndex
 def function(thing: str) -> str: ...
 tools = [FunctionTool.from_defaults(function, name=name, description=text) for name, text in {ABOUT!r}.items()]
 with ToolIndex.open(sys.argv[1]) as index:
-    before = index.retriever.index.stats().generation
+    before = index.sparse_retriever.index.stats().generation
     retriever = ToolRetriever(index, tools)
     matches = [(match.name, match.score) for match in retriever.choose("서울 날씨를 알려 줘")]
-    print(json.dumps([matches, index.retriever.index.stats().generation - before]))
+    print(json.dumps([matches, index.sparse_retriever.index.stats().generation - before]))
 """
         for seed in ("1", "2"):  # the seed of str's hash, which LlamaIndex's own tool nodes take their ids from
             done = subprocess.run(

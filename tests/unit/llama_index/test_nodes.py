@@ -38,6 +38,7 @@ from pixie_retrievers.llama_index.nodes import (
     to_document,
     to_node,
 )
+from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
 
 EXPLANATION = explanation_of(
     [types.TokenContribution("##성", "성", 7, 2.0, 3.0, 6.0, in_query=True, in_document=False)]
