@@ -112,9 +112,9 @@ class TestJoining:
 
     def test_at_most_top_k_nodes_come_back_and_two_unless_told_otherwise(self, sparse, dense):
         assert len(HybridRetriever([sparse, dense]).retrieve(QUERY)) == 2
-        assert len(HybridRetriever([sparse, dense], top_k=1).retrieve(QUERY)) == 1
-        with pytest.raises(InvalidParameterError, match="k=1, top_k=2"):
-            HybridRetriever([sparse], k=1, top_k=2)
+        assert len(HybridRetriever([sparse, dense], similarity_top_k=1).retrieve(QUERY)) == 1
+        with pytest.raises(InvalidParameterError, match="similarity_top_k is True"):
+            HybridRetriever([sparse], similarity_top_k=True)
 
     def test_parts_are_left_as_they_are(self, sparse, nodes):
         given = [(copy.deepcopy(node), 1.0) for node in nodes]

@@ -175,28 +175,21 @@ class TestSettings:
     def test_more_nodes_than_there_are_is_no_error(self, retriever):
         assert 2 <= len(retriever.with_options(similarity_top_k=1000).retrieve(QUERY)) <= 4
 
-    @pytest.mark.parametrize("name", ["similarity_top_k", "k", "top_k"])
-    def test_top_k_has_the_names_people_use(self, retriever, name):
-        assert retriever.with_options(**{name: 1}).similarity_top_k == 1
-        assert PixieRetriever(retriever.sparse_retriever, **{name: 7}).similarity_top_k == 7
-
-    def test_names_of_one_setting_must_agree(self, retriever):
-        assert PixieRetriever(retriever.sparse_retriever, similarity_top_k=3, k=3).similarity_top_k == 3
-        with pytest.raises(InvalidParameterError, match="similarity_top_k=3, top_k=5"):
-            PixieRetriever(retriever.sparse_retriever, similarity_top_k=3, top_k=5)
-        with pytest.raises(InvalidParameterError, match="k=1, top_k=2"):
-            retriever.with_options(k=1, top_k=2)
-
-    @pytest.mark.parametrize("value", [0, -1, 2.5, True, "3"])
-    def test_a_top_k_that_is_no_count_is_refused(self, retriever, value):
-        with pytest.raises(InvalidParameterError, match="1 or more"):
-            retriever.similarity_top_k = value
-        with pytest.raises(InvalidParameterError, match="k is"):
-            PixieRetriever(retriever.sparse_retriever, k=value)
-
-    def test_a_negative_number_of_tokens_is_refused(self, retriever):
-        with pytest.raises(InvalidParameterError, match="top_k_tokens"):
-            retriever.with_options(top_k_tokens=-1)
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(("similarity_top_k", value) for value in (0, -1, 2.5, True, "3", None)),
+            *(("top_k_tokens", value) for value in (-1, 2.5, True, "3")),
+            *(("score_threshold", value) for value in (float("nan"), True, "3")),
+        ],
+    )
+    def test_numbers_out_of_range_and_other_things_are_refused(self, retriever, name, value):
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            setattr(retriever, name, value)
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            PixieRetriever(retriever.sparse_retriever, **{name: value})
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            retriever.with_options(**{name: value})
 
     def test_a_threshold_drops_what_scores_less(self, retriever):
         best, second = retriever.retrieve(QUERY)
@@ -411,7 +404,7 @@ class TestPersistence:
     def test_an_index_brings_the_model_it_was_built_with(self, nodes, encoder, tmp_path):
         path = tmp_path / "corpus.db"
         PixieRetriever.from_nodes(nodes, encoder=PixieEncoder.bundled(), path=path).close()
-        with PixieRetriever.from_index(str(path), top_k=1) as retriever:
+        with PixieRetriever.from_index(str(path), similarity_top_k=1) as retriever:
             assert retriever.sparse_retriever.encoder.fingerprint == PixieEncoder.bundled().fingerprint
             assert ids(retriever.retrieve(QUERY)) == ["orbit"]
 
@@ -437,7 +430,7 @@ class TestPersistence:
                 assert len(index) == 4
 
     def test_a_second_encoder_beside_a_sparse_retriever_is_refused(self, retriever):
-        with pytest.raises(InvalidParameterError, match="its own encoder"):
+        with pytest.raises(InvalidParameterError, match="encoder of its own"):
             PixieRetriever.from_index(retriever.sparse_retriever, encoder=Stub())
 
     def test_documents_that_were_no_nodes_come_back_as_text_nodes(self, encoder):
