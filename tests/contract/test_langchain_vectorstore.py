@@ -10,7 +10,7 @@ from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore
 
 
 class TestVectorStore(VectorStoreIntegrationTests):
-    """Its documents are compared by ``==``, hence ``top_k_tokens=0``; and it asks for one that shares no token: hence ``fill``."""
+    """It compares documents by ``==``, hence ``top_k_tokens=0``, and asks for one that shares no token: ``fill``."""
 
     @pytest.fixture
     def vectorstore(self, encoder, tmp_path):

@@ -110,11 +110,11 @@ class TestTheRetrieverAsATool:
 
     async def test_the_name_of_the_argument_is_not_searched_for(self, retriever):
         retriever.add_nodes([TextNode(id_="is", text="input is output")])
-        search = create_search_tool(retriever.with_options(k=10), "search", "찾는다.")
+        search = create_search_tool(retriever.with_options(similarity_top_k=10), "search", "찾는다.")
         for output in (search.call(input="위성"), await search.acall(input="위성"), await search.acall("위성")):
             assert output.raw_input == {"input": "위성"}
             assert [hit.text for hit in output.raw_output] == [SPACE]
-        core = RetrieverTool.from_defaults(retriever.with_options(k=10)).call(input="위성")
+        core = RetrieverTool.from_defaults(retriever.with_options(similarity_top_k=10)).call(input="위성")
         assert "is" in [hit.node_id for hit in core.raw_output]  # what is avoided here
 
     async def test_nothing_found_is_said_in_words(self, retriever):

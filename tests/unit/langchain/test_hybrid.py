@@ -189,7 +189,7 @@ def test_any_runnable_may_be_a_part(sparse):
 )
 def test_what_means_nothing_is_refused_before_anything_is_retrieved(sparse, options, words_):
     parts = {"sparse": sparse, "dense": Dense(documents=DENSE)}
-    with pytest.raises(ValidationError, match=words_):
+    with pytest.raises((InvalidParameterError, ValidationError), match=words_):
         HybridRetriever(**{"retrievers": parts, **options})
 
 

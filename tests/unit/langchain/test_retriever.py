@@ -202,7 +202,7 @@ class TestOptions:
     def test_can_be_assigned_and_are_checked_then_too(self, retriever):
         retriever.k = 1
         assert ids(retriever.invoke("위성")) == ["a"]
-        with pytest.raises(ValidationError, match="k"):
+        with pytest.raises(InvalidParameterError, match="k"):
             retriever.k = 0
         with pytest.raises(FilterError, match="near"):
             retriever.filter = {"year": {"$near": 2020}}
@@ -335,7 +335,7 @@ class TestFromIndex:
     def test_closes_the_file_again_when_an_option_is_refused(self, words, tmp_path):
         path = tmp_path / "corpus.db"
         PixieRetriever.from_texts(TEXTS, encoder=words, path=path).close()
-        with pytest.raises(ValidationError):
+        with pytest.raises(InvalidParameterError):
             PixieRetriever.from_index(path, encoder=words, k=0)
 
 

@@ -205,7 +205,7 @@ class TestSettings:
         filters = {"field": "농업"}
         twin = retriever.with_options(filters=filters, similarity_top_k=9, score_threshold=0.5, top_k_tokens=3)
         assert (twin.filters, twin.similarity_top_k, twin.score_threshold, twin.top_k_tokens) == (filters, 9, 0.5, 3)
-        again = twin.with_options(k=1)
+        again = twin.with_options(similarity_top_k=1)
         assert (again.filters, again.similarity_top_k, again.score_threshold, again.top_k_tokens) == (
             filters,
             1,
@@ -224,7 +224,7 @@ class TestSettings:
 class TestFilters:
     def test_filters_hold_before_the_best_are_taken(self, nodes, encoder):
         filters = MetadataFilters(filters=[MetadataFilter(key="year", operator=">", value=2020)])
-        with PixieRetriever.from_nodes(nodes, encoder=encoder, k=1, filters=filters) as retriever:
+        with PixieRetriever.from_nodes(nodes, encoder=encoder, similarity_top_k=1, filters=filters) as retriever:
             assert ids(retriever.retrieve(QUERY)) == ["rocket"]
 
     def test_filters_change_from_query_to_query(self, retriever):
@@ -244,7 +244,7 @@ class TestFilters:
         either = MetadataFilters(filters=[food, old_space], condition="or")
         neither = MetadataFilters(filters=[either], condition="not")
         query = f"{QUERY} 빵 벼 로켓"
-        everything = retriever.with_options(k=10)
+        everything = retriever.with_options(similarity_top_k=10)
         assert set(ids(everything.with_filters(either).retrieve(query))) == {"orbit", "bread"}
         assert set(ids(everything.with_filters(neither).retrieve(query))) == {"rocket", "rice"}
 
@@ -360,7 +360,7 @@ class TestDefaults:
             retriever.close()
             assert ids(retriever.retrieve(QUERY)) == ["orbit", "rocket"]
             store.add([TextNode(id_="moon", text="달은 지구를 도는 위성이다.")])  # no stale copy of a docstore
-            assert "moon" in ids(retriever.with_options(k=5).retrieve(QUERY))
+            assert "moon" in ids(retriever.with_options(similarity_top_k=5).retrieve(QUERY))
             with pytest.raises(InvalidParameterError, match="its own file"):
                 PixieRetriever.from_defaults(index, path="elsewhere.db")
 
@@ -458,7 +458,11 @@ class TestClosing:
         assert not folder.exists()
 
     def test_a_copy_keeps_the_index_of_a_dropped_retriever_open(self, nodes, encoder):
-        twin = PixieRetriever.from_nodes(nodes, encoder=encoder).with_filters({"field": "우주"}).with_options(k=1)
+        twin = (
+            PixieRetriever.from_nodes(nodes, encoder=encoder)
+            .with_filters({"field": "우주"})
+            .with_options(similarity_top_k=1)
+        )
         gc.collect()
         assert ids(twin.retrieve(QUERY)) == ["orbit"]
         twin.close()
@@ -474,27 +478,29 @@ class TestObjects:
         page = TextNode(id_="page", text="위성에 관한 긴 글 전체")
         nodes = [
             IndexNode(id_="to page", text="인공위성 요약", index_id="page", obj=page),
-            IndexNode(id_="to retriever", text="빵 요리책", index_id="cook", obj=retriever.with_options(k=1)),
+            IndexNode(
+                id_="to retriever", text="빵 요리책", index_id="cook", obj=retriever.with_options(similarity_top_k=1)
+            ),
         ]
         before = [node.obj for node in nodes]
         path = tmp_path / "objects.db"
-        with PixieRetriever.from_nodes(nodes, encoder=encoder, path=path, k=1) as outer:
+        with PixieRetriever.from_nodes(nodes, encoder=encoder, path=path, similarity_top_k=1) as outer:
             found = outer.retrieve("인공위성")[0]
             assert (found.node_id, found.node.hash) == ("page", page.hash)
             assert {part["surface"] for part in found.metadata["token_explanations"]} >= {"위성"}
             assert ids(outer.retrieve("빵")) == ["bread"]
-            twin = outer.with_options(k=2)
-            farm = IndexNode(text="논농사 안내", index_id="farm", obj=retriever.with_options(k=1))
+            twin = outer.with_options(similarity_top_k=2)
+            farm = IndexNode(text="논농사 안내", index_id="farm", obj=retriever.with_options(similarity_top_k=1))
             outer.add_nodes(node for node in [farm])
             assert "rice" in ids(twin.retrieve("논"))
         assert [node.obj for node in nodes] == before
 
-        with PixieRetriever.from_index(path, encoder=encoder, k=1) as reopened:
+        with PixieRetriever.from_index(path, encoder=encoder, similarity_top_k=1) as reopened:
             # A node is stored with what stands for it.
             assert reopened.with_options(top_k_tokens=0).retrieve("인공위성")[0].node == page
             assert reopened.retrieve("빵")[0].node.index_id == "cook"  # a retriever cannot be
-        objects = {"cook": retriever.with_options(k=1)}
-        with PixieRetriever.from_index(path, encoder=encoder, k=1, object_map=objects) as reopened:
+        objects = {"cook": retriever.with_options(similarity_top_k=1)}
+        with PixieRetriever.from_index(path, encoder=encoder, similarity_top_k=1, object_map=objects) as reopened:
             assert ids(reopened.retrieve("빵")) == ["bread"]
         assert list(objects) == ["cook"]
 

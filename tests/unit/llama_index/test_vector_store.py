@@ -224,7 +224,7 @@ class TestKeeping:
             dumped, pickled = store.to_json(), pickle.dumps(store)
         assert json.loads(dumped) == {
             "class_name": "PixieVectorStore",
-            "path": str(tmp_path / "corpus.db"),
+            "path_or_index": str(tmp_path / "corpus.db"),
             "fingerprint": encoder.fingerprint,
             "top_k_tokens": 3,
         }
@@ -252,7 +252,7 @@ class TestKeeping:
             PixieVectorStore.from_dict(dumped | {"fingerprint": encoder.fingerprint.replace('"min_weight":0.0', "")})
 
     def test_a_temporary_store_does_not_claim_to_be_persisted(self, store, encoder, tmp_path):
-        with pytest.raises(InvalidParameterError, match="path="):
+        with pytest.raises(InvalidParameterError, match="at a path"):
             store.persist(str(tmp_path / "x"))
         with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as kept:
             kept.persist(str(tmp_path / "x"))
@@ -264,7 +264,7 @@ class TestKeeping:
                 store.add(nodes)
             assert len(sparse_retriever) == 4
             with pytest.raises(InvalidParameterError, match="encoder of its own"):
-                PixieVectorStore(sparse_retriever, encoder=PixieEncoder.bundled())
+                PixieVectorStore(sparse_retriever, encoder=Waiting())
 
     def test_wrong_settings_are_refused_and_the_file_is_let_go(self, encoder, tmp_path):
         with pytest.raises(InvalidParameterError, match="top_k_tokens"):
