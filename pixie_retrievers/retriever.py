@@ -60,11 +60,7 @@ class SparseRetriever:
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike[str] | None = None,
-        *,
-        encoder: Encoder | None = None,
-        weights: str | None = None,
+        cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None, weights: str | None = None
     ) -> Self:
         """Open the index at a path, or begin a new one there.
 
@@ -79,23 +75,18 @@ class SparseRetriever:
             IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
             InvalidParameterError: There is no such format.
         """
+        from pixie_retrievers.index.sqlite.engine import SqliteIndex
+
         if path is not None and Path(path).exists():
             if weights is not None:
-                from pixie_retrievers.index.sqlite.engine import SqliteIndex
-
                 SqliteIndex(path, weights=weights).close()  # refuses another format
             return cls.from_index(path, encoder=encoder)
         if encoder is None:
             from pixie_retrievers.encoder.pixie import PixieEncoder
 
             encoder = PixieEncoder()
-        from pixie_retrievers.index.sqlite.engine import SqliteIndex
-
         begin = partial(
-            SqliteIndex,
-            vocabulary_size=encoder.vocabulary_size,
-            fingerprint=encoder.fingerprint,
-            weights=weights,
+            SqliteIndex, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
         )
         if path is not None:
             return cls(encoder, begin(path))

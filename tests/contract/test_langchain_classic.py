@@ -132,7 +132,7 @@ class TestMultiQuery:
         assert len(ids(found)) > len(set(ids(found)))
 
     def test_returns_each_document_once_without_scores_in_the_metadata(self, encoder):
-        with PixieVectorStore.from_documents(DOCUMENTS, encoder=encoder) as store:
+        with PixieVectorStore.from_documents(DOCUMENTS, encoder=encoder, top_k_tokens=0) as store:
             model = FakeListLLM(responses=["위성 궤도\n위성 농사"])
             found = classic.MultiQueryRetriever.from_llm(retriever=store.as_retriever(), llm=model).invoke("위성")
             assert sorted(ids(found)) == ["a", "b"]

@@ -201,7 +201,7 @@ class TestAsync:
                 assert self.go.wait(600)
                 return encoder.encode_queries(texts)
 
-        with PixieVectorStore(encoder=Waiting()) as store:
+        with PixieVectorStore(encoder=object()) as store:
             store.add(nodes)
             running = asyncio.create_task(store.aquery(sparse()))
             await asyncio.sleep(0)
@@ -264,7 +264,7 @@ class TestKeeping:
                 store.add(nodes)
             assert len(sparse_retriever) == 4
             with pytest.raises(InvalidParameterError, match="encoder of its own"):
-                PixieVectorStore(sparse_retriever, encoder=Waiting())
+                PixieVectorStore(sparse_retriever, encoder=object())
 
     def test_wrong_settings_are_refused_and_the_file_is_let_go(self, encoder, tmp_path):
         with pytest.raises(InvalidParameterError, match="top_k_tokens"):
