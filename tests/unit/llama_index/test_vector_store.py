@@ -201,7 +201,7 @@ class TestAsync:
                 assert self.go.wait(600)
                 return encoder.encode_queries(texts)
 
-        with PixieVectorStore(encoder=object()) as store:
+        with PixieVectorStore(encoder=Waiting()) as store:
             store.add(nodes)
             running = asyncio.create_task(store.aquery(sparse()))
             await asyncio.sleep(0)
