@@ -59,26 +59,35 @@ class SparseRetriever:
         self._remove_temporary: Callable[[], object] | None = None
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None) -> Self:
+    def open(
+        cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None, weights: str | None = None
+    ) -> Self:
         """Open the index at a path, or begin a new one there.
 
         Args:
             path: An index file; None puts the index into a temporary file that goes when the retriever goes.
             encoder: None loads the model that an existing index was built with, and the default model for a new one.
+            weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
+                existing index has, and "float32" for a new one.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
-            IncompatibleIndexError: The index was built with another encoder.
+            IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
+            InvalidParameterError: There is no such format.
         """
+        from pixie_retrievers.index.sqlite.engine import SqliteIndex
+
         if path is not None and Path(path).exists():
+            if weights is not None:
+                SqliteIndex(path, weights=weights).close()  # refuses another format
             return cls.from_index(path, encoder=encoder)
         if encoder is None:
             from pixie_retrievers.encoder.pixie import PixieEncoder
 
             encoder = PixieEncoder()
-        from pixie_retrievers.index.sqlite.engine import SqliteIndex
-
-        begin = partial(SqliteIndex, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
+        begin = partial(
+            SqliteIndex, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
+        )
         if path is not None:
             return cls(encoder, begin(path))
         directory = mkdtemp(prefix="pixie-")
@@ -117,6 +126,32 @@ class SparseRetriever:
             if index is not source:
                 index.close()
             raise
+
+    @classmethod
+    def from_source(
+        cls, source: str | os.PathLike[str] | Index | SparseRetriever, *, encoder: Encoder | None = None
+    ) -> tuple[SparseRetriever, bool]:
+        """Whatever a caller has of an index, as a facade, and whether it was opened here and is theirs to close.
+
+        Args:
+            source: The path of an index file; or an open index or facade, which whoever opened it closes.
+            encoder: As for :meth:`from_index`; a facade has its own.
+
+        Raises:
+            IndexNotFoundError, ModelUnavailableError, IncompatibleIndexError: As for :meth:`from_index`.
+            InvalidParameterError: The source is none of these, or an encoder stands beside a facade that has another.
+        """
+        if isinstance(source, SparseRetriever):
+            if encoder is not None and encoder is not source.encoder:
+                raise InvalidParameterError("the SparseRetriever has an encoder of its own: leave encoder out")
+            return source, False
+        if isinstance(source, (str, os.PathLike)):
+            return cls.from_index(source, encoder=encoder), True
+        if not isinstance(source, Index):
+            raise InvalidParameterError(
+                f"the index is a {type(source).__name__}: pass a path, an open index or a SparseRetriever"
+            )
+        return cls.from_index(source, encoder=encoder), False
 
     def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """Encode and store documents in one commit, replacing those whose id is known; return their ids.
@@ -225,7 +260,7 @@ class SparseRetriever:
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
     ) -> list[SearchResult]:
-        """The k best documents of a query.
+        """The k best documents of a query, as new objects: the caller may change their metadata.
 
         Args:
             query: A text.

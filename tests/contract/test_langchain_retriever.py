@@ -192,7 +192,7 @@ def test_threads_may_share_a_retriever_while_it_is_written_to(encoder):
             )
             assert [ids(future.result()) for future in searching] == [expected[query] for query in queries]
             assert writing.result() == [[str(n)] for n in range(4)]
-        assert len(retriever.retriever) == len(PASSAGES) + 4
+        assert len(retriever.sparse_retriever) == len(PASSAGES) + 4
 
 
 def test_it_feeds_a_chain(retriever):

@@ -14,6 +14,7 @@ import pytest
 from pixie_retrievers import (
     DocumentNotFoundError,
     FilterError,
+    IncompatibleIndexError,
     InvalidParameterError,
     InvalidTextError,
     SparseRetriever,
@@ -130,3 +131,40 @@ def test_a_copy_is_the_same_retriever_and_a_temporary_one_is_not_pickled(retriev
     assert copy.deepcopy({"retriever": retriever})["retriever"] is retriever
     with pytest.raises(InvalidParameterError, match="open the retriever at a path"):
         pickle.dumps(retriever)
+
+
+def test_a_source_that_was_open_stays_its_openers(tmp_path, encoder):
+    path = tmp_path / "corpus.db"
+    with SparseRetriever.open(path, encoder=encoder) as opened:
+        opened.add_texts(TEXTS)
+        assert SparseRetriever.from_source(opened, encoder=encoder) == (opened, False)
+        over_index, owned = SparseRetriever.from_source(opened.index, encoder=encoder)
+        assert (over_index.index, owned) == (opened.index, False)
+        with pytest.raises(InvalidParameterError, match="encoder of its own"):
+            SparseRetriever.from_source(opened, encoder=object())
+    over_file, owned = SparseRetriever.from_source(path, encoder=encoder)
+    with over_file:
+        assert (len(over_file), owned) == (4, True)
+    with pytest.raises(InvalidParameterError, match="list"):
+        SparseRetriever.from_source([path], encoder=encoder)
+
+
+def test_a_new_index_stores_weights_as_it_is_told_and_an_existing_one_as_it_does(tmp_path, encoder):
+    path = tmp_path / "corpus.db"
+    with SparseRetriever.open(path, encoder=encoder, weights="uint8") as small:
+        assert small.index.weights == "uint8"
+        small.add_texts(TEXTS)
+    with SparseRetriever.open(path, encoder=encoder) as again:
+        assert again.index.weights == "uint8"
+    with pytest.raises(IncompatibleIndexError, match="uint8"):
+        SparseRetriever.open(path, encoder=encoder, weights="float32")
+    with pytest.raises(InvalidParameterError, match="int4"):
+        SparseRetriever.open(encoder=encoder, weights="int4")
+
+
+def test_what_a_search_returns_is_the_callers_to_change(retriever):
+    first = retriever.search(QUERY)
+    before = [dict(result.document.metadata) for result in first]
+    for result in first:
+        result.document.metadata.clear()
+    assert [dict(result.document.metadata) for result in retriever.search(QUERY)] == before
