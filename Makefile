@@ -58,7 +58,7 @@ lock: $(READY)  # the newest versions of everything, for every Python and system
 
 $(DEMO): pyproject.toml tests/lock.txt tests/environment.sh
 	@echo 'Setting up .venv, once. The first time fetches about 3 GB, nearly all of it torch (README: less without a GPU).'
-	@sh tests/environment.sh .venv --editable .
+	@sh tests/environment.sh .venv --editable '.[encoder]'
 	@touch $@
 
 $(READY): $(DEMO)

@@ -29,7 +29,7 @@ mkdir -p "$ROOT"
 if [ ! -e "$BASE/ready" ] || [ pyproject.toml -nt "$BASE/ready" ]; then
     rm -rf "$BASE"
     "${PYTHON:-python3}" -m venv "$BASE"
-    "$BASE/bin/python" -m pip install --quiet --constraint tests/lock.txt --editable . \
+    "$BASE/bin/python" -m pip install --quiet --constraint tests/lock.txt --editable '.[encoder]' \
         'pytest>=8.2' 'pytest-asyncio>=1.3' 'hypothesis>=6.130'
     touch "$BASE/ready"
 fi

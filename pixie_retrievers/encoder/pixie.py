@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pixie_retrievers.encoder.device import choose_device, choose_precision, fre
 from pixie_retrievers.encoder.fingerprint import describe, parse
 from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, load_model
+from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
@@ -26,7 +26,8 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     ModelUnavailableError,
 )
-from pixie_retrievers.types import SparseVectors
+from pixie_retrievers.parameters import check_number, check_whole_number
+from pixie_retrievers.types import MAX_WEIGHT, SparseVectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +65,8 @@ class PixieEncoder:
         ModelUnavailableError: The model is neither a folder, nor in the local cache, nor reachable on the hub.
         UnsafeModelError: Loading it would run code or unpickle data that came with it.
         DeviceUnavailableError: The device, or what the precision needs of it, is not on this machine.
-        InvalidParameterError: An argument is out of its range, or the model is no SPLADE model.
+        InvalidParameterError: An argument is out of its range, or the model is not a SPLADE model.
+        OptionalDependencyError: The extra ``encoder`` is not installed.
     """
 
     def __init__(
@@ -79,15 +81,11 @@ class PixieEncoder:
         revision: str | None = None,
         max_batch_tokens: int | None = None,
     ) -> None:
-        if not 0 <= min_weight < math.inf:
-            raise InvalidParameterError(f"min_weight is {min_weight}; it must be a finite number, 0 or more")
-        for name, value in (
-            ("max_active_terms", max_active_terms),
-            ("max_length", max_length),
-            ("max_batch_tokens", max_batch_tokens),
-        ):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more, or None")
+        check_number("min_weight", min_weight, low=0, high=MAX_WEIGHT)
+        check_whole_number("max_active_terms", max_active_terms, none_means="all terms")
+        check_whole_number("max_length", max_length, none_means="the model's own limit")
+        check_whole_number("max_batch_tokens", max_batch_tokens, none_means="what the memory allows")
+        check_packages()
         machine = this_machine()
         device = choose_device(device, machine)
         choose_precision(precision, device, machine, n_parameters=0)  # refused before anything is fetched

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError
+from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
+from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document
 
 __all__ = ["check_documents", "check_ids", "check_limit"]
@@ -59,8 +60,7 @@ def check_limit(limit: int | None) -> None:
     Raises:
         InvalidParameterError: It is not a whole number of 0 or more, nor None.
     """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise InvalidParameterError(f"limit is {limit!r}; it must be a whole number of 0 or more, or None for all")
+    check_whole_number("limit", limit, at_least=0, none_means="all")
 
 
 def _check_id(id: Any, where: str) -> None:

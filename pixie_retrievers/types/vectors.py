@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.errors import InvalidVectorError
+from pixie_retrievers.errors import InvalidVectorError, OptionalDependencyError
 
 __all__ = ["MAX_WEIGHT", "MIN_WEIGHT", "SparseVectors"]
 
@@ -224,8 +224,15 @@ class SparseVectors:
         )
 
     def to_scipy(self) -> Any:
-        """A ``scipy.sparse.csr_array`` of float32, shape (n, vocabulary_size)."""
-        from scipy.sparse import csr_array
+        """A ``scipy.sparse.csr_array`` of float32, shape (n, vocabulary_size).
+
+        Raises:
+            OptionalDependencyError: scipy is not installed.
+        """
+        try:
+            from scipy.sparse import csr_array
+        except ImportError as error:
+            raise OptionalDependencyError("to_scipy needs scipy: pip install scipy") from error
 
         return csr_array((self.weights, self.term_ids, self.indptr), shape=(len(self), self.vocabulary_size))
 

@@ -70,7 +70,7 @@ def falling(keys: NDArray[np.float64], ties: NDArray[np.int64]) -> NDArray[np.in
 
     Args:
         keys: float64, shape (n,).
-        ties: int64, shape (n,).
+        ties: int64, shape (n,), all different.
 
     Complexity:
         About O(n ** 1.3).

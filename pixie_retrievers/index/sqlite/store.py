@@ -144,8 +144,8 @@ class ReadStore:
                     f"{self._path} is an SQLite database, but not a pixie index: check the path"
                 )
             # Reads the schema, unlike the settings above.
-            small = self._path.stat().st_size <= _SMALL_FILE
-            connection.execute(f"PRAGMA cache_size = -{(_SMALL_FILE if small else _CACHE_BYTES) >> 10}")
+            is_small = self._path.stat().st_size <= _SMALL_FILE
+            connection.execute(f"PRAGMA cache_size = -{_SMALL_FILE >> 10 if is_small else _CACHE_BYTES >> 10}")
             on_error.pop_all()
         return connection
 
@@ -172,7 +172,8 @@ class ReadStore:
     def get(self, table: str, key: str | int) -> bytes | None:
         """The value under a key, or None."""
         with self._lock, TranslatedErrors(self._path):
-            row = self._connection.execute(_select(table, 1), (key,)).fetchone()
+            statement = _select(table, 1)
+            row = self._connection.execute(statement, (key,)).fetchone()
         return None if row is None else row[1]
 
     def get_many(self, table: str, keys: Sequence[str | int]) -> dict[str | int, bytes]:
@@ -181,7 +182,8 @@ class ReadStore:
         with self._lock, TranslatedErrors(self._path):  # the threads that share one search share its connection
             for start in range(0, len(keys), _MAX_VARIABLES):
                 part = keys[start : start + _MAX_VARIABLES]
-                rows = self._connection.execute(_select(table, len(part)), part)
+                statement = _select(table, len(part))
+                rows = self._connection.execute(statement, part)
                 found.update(rows if table in _KEYED_BY_NUMBER else ((_key(key), value) for key, value in rows))
         return found
 

@@ -154,5 +154,5 @@ def test_the_heap_keeps_the_largest_with_the_least_of_them_first():
 @given(st.lists(st.tuples(st.sampled_from([-1.5, 0.0, 0.25, 2.0, 3e30]), st.integers(0, 5)), max_size=300))
 def test_falling_keys_are_sorted_as_python_sorts_them(pairs):
     keys = np.array([key for key, _ in pairs], np.float64)
-    ties = np.array([6 * tie + place for place, (_, tie) in enumerate(pairs)], np.int64)
+    ties = np.array([300 * tie + place for place, (_, tie) in enumerate(pairs)], np.int64)
     assert falling(keys, ties).tolist() == sorted(range(len(pairs)), key=lambda i: (-keys[i], ties[i]))
