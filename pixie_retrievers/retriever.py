@@ -334,6 +334,7 @@ class SparseRetriever:
             InvalidParameterError, InvalidTextError, FilterError: As for :meth:`search`, or ``fetch_k`` or
                 ``lambda_mult`` is out of range.
         """
+        check_whole_number("k", k)
         check_whole_number("fetch_k", fetch_k)
         check_number("lambda_mult", lambda_mult, low=0, high=1)
         results = self.search(
