@@ -62,7 +62,7 @@ def retriever(facade):
 class TestStandardSuite(RetrieversIntegrationTests):
     @pytest.fixture(autouse=True)
     def _over_a_file(self, facade):
-        self._params = {"retriever": facade}
+        self._params = {"sparse_retriever": facade}
 
     @property
     def retriever_constructor(self):
@@ -75,12 +75,6 @@ class TestStandardSuite(RetrieversIntegrationTests):
     @property
     def retriever_query_example(self):
         return QUERY
-
-
-class TestStandardSuiteUnderTheOtherNames(TestStandardSuite):
-    @property
-    def num_results_arg_name(self):
-        return "similarity_top_k"
 
 
 def test_the_best_passage_comes_first_and_scores_fall(retriever):
