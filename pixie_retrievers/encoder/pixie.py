@@ -284,7 +284,7 @@ class PixieEncoder:
         return self._vocabulary.tokens(term_ids)
 
     def surfaces(self, term_ids: Sequence[int]) -> list[str]:
-        """Each term as a person reads it: no ``##``, no ``▁``, no byte alphabet; bytes that are no text as ⟨EC⟩.
+        """Each term as a person reads it: no ``##``, no ``▁``, no byte alphabet; bytes that are not text as ⟨EC⟩.
 
         Raises:
             InvalidParameterError: A term is outside the vocabulary.

@@ -35,7 +35,7 @@ class EncodingWorkers:
         devices: One process for each: ``["cuda:0", "cuda:1"]``, ``["cpu"] * 4``.
 
     Raises:
-        InvalidParameterError: There is no device, or the encoder is no PixieEncoder.
+        InvalidParameterError: There is no device, or the encoder is not a PixieEncoder.
         DeviceUnavailableError: A device is not on this machine.
     """
 

@@ -352,7 +352,7 @@ def _as_is(value: Any) -> Any:
 
 
 def _key(key: Any) -> str | int:
-    # Damage can turn a key into anything; what is no key matches nothing, and is missed where it belongs.
+    # Damage can turn a key into anything; what is not a key matches nothing, and is missed where it belongs.
     if isinstance(key, bytes):
         return key.decode(errors="replace")
     return key if isinstance(key, int) else ""
