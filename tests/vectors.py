@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from pixie_retrievers import Document, SparseVectors
+
+TOLERANCE = 1e-5
+"""As far as a weight may lie from what the model gives for the text alone, whatever the batch and the processor."""
+
+
+def assert_near(found: Sequence[Mapping[int, float]], expected: Sequence[Mapping[int, float]]) -> None:
+    """The same vectors, as exactly as is promised: a term that one of them lacks weighs nothing there."""
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        far = {term for term in one.keys() | other.keys() if abs(one.get(term, 0) - other.get(term, 0)) > TOLERANCE}
+        assert not far
 
 
 def random_vectors(n: int, *, vocabulary_size: int = 200, n_terms: int = 12, seed: int = 0) -> SparseVectors:

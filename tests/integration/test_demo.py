@@ -160,7 +160,8 @@ def test_a_deletion_and_an_update_change_the_results(report):
 def test_a_new_process_finds_the_same(report):
     reopened = report["reopened"]
     assert reopened["same"] == reopened["questions"] == len(report["queries"])
-    assert reopened["rankings"][0] == report["updated"]["after"]
+    # Encoded beside other questions, or alone.
+    assert reopened["rankings"][0] == [[id, pytest.approx(score, rel=1e-5)] for id, score in report["updated"]["after"]]
 
 
 def test_a_kept_file_is_an_index_like_any_other(report, encoder):
@@ -170,7 +171,7 @@ def test_a_kept_file_is_an_index_like_any_other(report, encoder):
         assert len(retriever) == report["index"]["documents"] - 1
         assert retriever.get([report["deleted"]["id"]]) == [None]
         found = [[result.document.id, result.score] for result in retriever.search(CARD[0], 3)]
-    assert found == [[id, pytest.approx(score)] for id, score in report["updated"]["after"]]
+    assert found == [[id, pytest.approx(score, rel=1e-5)] for id, score in report["updated"]["after"]]
 
 
 def test_a_file_that_exists_is_not_touched(tmp_path):

@@ -92,11 +92,10 @@ import torch
 from pixie_retrievers import DeviceUnavailableError, PixieEncoder
 from pixie_retrievers.encoder.device import choose_precision, this_machine
 refusals = []
+fingerprint = PixieEncoder.bundled(device="cpu").fingerprint
 for load in (
     lambda: PixieEncoder.bundled(device="cpu", precision="int8"),
-    lambda: PixieEncoder.from_fingerprint(
-        PixieEncoder.bundled(device="cpu").fingerprint, device="cpu", precision="int8"
-    ),
+    lambda: PixieEncoder.from_fingerprint(fingerprint, device="cpu", precision="int8"),
 ):
     try:
         load()

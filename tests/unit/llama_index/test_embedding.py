@@ -14,6 +14,7 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers.base import BaseEventHandler
 from llama_index.core.instrumentation.events.embedding import SparseEmbeddingEndEvent, SparseEmbeddingStartEvent
 from llama_index.core.schema import TextNode
+from vectors import assert_near
 
 from pixie_retrievers import SparseRetriever
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
@@ -52,9 +53,16 @@ def test_embeddings_are_the_encoders_vectors(embedding, encoder):
 async def test_asynchronously_they_are_the_same(embedding):
     assert await embedding.aget_query_embedding(TEXTS[0]) == embedding.get_query_embedding(TEXTS[0])
     assert await embedding.aget_text_embedding(TEXTS[0]) == embedding.get_text_embedding(TEXTS[0])
+    assert await embedding.aget_text_embedding_batch(TEXTS) == embedding.get_text_embedding_batch(TEXTS)
+
+
+async def test_in_batches_of_another_size_they_are_the_same_to_within_rounding(embedding):
+    expected = embedding.get_text_embedding_batch(TEXTS)
+    assert [bool(vector) for vector in expected] == [True, True, False, True]
     for workers in (None, 2):
         parallel = PixieSparseEmbedding(embedding.encoder, embed_batch_size=3, num_workers=workers)
-        assert await parallel.aget_text_embedding_batch(TEXTS) == embedding.get_text_embedding_batch(TEXTS)
+        assert_near(await parallel.aget_text_embedding_batch(TEXTS), expected)
+        assert_near(parallel.get_text_embedding_batch(TEXTS), expected)
 
 
 async def test_texts_are_encoded_in_batches(encoder):
