@@ -33,11 +33,8 @@ _BYTES_AT_ONCE = 3
 
 _HANGUL_AND_MORE = 0xEA
 _HANGUL_FROM = 0xB0
-_CASELESS = np.ones(256, bool)
-"""Bytes that no letter with a case has, but ASCII's: those of Hangul, Chinese characters and kana are among them. After
-byte 0xEA, which is too, Hangul begins at 0xB0, and what is before has cases."""
-_CASELESS[0xC2:0xE3] = False
-_CASELESS[0xEF:0xFF] = False
+"""Letters with a case, but ASCII's, have none of the bytes 0xE3 to 0xEE, with which those of Hangul, Chinese characters
+and kana begin; 0xEA alone begins both: what comes before 0xB0 after it has cases, and Hangul begins there."""
 
 _FEW = 40
 """Up to a string in so many, looking strings up one by one costs less than going through all."""
@@ -172,10 +169,16 @@ def _containing(strings: bytes, ends: NDArray[np.int64], part: bytes) -> NDArray
 def _folded(strings: bytes) -> bytes:
     """The same strings without letter case, as str.casefold has it."""
     content = np.frombuffer(strings, np.uint8)
-    after = content[np.flatnonzero(content[:-1] == _HANGUL_AND_MORE) + 1]
-    if _CASELESS[content].all() and (after >= _HANGUL_FROM).all():
-        return strings.lower()  # bytes.lower knows ASCII alone
+    if not (_has_between(content, 0xC2, 0xE2) or _has_between(content, 0xEF, 0xFE)):
+        after = content[np.flatnonzero(content[:-1] == _HANGUL_AND_MORE) + 1]
+        if (after >= _HANGUL_FROM).all():
+            return strings.lower()  # bytes.lower knows ASCII alone
     return strings.decode(errors="surrogateescape").casefold().encode(errors="surrogateescape")
+
+
+def _has_between(content: NDArray[np.uint8], first: int, last: int) -> bool:
+    """Whether any of the bytes is one from ``first`` to ``last``."""
+    return bool((content - np.uint8(first) <= last - first).any())  # what is less becomes more: bytes wrap around
 
 
 def _mark_ordered(passes: NDArray[np.bool_], operator: str, before: int, up_to: int) -> None:
