@@ -171,9 +171,11 @@ def decode_vectors(
             raise CorruptIndexError(f"the vector of document number {docno} is of another length than it says")
         lengths.append(n)
         parts.append(row)
-    scales = _NO_SCALES
+    scales: NDArray[np.float32] = _NO_SCALES
     if weights == "uint8":
-        scales = np.array([struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32)
+        scales: NDArray[np.float32] = np.array(
+            [struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32
+        )
     ends = [start + n * stored.itemsize for n in lengths]
     vectors = StoredVectors(
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
@@ -207,7 +209,8 @@ def _sound(vectors: StoredVectors, vocabulary_size: int) -> bool:
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype, copy=False)
+    joined: NDArray[Any] = np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype, copy=False)
+    return joined
 
 
 def _bits(row: bytes, n: int) -> NDArray[np.bool_]:
