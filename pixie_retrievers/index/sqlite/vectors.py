@@ -173,9 +173,7 @@ def decode_vectors(
         parts.append(row)
     scales: NDArray[np.float32] = _NO_SCALES
     if weights == "uint8":
-        scales: NDArray[np.float32] = np.array(
-            [struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32
-        )
+        scales = np.array([struct.unpack_from("<f", row, _HEADER.size)[0] for row in parts], np.float32)
     ends = [start + n * stored.itemsize for n in lengths]
     vectors = StoredVectors(
         np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
