@@ -2,34 +2,68 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+DEMO := .venv/demo-ready
 READY := .venv/ready
+# Every command that asks for one gets the same Python; what else is in the environment reaches uv, as UV_TORCH_BACKEND.
+export PYTHON
+# What the tests hold figures of, and the torch whose CUDA libraries are the smaller ones: renewed by hand.
+HELD := torch==2.13.0 bm25s==0.3.16 PyStemmer==3.1.0
 
-.PHONY: demo test test-matrix lint soak clean
+.PHONY: demo test unit test-pythons test-processors test-newest test-lowest test-matrix lint soak coverage lock clean
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/pixie demo
 
-test: $(READY) lint
-	$(BIN)/python -m pytest
+test: $(READY) lint  # everything
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+QUICK := tests/unit tests/contract tests/property --ignore tests/unit/encoder --ignore tests/unit/evaluation
+
+unit: $(READY)  # in about a minute: unit, contract and property tests at small figures, but for the encoder's
+	PIXIE_QUICK=1 $(BIN)/python -m pytest -q -n auto $(QUICK)
+
+test-pythons:  # lint, types and the quick tests on every Python from 3.10 on that the machine has: PYTHONS="3.12" for some
+	sh tests/pythons.sh $(PYTHONS)
+
+test-processors: $(READY)  # the quick tests and the encoder's as on older processors
+	ATEN_CPU_CAPABILITY=default sh tests/processor.sh
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell sh tests/processor.sh
+
+test-newest:  # the quick tests with the newest of everything
+	LOCK=/dev/null sh tests/environment.sh .venv-newest --upgrade --editable '.[all]' --group dev
+	PIXIE_QUICK=1 .venv-newest/bin/python -m pytest -q -n auto $(QUICK)
+
+test-lowest:  # the quick tests with the lowest that pyproject.toml admits, on Python 3.10
+	LOCK=/dev/null sh tests/environment.sh .venv-lowest --resolution lowest-direct --editable '.[all]' --group dev
+	PIXIE_QUICK=1 .venv-lowest/bin/python -m pytest -q -n auto $(QUICK)
+
+test-matrix: $(READY)  # the adapters with the lowest and the newest frameworks, and with one framework alone: ROWS="..." for some
+	sh tests/matrix.sh $(ROWS)
 
 soak: $(READY)  # the reliability tests with figures for a night, and a table of what was held
 	PIXIE_SOAK=1 $(BIN)/python -m pytest -q tests/crash tests/security tests/property tests/compat
 
-test-matrix:  # the adapters with the lowest and the newest frameworks, and with one framework alone: ROWS="..." for some
-	PYTHON=$(PYTHON) sh tests/matrix.sh $(ROWS)
+coverage: $(READY)  # which lines and branches no test reaches
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup --cov --cov-report term-missing:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-$(READY): pyproject.toml tests/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "Python 3.10 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint tests/constraints.txt --editable '.[all]' --group dev
-	touch $@
+lock: $(READY)  # the newest versions of everything, for every Python and system; then run the tests
+	printf '%s\n' $(HELD) > .venv/held.txt
+	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
+		--all-extras --group dev --constraint .venv/held.txt --no-annotate --output-file tests/lock.txt pyproject.toml
+
+$(DEMO): pyproject.toml tests/lock.txt tests/environment.sh
+	@echo 'Setting up .venv, once. The first time fetches about 3 GB, nearly all of it torch (README: less without a GPU).'
+	@sh tests/environment.sh .venv --editable '.[encoder]'
+	@touch $@
+
+$(READY): $(DEMO)
+	@sh tests/environment.sh .venv --editable '.[all]' --group dev
+	@touch $@
 
 clean:
-	rm -rf .venv .venv-matrix .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

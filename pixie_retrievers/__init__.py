@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.errors import (
     CorruptIndexError,
     DeviceUnavailableError,
+    DocumentNotFoundError,
     DuplicateIdError,
     FilterError,
     IncompatibleIndexError,
@@ -32,7 +33,8 @@ from pixie_retrievers.errors import (
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.encoder.pixie import PixieEncoder
-    from pixie_retrievers.index.base import Index, open_index
+    from pixie_retrievers.index.base import Index
+    from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import (
@@ -51,6 +53,7 @@ __all__ = [
     "CorruptIndexError",
     "DeviceUnavailableError",
     "Document",
+    "DocumentNotFoundError",
     "DuplicateIdError",
     "Encoder",
     "Explanation",
@@ -85,7 +88,7 @@ _HOMES = {
     "Encoder": "encoder.base",
     "PixieEncoder": "encoder.pixie",
     "Index": "index.base",
-    "open_index": "index.base",
+    "open_index": "index.opening",
     "SqliteIndex": "index.sqlite.engine",
     "SparseRetriever": "retriever",
     "Document": "types",

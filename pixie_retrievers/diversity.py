@@ -7,23 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.types import SparseVectors
 
-__all__ = ["check_diversity", "max_marginal_relevance"]
-
-
-def check_diversity(k: int, fetch_k: int, lambda_mult: float) -> None:
-    """Refuse what a diverse search could not use.
-
-    Raises:
-        InvalidParameterError: ``k`` or ``fetch_k`` is below 1 or no whole number, or ``lambda_mult`` is not in [0, 1].
-    """
-    for name, value in (("k", k), ("fetch_k", fetch_k)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number of 1 or more")
-    if not isinstance(lambda_mult, (int, float)) or not 0 <= lambda_mult <= 1:
-        raise InvalidParameterError(f"lambda_mult is {lambda_mult!r}; it must be a number from 0 to 1")
+__all__ = ["max_marginal_relevance"]
 
 
 def max_marginal_relevance(

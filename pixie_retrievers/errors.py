@@ -7,6 +7,7 @@
     ├── InvalidParameterError(ValueError)     an argument out of its range
     ├── DuplicateIdError(ValueError)          one id twice in one call
     ├── FilterError(ValueError)               a metadata filter that means nothing
+    ├── DocumentNotFoundError(KeyError)       no document under that id
     ├── IndexNotFoundError(FileNotFoundError) no index at that path
     ├── IndexClosedError                      a handle used after close, an error or a fork
     ├── IndexLockedError                      another writer holds the index
@@ -26,6 +27,7 @@ do next; it never quotes a document's text.
 __all__ = [
     "CorruptIndexError",
     "DeviceUnavailableError",
+    "DocumentNotFoundError",
     "DuplicateIdError",
     "FilterError",
     "IncompatibleIndexError",
@@ -71,6 +73,12 @@ class DuplicateIdError(PixieError, ValueError):
 
 class FilterError(PixieError, ValueError):
     """A metadata filter has an unknown operator or an operand of the wrong kind."""
+
+
+class DocumentNotFoundError(PixieError, KeyError):
+    """There is no document under an id that was asked for."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotation marks
 
 
 class IndexNotFoundError(PixieError, FileNotFoundError):

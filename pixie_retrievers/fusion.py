@@ -10,12 +10,14 @@ score:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.parameters import check_number, check_whole_number
+from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
 
 __all__ = [
     "Fused",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_ADDED = (TOKEN_EXPLANATIONS, FUSION_PARTS)
 
 Method: TypeAlias = Literal["rrf", "weighted"]
 Normalization: TypeAlias = Literal["min-max", "z-score", "none"]
@@ -93,6 +97,20 @@ class Fused(Generic[T]):
     score: float
     parts: Mapping[str, PartContribution[T]]
 
+    def to_metadata(self, metadata_of: Callable[[T], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """What every part said, as plain JSON types, beside what it had added to the metadata of its own entry.
+
+        Args:
+            metadata_of: Reads the metadata of an entry, which is copied.
+        """
+        said = {name: part.to_dict() for name, part in self.parts.items()}
+        for name, part in self.parts.items():
+            metadata = {} if part.item is None else metadata_of(part.item)
+            said[name] |= {
+                key: deepcopy(metadata[key]) for key in (TOKEN_EXPLANATIONS, FUSION_PARTS) if key in metadata
+            }
+        return said
+
 
 def told_apart(names: Iterable[str]) -> list[str]:
     """Names for lists that were given without any: those that occur again are numbered, ``"A", "B", "A 2"``."""
@@ -126,7 +144,7 @@ def check_fusion(
     names = list(names)
     for name in names:
         if not isinstance(name, str) or not name:
-            raise InvalidParameterError(f"{name!r} is no name of a list: pass a string that is not empty")
+            raise InvalidParameterError(f"{name!r} is not a name for a list: pass a string that is not empty")
         if names.count(name) > 1:
             raise InvalidParameterError(f"two lists have the name {name!r}: give each its own")
     if method not in get_args(Method):
@@ -134,8 +152,7 @@ def check_fusion(
     if normalization not in get_args(Normalization):
         known = ", ".join(get_args(Normalization))
         raise InvalidParameterError(f"normalization is {normalization!r}; choose one of {known}")
-    if not _is_number(rank_constant) or rank_constant < 0:
-        raise InvalidParameterError(f"rank_constant is {rank_constant!r}; it must be a number of 0 or more")
+    _check_finite("rank_constant", rank_constant, low=0)
     if weights is None:
         return dict.fromkeys(names, 1.0)
     if isinstance(weights, Mapping):
@@ -151,8 +168,7 @@ def check_fusion(
             raise InvalidParameterError(f"{len(names)} lists but {len(weights)} weights; pass one a list")
         by_name = dict(zip(names, weights, strict=True))
     for name, weight in by_name.items():
-        if not _is_number(weight) or weight < 0:
-            raise InvalidParameterError(f"the weight of {name!r} is {weight!r}; it must be a number of 0 or more")
+        _check_finite(f"the weight of {name!r}", weight, low=0)
     if by_name and not any(by_name.values()):
         raise InvalidParameterError("every weight is 0: give at least one list a weight above 0")
     return {name: float(weight) for name, weight in by_name.items()}
@@ -202,8 +218,7 @@ def fuse(
         normalization=normalization,
         rank_constant=rank_constant,
     )
-    if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
-        raise InvalidParameterError(f"k is {k!r}; it must be a whole number of 1 or more, or None")
+    check_whole_number("k", k, none_means="all")
     said: dict[str, dict[str, PartContribution[T]]] = {}
     unfound: dict[str, PartContribution[T]] = {}
     for name, entries in named:
@@ -238,7 +253,7 @@ def _joined(id: str, parts: dict[str, PartContribution[T]]) -> Fused[T]:
     if not math.isfinite(score):
         raise InvalidParameterError("weights and scores are too large to be summed: normalise them, or scale them down")
     item = next(part.item for part in parts.values() if part.rank is not None)
-    return Fused(id, item, score, parts)  # type: ignore[arg-type]  # an item that was found is no None of ours
+    return Fused(id, item, score, parts)  # type: ignore[arg-type]  # an item that was found is not our None
 
 
 def _order(fused: Fused[Any]) -> tuple[float, float, tuple[float, ...]]:
@@ -254,8 +269,14 @@ def _check_scores(name: str, entries: Sequence[Ranked[Any]], *, needed: bool) ->
                     f"rank {rank} of {name!r} has no score, which method 'weighted' needs: use 'rrf', or a list with"
                     " scores"
                 )
-        elif not _is_number(entry.score):
-            raise InvalidParameterError(f"rank {rank} of {name!r} has the score {entry.score!r}, which is no number")
+        else:
+            _check_finite(f"the score at rank {rank} of {name!r}", entry.score)
+
+
+def _check_finite(name: str, value: Any, *, low: float = -math.inf) -> None:
+    check_number(name, value, low=low)
+    if math.isinf(value):
+        raise InvalidParameterError(f"{name} is {value!r}; it must be finite")
 
 
 def _normalized(scores: list[float], normalization: Normalization) -> list[float]:
@@ -271,7 +292,3 @@ def _normalized(scores: list[float], normalization: Normalization) -> list[float
     mean = math.fsum(scores) / len(scores)
     deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
     return [(score - mean) / deviation for score in scores]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)  # numpy's numbers too

@@ -62,7 +62,7 @@ def index_documents(
         InvalidDocumentError, InvalidTextError, DuplicateIdError: A document of a group is at fault, and nothing of its
             group is stored; earlier groups are.
         IndexLockedError: Another writer holds the index.
-        InvalidParameterError: ``devices`` is empty, or the encoder is no PixieEncoder.
+        InvalidParameterError: ``devices`` is empty, or the encoder is not a PixieEncoder.
         ModelUnavailableError: An encoding process could not start, or ended.
     """
     n_before = len(index)

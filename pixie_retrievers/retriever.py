@@ -12,22 +12,23 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
-from pixie_retrievers.diversity import check_diversity, max_marginal_relevance
+from pixie_retrievers.diversity import max_marginal_relevance
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.errors import (
+    DocumentNotFoundError,
     IncompatibleIndexError,
-    InvalidDocumentError,
     InvalidParameterError,
     InvalidTextError,
 )
-from pixie_retrievers.explain import check_top_k_tokens, explain, strongest
-from pixie_retrievers.filters import Filter, compile_filter
-from pixie_retrievers.index.base import Index, check_k, open_index
+from pixie_retrievers.filters import Filter
+from pixie_retrievers.index.base import Index
+from pixie_retrievers.index.opening import open_index
 from pixie_retrievers.indexing import Indexed, index_documents
-from pixie_retrievers.types import Document, Explanation, Hit, SearchResult, SparseVectors, TermMatches
+from pixie_retrievers.parameters import check_number, check_score_threshold, check_top_k_tokens, check_whole_number
+from pixie_retrievers.types import Document, Explanation, Hit, SearchResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,26 +59,35 @@ class SparseRetriever:
         self._remove_temporary: Callable[[], object] | None = None
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None) -> Self:
+    def open(
+        cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None, weights: str | None = None
+    ) -> Self:
         """Open the index at a path, or begin a new one there.
 
         Args:
             path: An index file; None puts the index into a temporary file that goes when the retriever goes.
             encoder: None loads the model that an existing index was built with, and the default model for a new one.
+            weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
+                existing index has, and "float32" for a new one.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
-            IncompatibleIndexError: The index was built with another encoder.
+            IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
+            InvalidParameterError: There is no such format.
         """
+        from pixie_retrievers.index.sqlite.engine import SqliteIndex
+
         if path is not None and Path(path).exists():
+            if weights is not None:
+                SqliteIndex(path, weights=weights).close()  # refuses another format
             return cls.from_index(path, encoder=encoder)
         if encoder is None:
             from pixie_retrievers.encoder.pixie import PixieEncoder
 
             encoder = PixieEncoder()
-        from pixie_retrievers.index.sqlite.engine import SqliteIndex
-
-        begin = partial(SqliteIndex, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
+        begin = partial(
+            SqliteIndex, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
+        )
         if path is not None:
             return cls(encoder, begin(path))
         directory = mkdtemp(prefix="pixie-")
@@ -116,6 +126,32 @@ class SparseRetriever:
             if index is not source:
                 index.close()
             raise
+
+    @classmethod
+    def from_source(
+        cls, source: str | os.PathLike[str] | Index | SparseRetriever, *, encoder: Encoder | None = None
+    ) -> tuple[SparseRetriever, bool]:
+        """Whatever a caller has of an index, as a facade, and whether it was opened here and is theirs to close.
+
+        Args:
+            source: The path of an index file; or an open index or facade, which whoever opened it closes.
+            encoder: As for :meth:`from_index`; a facade has its own.
+
+        Raises:
+            IndexNotFoundError, ModelUnavailableError, IncompatibleIndexError: As for :meth:`from_index`.
+            InvalidParameterError: The source is none of these, or an encoder stands beside a facade that has another.
+        """
+        if isinstance(source, SparseRetriever):
+            if encoder is not None and encoder is not source.encoder:
+                raise InvalidParameterError("the SparseRetriever has an encoder of its own: leave encoder out")
+            return source, False
+        if isinstance(source, (str, os.PathLike)):
+            return cls.from_index(source, encoder=encoder), True
+        if not isinstance(source, Index):
+            raise InvalidParameterError(
+                f"the index is a {type(source).__name__}: pass a path, an open index or a SparseRetriever"
+            )
+        return cls.from_index(source, encoder=encoder), False
 
     def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """Encode and store documents in one commit, replacing those whose id is known; return their ids.
@@ -214,69 +250,65 @@ class SparseRetriever:
     def __len__(self) -> int:
         return len(self.index)
 
-    @overload
     def search(
         self,
         query: str,
-        k: int = ...,
-        *,
-        filter: Filter | None = ...,
-        ids: Sequence[str] | None = ...,
-        top_k_tokens: int | None = ...,
-        score_threshold: float | None = ...,
-    ) -> list[SearchResult]: ...
-
-    @overload
-    def search(
-        self,
-        query: list[str] | tuple[str, ...],
-        k: int = ...,
-        *,
-        filter: Filter | None = ...,
-        ids: Sequence[str] | None = ...,
-        top_k_tokens: int | None = ...,
-        score_threshold: float | None = ...,
-    ) -> list[list[SearchResult]]: ...
-
-    def search(
-        self,
-        query: str | list[str] | tuple[str, ...],
         k: int = 10,
         *,
         filter: Filter | None = None,
         ids: Sequence[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
-    ) -> list[SearchResult] | list[list[SearchResult]]:
-        """The k best documents of a query, or of each query of a list (encoded in one pass).
+    ) -> list[SearchResult]:
+        """The k best documents of a query, as new objects: the caller may change their metadata.
 
         Args:
-            query: A text, or a list of them.
+            query: A text.
             k: At most so many results, 1 or more; fewer come back when fewer documents share a token.
             filter: Which documents count, by their metadata; applied before the k best are taken.
-            ids: Only documents under these ids count, each looked up: meant for some, not for a whole corpus. Equal
-                scores keep the order of the ids. None for all documents.
+            ids: Only documents under these ids count; None for all.
             top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
-            score_threshold: Drop results that score less.
+            score_threshold: Drop results that score less; None keeps all.
 
         Raises:
-            InvalidParameterError: ``k``, ``top_k_tokens`` or ``score_threshold`` is out of range or no number.
-            InvalidTextError: A query is not a string or cannot be written as UTF-8.
+            InvalidParameterError: ``k``, ``top_k_tokens`` or ``score_threshold`` is out of range or not a number.
+            InvalidTextError: The query is not a string or cannot be written as UTF-8.
+            InvalidDocumentError: An id is not a string.
             FilterError: The filter means nothing.
         """
-        queries = [query] if isinstance(query, str) else list(query)
+        if not isinstance(query, str):
+            raise InvalidTextError(
+                f"the query is of type {type(query).__name__}, not a string: search_many takes several queries"
+            )
+        return self.search_many(
+            [query], k, filter=filter, ids=ids, top_k_tokens=top_k_tokens, score_threshold=score_threshold
+        )[0]
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        filter: Filter | None = None,
+        ids: Sequence[str] | None = None,
+        top_k_tokens: int | None = 10,
+        score_threshold: float | None = None,
+    ) -> list[list[SearchResult]]:
+        """The k best documents of each of several queries, which are encoded in one pass.
+
+        Args:
+            queries: Texts.
+            k, filter, ids, top_k_tokens, score_threshold: As for :meth:`search`, the same for all.
+
+        Raises:
+            InvalidParameterError, InvalidTextError, InvalidDocumentError, FilterError: As for :meth:`search`.
+        """
+        check_whole_number("k", k)
         check_top_k_tokens(top_k_tokens)
-        if score_threshold is not None and not isinstance(score_threshold, (int, float)):
-            raise InvalidParameterError(f"score_threshold is {score_threshold!r}; it must be a number, or None")
-        if ids is None:
-            hit_lists = self.index.search(self.encoder.encode_queries(queries), k, filter=filter)
-        else:
-            check_k(k)
-            hit_lists = [self._among(ids, vector, filter)[:k] for vector in self.encoder.encode_queries(queries)]
-        if score_threshold is not None:
-            hit_lists = [[hit for hit in hits if hit.score >= score_threshold] for hits in hit_lists]
-        results = self._explained(queries, hit_lists, top_k_tokens)
-        return results[0] if isinstance(query, str) else results
+        check_score_threshold(score_threshold)
+        vectors = self.encoder.encode_queries(queries)
+        hit_lists = self.index.search(vectors, k, filter=filter, ids=ids)
+        return [self._results(hits, top_k_tokens, score_threshold) for hits in hit_lists]
 
     def search_diverse(
         self,
@@ -291,8 +323,6 @@ class SparseRetriever:
     ) -> list[SearchResult]:
         """Of the ``fetch_k`` best documents, ``k`` that also differ from each other.
 
-        The index keeps no document's whole vector in one place, so the ``fetch_k`` texts are encoded again.
-
         Args:
             query: A text.
             k: At most so many results.
@@ -304,73 +334,45 @@ class SparseRetriever:
             InvalidParameterError, InvalidTextError, FilterError: As for :meth:`search`, or ``fetch_k`` or
                 ``lambda_mult`` is out of range.
         """
-        check_diversity(k, fetch_k, lambda_mult)
+        check_whole_number("k", k)
+        check_whole_number("fetch_k", fetch_k)
+        check_number("lambda_mult", lambda_mult, low=0, high=1)
         results = self.search(
             query, max(k, fetch_k), filter=filter, top_k_tokens=top_k_tokens, score_threshold=score_threshold
         )
-        vectors = self.encoder.encode_documents([result.document.text for result in results])
+        vectors = self.index.vectors([result.document.id for result in results])
         chosen = max_marginal_relevance(self.encoder.encode_queries([query]), vectors, k, lambda_mult=lambda_mult)
         return [results[position] for position in chosen]
 
     def explain(self, query: str, id: str, *, top_k_tokens: int | None = None) -> Explanation:
         """Why a document scores what it scores for a query, whether or not a search would return it.
 
+        Args:
+            query: A text.
+            id: The document's id.
+            top_k_tokens: At most so many tokens; None for all.
+
         Raises:
-            InvalidDocumentError: There is no document under the id.
+            DocumentNotFoundError: There is no document under the id.
         """
+        check_top_k_tokens(top_k_tokens)
         matches = self.index.match(self.encoder.encode_queries([query]), [id])[0]
-        document = self.index.get([id])[0]
-        if matches is None or document is None:
-            raise InvalidDocumentError(f"there is no document with id {id!r} in the index")
-        return self._explain([(query, document.text, matches)], top_k_tokens)[0]
+        if matches is None:
+            raise DocumentNotFoundError(f"there is no document with id {id!r} in the index: index.ids() lists them")
+        return Explanation(matches.score, matches, top_k_tokens, self.encoder)
 
-    def _among(self, ids: Sequence[str], query: SparseVectors, filter: Filter | None) -> list[Hit]:
-        """All of these documents that the query hits, best first."""
-        ids = list(dict.fromkeys(ids))
-        passes = compile_filter({} if filter is None else filter)
-        hits = [
-            Hit(document, matches.score, matches)
-            for document, matches in zip(self.index.get(ids), self.index.match(query, ids), strict=True)
-            if document is not None and matches is not None and len(matches) and passes(document.metadata)
-        ]
-        return sorted(hits, key=lambda hit: -hit.score)
-
-    def _explained(
-        self, queries: Sequence[str], hit_lists: Sequence[Sequence[Hit]], top_k_tokens: int | None
-    ) -> list[list[SearchResult]]:
+    def _results(
+        self, hits: Sequence[Hit], top_k_tokens: int | None, score_threshold: float | None
+    ) -> list[SearchResult]:
+        if score_threshold is not None:
+            hits = [hit for hit in hits if hit.score >= score_threshold]
         if top_k_tokens == 0:
-            return [[SearchResult(hit.document, hit.score, None) for hit in hits] for hits in hit_lists]
-        explained = iter(
-            self._explain(
-                [
-                    (query, hit.document.text, hit.matches)
-                    for query, hits in zip(queries, hit_lists, strict=True)
-                    for hit in hits
-                ],
-                top_k_tokens,
-            )
-        )
-        return [[SearchResult(hit.document, hit.score, next(explained)) for hit in hits] for hits in hit_lists]
-
-    def _explain(self, pairs: Sequence[tuple[str, str, TermMatches]], top_k_tokens: int | None) -> list[Explanation]:
-        """One explanation a (query, document text, matches); each text is tokenised once."""
-        texts = list(dict.fromkeys(text for query, document, _ in pairs for text in (query, document)))
-        literal = dict(zip(texts, self.encoder.literal_terms(texts), strict=True))
-        explanations = []
-        for query, document, matches in pairs:
-            positions = strongest(matches, top_k_tokens)
-            term_ids = matches.term_ids[positions].tolist()
-            explanations.append(
-                explain(
-                    matches,
-                    positions=positions,
-                    tokens=self.encoder.tokens(term_ids),
-                    surfaces=self.encoder.surfaces(term_ids),
-                    query_terms=literal[query],
-                    document_terms=literal[document],
-                )
-            )
-        return explanations
+            return [SearchResult(hit.document, hit.score, None) for hit in hits]
+        names = self.encoder
+        return [
+            SearchResult(hit.document, hit.score, Explanation(hit.score, hit.matches, top_k_tokens, names))
+            for hit in hits
+        ]
 
     def close(self) -> None:
         """Close the index, and remove it if it was temporary."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
 from pixie_retrievers.filters import Filter
+from pixie_retrievers.parameters import check_number, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Document, Explanation
 
@@ -73,7 +75,7 @@ class ToolIndex:
     of their tools (see ``among`` of :meth:`choose`).
 
     Args:
-        retriever: Holds nothing but tools. It stays open when this index closes.
+        sparse_retriever: Holds nothing but tools. It stays open when this index closes.
         k: At most so many tools are chosen.
         score_floor: Tools that score less are not chosen, so that none may be the answer. Scores are dot products, and
             their size depends on the model: read some of a request that no tool should answer, and go above.
@@ -88,11 +90,13 @@ class ToolIndex:
         ['weather']
     """
 
-    def __init__(self, retriever: SparseRetriever, *, k: int = 5, score_floor: float | None = None) -> None:
-        self.retriever = retriever
+    def __init__(self, sparse_retriever: SparseRetriever, *, k: int = 5, score_floor: float | None = None) -> None:
+        check_whole_number("k", k)
+        check_number("score_floor", score_floor, none_means="no floor")
+        self.sparse_retriever = sparse_retriever
         self.k = k
         self.score_floor = score_floor
-        self._owns_retriever = False
+        self._owns_index = False
 
     @classmethod
     def open(
@@ -114,12 +118,16 @@ class ToolIndex:
             ModelUnavailableError: A model was needed and cannot be loaded.
             IncompatibleIndexError: The index was built with another encoder.
         """
-        index = cls(SparseRetriever.open(path, encoder=encoder), k=k, score_floor=score_floor)
-        index._owns_retriever = True
+        sparse_retriever = SparseRetriever.open(path, encoder=encoder)
+        with ExitStack() as on_error:
+            on_error.callback(sparse_retriever.close)
+            index = cls(sparse_retriever, k=k, score_floor=score_floor)
+            on_error.pop_all()
+        index._owns_index = True
         return index
 
     def sync(self, tools: Iterable[ToolDescription], *, keep_others: bool = False) -> ToolChanges:
-        """Make the index hold these tools and no other; only what changed is encoded and written.
+        """Make the index hold these tools and no others; only what changed is encoded and written.
 
         Args:
             tools: The tools, each under its own name.
@@ -139,7 +147,9 @@ class ToolIndex:
             wanted[tool.name] = _document(tool)
         check_documents(list(wanted.values()))
         known = self.names()
-        stored = dict(zip(wanted, self.retriever.get([document.id for document in wanted.values()]), strict=True))
+        stored = dict(
+            zip(wanted, self.sparse_retriever.get([document.id for document in wanted.values()]), strict=True)
+        )
         added = tuple(name for name in wanted if stored[name] is None)
         updated = tuple(name for name, document in wanted.items() if stored[name] not in (None, document))
         others = [name for name in known if name not in wanted]
@@ -147,22 +157,24 @@ class ToolIndex:
         names = [*others, *wanted] if keep_others else list(wanted)
         # Deleted first: whatever falls between the two commits, the catalogue names all that is stored.
         if removed:
-            self.retriever.delete([_PREFIX + name for name in removed])
+            self.sparse_retriever.delete([_PREFIX + name for name in removed])
         if added or updated or removed:
             catalogue = Document(_CATALOGUE, "", {"names": names})
-            self.retriever.add([*(wanted[name] for name in (*added, *updated)), catalogue])
+            self.sparse_retriever.add([*(wanted[name] for name in (*added, *updated)), catalogue])
         return ToolChanges(added, updated, removed)
 
     def names(self) -> list[str]:
         """The names of all tools.
 
         Raises:
-            InvalidDocumentError: The index holds something else than tools.
+            InvalidDocumentError: The index holds something other than tools.
         """
-        catalogue = self.retriever.get([_CATALOGUE])[0]
+        catalogue = self.sparse_retriever.get([_CATALOGUE])[0]
         if catalogue is None:
-            if len(self.retriever):
-                raise InvalidDocumentError("the index holds documents that are no tools: give the tools their own file")
+            if len(self.sparse_retriever):
+                raise InvalidDocumentError(
+                    "the index holds documents that are not tools: give the tools their own file"
+                )
             return []
         return list(catalogue.metadata.get("names", ()))
 
@@ -191,8 +203,9 @@ class ToolIndex:
             InvalidParameterError: ``k``, ``score_floor`` or ``top_k_tokens`` is out of range.
             InvalidTextError: The request is not a string or cannot be written as UTF-8.
         """
+        check_number("score_floor", score_floor, none_means="the index's own")
         filter: Filter = {_NAME: {"$exists": True} if among is None else {"$in": list(among)}}
-        results = self.retriever.search(
+        results = self.sparse_retriever.search(
             request,
             self.k if k is None else k,
             filter=filter,
@@ -203,8 +216,8 @@ class ToolIndex:
 
     def close(self) -> None:
         """Close the index if it was opened here, and remove it if it was temporary."""
-        if self._owns_retriever:
-            self.retriever.close()
+        if self._owns_index:
+            self.sparse_retriever.close()
 
     def __enter__(self) -> Self:
         return self
@@ -215,9 +228,11 @@ class ToolIndex:
 
 def _document(tool: ToolDescription) -> Document:
     if not isinstance(tool.name, str) or not tool.name:
-        raise InvalidDocumentError(f"{tool.name!r} is no name of a tool: it must be a string that is not empty")
+        raise InvalidDocumentError(f"{tool.name!r} is not a name for a tool: it must be a string that is not empty")
     if not isinstance(tool.description, str):
-        raise InvalidTextError(f"tool {tool.name!r}: its description is a {type(tool.description).__name__}, no string")
+        raise InvalidTextError(
+            f"tool {tool.name!r}: its description is a {type(tool.description).__name__}, not a string"
+        )
     # Words joined by underscores are words: a tokenizer that does not split there would find none of them.
     text = f"{tool.name.replace('_', ' ')}: {tool.description}"
     return Document(_PREFIX + tool.name, text, {_NAME: tool.name})

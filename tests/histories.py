@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from reference import Reference
 
-from pixie_retrievers import Document, SparseVectors, SqliteIndex
+from pixie_retrievers import Document, DocumentNotFoundError, Hit, SparseVectors, SqliteIndex, TermMatches
 
 VOCABULARY_SIZE = 60
 FINGERPRINT = "test"
+Matches = dict[int, tuple[float, float, bool, bool]]
 IDS = [f"문서-{number}" for number in range(80)]
 
 
@@ -22,6 +23,25 @@ def vector(id: str, revision: int) -> dict[int, float]:
     rng = np.random.default_rng([*id.encode(), revision])
     terms = rng.choice(VOCABULARY_SIZE, rng.integers(0, 9), replace=False)
     return {int(term): float(weight) / 4 for term, weight in zip(terms, rng.integers(1, 9, len(terms)), strict=True)}
+
+
+def literal(terms: Iterable[int], revision: int) -> frozenset[int]:
+    """Which of some terms the text of a revision is made of."""
+    return frozenset(term for term in terms if (term + revision) % 3 == 0)
+
+
+def vectors(ids: Sequence[str], revision: int) -> SparseVectors:
+    """The vectors of a revision of some documents, as an encoder gives them."""
+    rows = [vector(id, revision) for id in ids]
+    return SparseVectors.from_dicts(rows, VOCABULARY_SIZE).with_literal([literal(row, revision) for row in rows])
+
+
+def as_stored(row: dict[int, float], weights: str) -> dict[int, float]:
+    """What a format of weights leaves of a vector: float16 can hold quarters up to 2, a step of 8 bits cannot."""
+    if weights != "uint8" or not row:
+        return row
+    step = np.float32(max(row.values())) / np.float32(255)
+    return {term: float(np.float32(max(1, round(np.float32(weight) / step))) * step) for term, weight in row.items()}
 
 
 def document(id: str, revision: int) -> Document:
@@ -53,8 +73,7 @@ def steps(seed: int, first: int = 0) -> Iterator[Step]:
 def apply(index: SqliteIndex, step: Step) -> None:
     """Make the change."""
     if step.action == "upsert":
-        vectors = SparseVectors.from_dicts([vector(id, step.revision) for id in step.ids], VOCABULARY_SIZE)
-        index.upsert([document(id, step.revision) for id in step.ids], vectors)
+        index.upsert([document(id, step.revision) for id in step.ids], vectors(step.ids, step.revision))
     elif step.action == "delete":
         index.delete(step.ids)
     else:
@@ -64,26 +83,25 @@ def apply(index: SqliteIndex, step: Step) -> None:
 def queries(seed: int = 0, n: int = 5) -> SparseVectors:
     """Queries over the vocabulary of the histories."""
     rng = np.random.default_rng(seed)
-    return SparseVectors.from_dicts(
-        [
-            {int(term): float(rng.integers(1, 5)) / 2 for term in rng.choice(VOCABULARY_SIZE, 6, replace=False)}
-            for _ in range(n)
-        ],
-        VOCABULARY_SIZE,
-    )
+    rows = [
+        {int(term): float(rng.integers(1, 5)) / 2 for term in rng.choice(VOCABULARY_SIZE, 6, replace=False)}
+        for _ in range(n)
+    ]
+    return SparseVectors.from_dicts(rows, VOCABULARY_SIZE).with_literal([literal(row, 0) for row in rows])
 
 
 @dataclass
 class Model:
     """What an index must show after a history."""
 
+    weights: str = "float32"
     reference: Reference = field(default_factory=Reference)
     revisions: dict[str, int] = field(default_factory=dict)
 
     def apply(self, step: Step) -> None:
         """Make the change."""
         if step.action == "upsert":
-            self.reference.upsert(step.ids, [vector(id, step.revision) for id in step.ids])
+            self.reference.upsert(step.ids, [as_stored(vector(id, step.revision), self.weights) for id in step.ids])
             self.revisions.update(dict.fromkeys(step.ids, step.revision))
         elif step.action == "delete":
             self.reference.delete(step.ids)
@@ -95,22 +113,67 @@ class Model:
         return {
             "n_documents": len(self.revisions),
             "documents": [document(id, self.revisions[id]) if id in self.revisions else None for id in IDS],
-            "hits": [self.reference.search(query, k) for query in batch.to_dicts()],
+            "vectors": [self.vector(id) for id in IDS if id in self.revisions],
+            "hits": [
+                [(id, score, self.matches(query, id)) for id, score in self.reference.search(query, k)]
+                for query in batch.to_dicts()
+            ],
+            "matches": [self.matches(batch.to_dicts()[0], id) for id in IDS if id in self.revisions],
+        }
+
+    def vector(self, id: str) -> tuple[dict[int, float], frozenset[int]]:
+        """A document's weights as stored, and its literal terms."""
+        row = self.reference.documents[id]
+        return row, literal(row, self.revisions[id])
+
+    def matches(self, query: dict[int, float], id: str) -> Matches:
+        """The terms that a query shares with a document."""
+        weights, its_literal = self.vector(id)
+        return {
+            term: (query[term], weight, term in literal(query, 0), term in its_literal)
+            for term, weight in weights.items()
+            if term in query
         }
 
 
 def shown(index: SqliteIndex, batch: SparseVectors, k: int = 7) -> dict[str, Any]:
     """What an index shows to a reader."""
+    documents = index.get(IDS)
+    there = [document.id for document in documents if document]
     return {
         "n_documents": len(index),
-        "documents": index.get(IDS),
-        "hits": [[(hit.document.id, hit.score) for hit in hits] for hits in index.search(batch, k)],
+        "documents": documents,
+        "vectors": [(row.to_dicts()[0], frozenset(row.term_ids[row.literal].tolist())) for row in index.vectors(there)],
+        "hits": as_rows(index.search(batch, k)),
+        "matches": [as_dict(matches) for matches in index.match(batch[0], there)],
     }
 
 
-def model_after(seed: int, n_steps: int) -> Model:
+def vectors_found(index: SqliteIndex, ids: Sequence[str]) -> list[SparseVectors | None]:
+    """The whole vector of each document, asked for one by one; None where there is no document."""
+    found: list[SparseVectors | None] = []
+    for id in ids:
+        try:
+            found.append(index.vectors([id]))
+        except DocumentNotFoundError:
+            found.append(None)
+    return found
+
+
+def as_rows(hit_lists: Sequence[Sequence[Hit]]) -> list[list[tuple[str, float, Matches]]]:
+    """Hits as ids, scores and matches."""
+    return [[(hit.document.id, hit.score, as_dict(hit.matches)) for hit in hits] for hits in hit_lists]
+
+
+def as_dict(matches: TermMatches) -> Matches:
+    """Matches by term: the query's weight, the document's, and the literal bits of both."""
+    names = ("term_ids", "query_weights", "document_weights", "in_query", "in_document")
+    return {term: tuple(rest) for term, *rest in zip(*(getattr(matches, name).tolist() for name in names), strict=True)}
+
+
+def model_after(seed: int, n_steps: int, weights: str = "float32") -> Model:
     """The model after so many steps of a history."""
-    model = Model()
+    model = Model(weights)
     for _, step in zip(range(n_steps), steps(seed), strict=False):
         model.apply(step)
     return model
@@ -128,7 +191,6 @@ def opened(path: Any, **options: Any) -> Iterator[SqliteIndex]:
 def build(path: Any, *, seed: int = 0, n_steps: int = 40, **options: Any) -> Model:
     """Make an index file with a history, and close it."""
     with opened(path, **options) as index:
-        index.index_field("even")
         for _, step in zip(range(n_steps), steps(seed), strict=False):
             apply(index, step)
-    return model_after(seed, n_steps)
+    return model_after(seed, n_steps, options.get("weights", "float32"))

@@ -29,7 +29,7 @@ mkdir -p "$ROOT"
 if [ ! -e "$BASE/ready" ] || [ pyproject.toml -nt "$BASE/ready" ]; then
     rm -rf "$BASE"
     "${PYTHON:-python3}" -m venv "$BASE"
-    "$BASE/bin/python" -m pip install --quiet --constraint tests/constraints.txt --editable . \
+    "$BASE/bin/python" -m pip install --quiet --constraint tests/lock.txt --editable '.[encoder]' \
         'pytest>=8.2' 'pytest-asyncio>=1.3' 'hypothesis>=6.130'
     touch "$BASE/ready"
 fi
@@ -46,7 +46,7 @@ prepare() {
         # site.addsitedir, because the editable package is itself found by a .pth file.
         echo "import site; site.addsitedir('$theirs')" > "$ours/base.pth"
         # shellcheck disable=SC2086  # several requirements
-        [ -z "$2" ] || "$environment/bin/python" -m pip install --quiet --constraint tests/constraints.txt $2 pytest ||
+        [ -z "$2" ] || "$environment/bin/python" -m pip install --quiet --constraint tests/lock.txt $2 pytest ||
             return 1
         touch "$environment/ready"
     fi

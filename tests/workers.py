@@ -88,7 +88,7 @@ def read(path: str, stop: Any, least: int, answers: Any) -> None:
                 model = histories.Model()
                 model.apply(histories.Step("upsert", tuple(histories.IDS[:40]), seen.pop()))
                 expected = model.shows(batch, len(histories.IDS))["hits"]
-                if expected != [[(hit.document.id, hit.score) for hit in hits] for hits in hit_lists]:
+                if expected != histories.as_rows(hit_lists):
                     problems.append(f"wrong hits at revision {newest}")
             n_searches += 1
     answers.send((n_searches, newest, problems))

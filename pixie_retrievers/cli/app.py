@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 
 from pixie_retrievers import PixieError, __version__
 from pixie_retrievers.cli.check import check
+from pixie_retrievers.cli.compact import compact
+from pixie_retrievers.cli.delete import delete
 from pixie_retrievers.cli.demo import demo
 from pixie_retrievers.cli.eval import evaluate
 from pixie_retrievers.cli.explain import explain
@@ -61,7 +63,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
-for command in (demo, index, search, explain, info, check, repair):
+for command in (demo, index, search, explain, delete, compact, info, check, repair):
     app.command(name=command.__name__)(command)
 app.command(name="eval")(evaluate)  # a word that Python has taken
 

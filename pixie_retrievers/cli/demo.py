@@ -169,7 +169,7 @@ def _ask(retriever: SparseRetriever, searches: Sequence[Search], console: Consol
 
 
 def _measure(retriever: SparseRetriever, questions: Sequence[corpus.Question], console: Console) -> dict[str, int]:
-    found = retriever.search([question.text for question in questions], 1, top_k_tokens=0)
+    found = retriever.search_many([question.text for question in questions], 1, top_k_tokens=0)
     right = sum(
         bool(results) and results[0].document.id in question.relevant
         for question, results in zip(questions, found, strict=True)

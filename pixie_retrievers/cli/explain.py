@@ -27,7 +27,7 @@ def explain(
     """Show every token that a question shares with one document, whether or not a search would find it."""
     from pixie_retrievers.cli.models import encoder_for_index
     from pixie_retrievers.errors import InvalidDocumentError
-    from pixie_retrievers.index.base import open_index
+    from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import SearchResult
 

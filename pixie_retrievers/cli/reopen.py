@@ -50,7 +50,7 @@ def _main() -> None:
     from contextlib import closing
 
     from pixie_retrievers.cli.models import encoder_for_index
-    from pixie_retrievers.index.base import open_index
+    from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.retriever import SparseRetriever
 
     task = json.load(sys.stdin.buffer)

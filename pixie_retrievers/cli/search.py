@@ -37,7 +37,7 @@ def search(
     wanted = _parsed_filter(filter)
 
     from pixie_retrievers.cli.models import encoder_for_index
-    from pixie_retrievers.index.base import open_index
+    from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.retriever import SparseRetriever
 
     with closing(open_index(index_file, read_only=True)) as index:

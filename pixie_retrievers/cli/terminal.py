@@ -15,7 +15,7 @@ from pixie_retrievers.encoder.progress import rate_column
 
 __all__ = ["file_size", "notes", "one_line", "output", "print_json", "progress_bar"]
 
-_NARROWEST = 60  # below it a table of tokens is no table any more
+_NARROWEST = 60  # below it a table of tokens is not a table any more
 
 
 def output() -> Console:

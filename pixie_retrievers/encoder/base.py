@@ -16,7 +16,11 @@ NO_TERM = MappingProxyType({0: 2.0**-30})
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Text in, sparse vectors out, and back from terms to what a person can read."""
+    """Text in, sparse vectors out, and back from terms to what a person can read.
+
+    Its vectors say which of their terms the text itself is made of (:attr:`SparseVectors.literal`), as far as the model
+    read it, so that explanations can tell them from expansions.
+    """
 
     @property
     def vocabulary_size(self) -> int:
@@ -50,8 +54,4 @@ class Encoder(Protocol):
 
     def surfaces(self, term_ids: Sequence[int]) -> list[str]:
         """Each term as a person reads it: no ``##``, no ``▁``, no byte alphabet."""
-        ...
-
-    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
-        """The terms that each text itself is made of, as opposed to those the model expands it to."""
         ...

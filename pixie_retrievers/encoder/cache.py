@@ -44,4 +44,6 @@ class VectorCache:
                 self._kept.move_to_end(text)
             while len(self._kept) > self._max_vectors:
                 self._kept.popitem(last=False)
+        if len(texts) == 1:
+            return found[texts[0]]
         return SparseVectors.concatenate([found[text] for text in texts], vocabulary_size)

@@ -103,7 +103,7 @@ def _meminfo_available(path: Path) -> int | None:
 
 def _cgroup_available(folder: Path) -> int | None:
     """What a container may still use; None where there is no limit."""
-    with suppress(OSError, ValueError):  # "max" is no number
+    with suppress(OSError, ValueError):  # "max" is not a number
         limit = int((folder / "memory.max").read_text(encoding="ascii"))
         return max(0, limit - int((folder / "memory.current").read_text(encoding="ascii")))
     return None

@@ -86,9 +86,9 @@ class Int8Linear(nn.Module):
 def multiplies_bytes_exactly() -> bool:
     """Whether products of bytes come out whole.
 
-    Without VNNI, oneDNN adds two of them in 16 bits, which overflow without a word. What the processor has is no proof
-    that it is used: an environment variable (ONEDNN_MAX_CPU_ISA), a virtual machine or a build can hide it. So the
-    largest numbers of either sign are multiplied, of which any two overflow.
+    Without VNNI, oneDNN adds two of them in 16 bits, which overflow without a word. That the processor has
+    it does not prove that it is used: an environment variable (ONEDNN_MAX_CPU_ISA), a virtual machine or a build can
+    hide it. So the largest numbers of either sign are multiplied, of which any two overflow.
 
     Raises:
         RuntimeError, AttributeError, NotImplementedError, TypeError: This build of torch has no such operator.

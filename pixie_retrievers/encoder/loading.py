@@ -29,7 +29,7 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
 
     Raises:
         UnsafeModelError: The model needs code that came with it.
-        InvalidParameterError: The model is no SPLADE model, or has no fast tokenizer.
+        InvalidParameterError: The model is not a SPLADE model, or has no fast tokenizer.
         ModelUnavailableError: The files are damaged or incomplete.
         DeviceUnavailableError: The precision is "int8", and products of bytes overflow here.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
 from collections.abc import Sequence
@@ -16,17 +15,19 @@ from pixie_retrievers.encoder.device import choose_device, choose_precision, fre
 from pixie_retrievers.encoder.fingerprint import describe, parse
 from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, load_model
+from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
 from pixie_retrievers.encoder.texts import checked_texts
-from pixie_retrievers.encoder.vocabulary import Vocabulary
+from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.errors import (
     IncompatibleIndexError,
     InvalidParameterError,
     ModelUnavailableError,
 )
-from pixie_retrievers.types import SparseVectors
+from pixie_retrievers.parameters import check_number, check_whole_number
+from pixie_retrievers.types import MAX_WEIGHT, SparseVectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +65,8 @@ class PixieEncoder:
         ModelUnavailableError: The model is neither a folder, nor in the local cache, nor reachable on the hub.
         UnsafeModelError: Loading it would run code or unpickle data that came with it.
         DeviceUnavailableError: The device, or what the precision needs of it, is not on this machine.
-        InvalidParameterError: An argument is out of its range, or the model is no SPLADE model.
+        InvalidParameterError: An argument is out of its range, or the model is not a SPLADE model.
+        OptionalDependencyError: The extra ``encoder`` is not installed.
     """
 
     def __init__(
@@ -79,15 +81,11 @@ class PixieEncoder:
         revision: str | None = None,
         max_batch_tokens: int | None = None,
     ) -> None:
-        if not 0 <= min_weight < math.inf:
-            raise InvalidParameterError(f"min_weight is {min_weight}; it must be a finite number, 0 or more")
-        for name, value in (
-            ("max_active_terms", max_active_terms),
-            ("max_length", max_length),
-            ("max_batch_tokens", max_batch_tokens),
-        ):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more, or None")
+        check_number("min_weight", min_weight, low=0, high=MAX_WEIGHT)
+        check_whole_number("max_active_terms", max_active_terms, none_means="all terms")
+        check_whole_number("max_length", max_length, none_means="the model's own limit")
+        check_whole_number("max_batch_tokens", max_batch_tokens, none_means="what the memory allows")
+        check_packages()
         machine = this_machine()
         device = choose_device(device, machine)
         choose_precision(precision, device, machine, n_parameters=0)  # refused before anything is fetched
@@ -286,20 +284,12 @@ class PixieEncoder:
         return self._vocabulary.tokens(term_ids)
 
     def surfaces(self, term_ids: Sequence[int]) -> list[str]:
-        """Each term as a person reads it: no ``##``, no ``▁``, no byte alphabet; bytes that are no text as ⟨EC⟩.
+        """Each term as a person reads it: no ``##``, no ``▁``, no byte alphabet; bytes that are not text as ⟨EC⟩.
 
         Raises:
             InvalidParameterError: A term is outside the vocabulary.
         """
         return self._vocabulary.surfaces(term_ids)
-
-    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
-        """The terms that each text itself is made of, cut at :attr:`max_length`, without prompt and special tokens.
-
-        Raises:
-            InvalidTextError: A text is not a string or cannot be written as UTF-8.
-        """
-        return self._vocabulary.literal_terms(checked_texts(texts))
 
     def _check_process(self) -> None:
         """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
@@ -317,13 +307,11 @@ class PixieEncoder:
         self._check_process()
         checked = checked_texts(texts)
         prompt = prompt_of(self._model, kind)
-        lengths: list[int] = []
-        n_cut = 0
+        readings: list[Reading] = []
         for start in range(0, len(checked), _TOKENISED_AT_ONCE):
-            counted = self._vocabulary.lengths(checked[start : start + _TOKENISED_AT_ONCE], prompt)
-            lengths.extend(length for length, _ in counted)
-            n_cut += sum(cut for _, cut in counted)
-        if n_cut:
+            readings += self._vocabulary.read(checked[start : start + _TOKENISED_AT_ONCE], prompt)
+        lengths = [reading.n_tokens for reading in readings]
+        if n_cut := sum(reading.cut for reading in readings):
             _logger.info("%d of %d texts were longer than %d tokens and were cut", n_cut, len(checked), self.max_length)
         done: list[tuple[list[int], SparseRows]] = []
         with progress(len(checked), shown=show_progress) as advance:
@@ -331,7 +319,8 @@ class PixieEncoder:
             for positions in plan_batches(lengths, self._max_batch_tokens):
                 done.append((positions, self._encode_batch([checked[n] for n in positions], kind)))
                 advance(len(positions))
-        return assemble(done, len(checked), self.vocabulary_size)
+        vectors = assemble(done, len(checked), self.vocabulary_size)
+        return vectors.with_literal([reading.terms for reading in readings])
 
     def _encode_batch(self, texts: list[str], kind: Kind) -> SparseRows:
         """One pass of the model: the only place where texts times vocabulary numbers exist at once."""

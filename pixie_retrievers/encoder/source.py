@@ -52,7 +52,7 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
     Raises:
         ModelUnavailableError: There is no such folder, or the hub's model is neither cached nor reachable.
         UnsafeModelError: Loading it would run code or unpickle data that came with it.
-        InvalidParameterError: What was found is no SPLADE model, or ``revision`` was passed with a folder.
+        InvalidParameterError: What was found is not a SPLADE model, or ``revision`` was passed with a folder.
     """
     name = os.fspath(model)
     folder = Path(name).expanduser()

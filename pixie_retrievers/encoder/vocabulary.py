@@ -11,7 +11,7 @@ from typing import Any
 
 from pixie_retrievers.errors import InvalidParameterError
 
-__all__ = ["Vocabulary"]
+__all__ = ["Reading", "Vocabulary"]
 
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _VISIBLE = {" ": "␣", "\u00a0": "␣", "\u3000": "␣", "\n": "↵", "\r": "␍", "\t": "⇥"}
@@ -80,6 +80,25 @@ class Spelling:
         return _readable(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the model reads of a text.
+
+    Attributes:
+        n_tokens: How many tokens it sees, special ones and prompt included; 0 for a text that has no token of its own:
+            white space, or characters that the tokenizer drops.
+        cut: The text was longer than the model reads.
+        terms: The terms that the text is made of, as far as it is read: without prompt and special tokens.
+    """
+
+    n_tokens: int
+    cut: bool
+    terms: frozenset[int]
+
+
+_NOTHING = Reading(0, cut=False, terms=frozenset())
+
+
 class Vocabulary:
     """The terms of a model. Safe to use from many threads: it keeps a tokenizer of its own and never changes it.
 
@@ -98,6 +117,7 @@ class Vocabulary:
         self.special_ids = tuple(sorted(id for id in set(tokenizer.all_special_ids) if 0 <= id < size))
         self._special = frozenset(self.special_ids)
         self._spelling = Spelling.of(json.loads(described))
+        self._names: dict[int, tuple[str, str]] = {}
         self._backend = Tokenizer.from_str(described)
         self._backend.no_padding()
         side = getattr(tokenizer, "truncation_side", "right")
@@ -112,7 +132,7 @@ class Vocabulary:
         Raises:
             InvalidParameterError: A term is outside the vocabulary.
         """
-        return [self._token(int(term_id)) for term_id in term_ids]
+        return [self._named(term_id)[0] for term_id in term_ids]
 
     def surfaces(self, term_ids: Sequence[int]) -> list[str]:
         """Each term as a person reads it; special tokens as they are.
@@ -120,10 +140,16 @@ class Vocabulary:
         Raises:
             InvalidParameterError: A term is outside the vocabulary.
         """
-        return [
-            self._token(int(term_id)) if int(term_id) in self._special else self._spelling.surface(self._token(term_id))
-            for term_id in term_ids
-        ]
+        return [self._named(term_id)[1] for term_id in term_ids]
+
+    def _named(self, term_id: int) -> tuple[str, str]:
+        """A term's token and surface, worked out once."""
+        named = self._names.get(term_id)
+        if named is None:
+            token = self._token(int(term_id))
+            named = (token, token if int(term_id) in self._special else self._spelling.surface(token))
+            self._names[term_id] = named
+        return named
 
     def _token(self, term_id: int) -> str:
         if not 0 <= term_id < self.size:
@@ -133,21 +159,12 @@ class Vocabulary:
         token: str | None = self._backend.id_to_token(int(term_id))
         return f"[term {term_id}]" if token is None else token
 
-    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
-        """The terms that each text is made of, cut where the model cuts it, without special tokens."""
-        encodings = self._backend.encode_batch(list(texts))
-        return [frozenset(encoding.ids) - self._special for encoding in encodings]
-
-    def lengths(self, texts: Sequence[str], prompt: str = "") -> list[tuple[int, bool]]:
-        """How many tokens the model sees of each text, and whether it was cut.
+    def read(self, texts: Sequence[str], prompt: str = "") -> list[Reading]:
+        """What the model reads of each text.
 
         Args:
             texts: The texts.
-            prompt: What stands before each of them; it counts.
-
-        Returns:
-            (number of tokens, special ones and prompt included; cut or not) a text. The number is 0 for a text that
-            has no token of its own: white space, or characters that the tokenizer drops.
+            prompt: What stands before each of them; it counts as tokens, and as no term of the text.
         """
         encodings = self._backend.encode_batch([prompt + text for text in texts])
         # Of texts this short the prompt may be all that is left.
@@ -160,9 +177,17 @@ class Vocabulary:
         }
         empty |= {n for n, text in enumerate(texts) if not text.strip()}
         return [
-            (0, False) if n in empty else (len(encoding.ids), bool(encoding.overflowing))
+            _NOTHING
+            if n in empty
+            else Reading(len(encoding.ids), bool(encoding.overflowing), self._terms(encoding, len(prompt)))
             for n, encoding in enumerate(encodings)
         ]
+
+    def _terms(self, encoding: Any, n_prompt: int) -> frozenset[int]:
+        ids = encoding.ids
+        if n_prompt:  # a token that begins in the prompt and ends in the text is the text's
+            ids = [id for id, (_, end) in zip(ids, encoding.offsets, strict=True) if end > n_prompt]
+        return frozenset(ids) - self._special
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:

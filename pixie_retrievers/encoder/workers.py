@@ -35,7 +35,7 @@ class EncodingWorkers:
         devices: One process for each: ``["cuda:0", "cuda:1"]``, ``["cpu"] * 4``.
 
     Raises:
-        InvalidParameterError: There is no device, or the encoder is no PixieEncoder.
+        InvalidParameterError: There is no device, or the encoder is not a PixieEncoder.
         DeviceUnavailableError: A device is not on this machine.
     """
 
@@ -48,7 +48,6 @@ class EncodingWorkers:
             raise InvalidParameterError(f"devices is {devices!r}; it must be a list of devices, such as ['cpu', 'cpu']")
         machine = this_machine()
         names = [choose_device(device, machine) for device in devices]
-        self._vocabulary_size = encoder.vocabulary_size
         context = get_context("spawn")
         queue = context.SimpleQueue()
         for name in names:
@@ -66,8 +65,7 @@ class EncodingWorkers:
         """
         chunks = [list(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
         try:
-            for indptr, term_ids, weights in self._pool.map(_encode, chunks):
-                yield SparseVectors(indptr, term_ids, weights, self._vocabulary_size)
+            yield from self._pool.map(_encode, chunks)
         except BrokenProcessPool as error:
             raise ModelUnavailableError(
                 "a process that encodes could not load the model, or ended: it may have run out of memory (use fewer"
@@ -96,7 +94,6 @@ def _load(queue: Any, options: dict[str, Any], n_threads: int) -> None:
     _encoder = PixieEncoder(**options, device=device)
 
 
-def _encode(texts: list[str]) -> tuple[Any, Any, Any]:
+def _encode(texts: list[str]) -> SparseVectors:
     assert _encoder is not None
-    vectors = _encoder.encode_documents(texts)
-    return vectors.indptr, vectors.term_ids, vectors.weights
+    return _encoder.encode_documents(texts)

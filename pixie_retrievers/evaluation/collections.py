@@ -123,7 +123,7 @@ def card_task(name: str) -> list[Collection]:
         ModelUnavailableError: The hub cannot be reached, or has the data no more.
     """
     if name not in CARD_TASKS:
-        raise InvalidParameterError(f"{name!r} is no task of the card; there is {', '.join(CARD_TASKS)}")
+        raise InvalidParameterError(f"{name!r} is not a task of the card; its tasks are {', '.join(CARD_TASKS)}")
     try:
         import datasets  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:

@@ -105,7 +105,8 @@ class Bm25System:
 
     def __init__(self, tokens: str) -> None:
         if tokens not in BM25_TOKENS:
-            raise InvalidParameterError(f"{tokens!r} are no tokens of BM25; choose of {', '.join(BM25_TOKENS)}")
+            known = ", ".join(BM25_TOKENS)
+            raise InvalidParameterError(f"{tokens!r} is not a way to cut texts for BM25; choose one of {known}")
         try:
             import bm25s
             import Stemmer

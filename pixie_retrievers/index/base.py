@@ -1,16 +1,60 @@
-"""What the retriever asks of an index, and the one function that opens any of them."""
+"""What the retriever asks of an index."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
 
-__all__ = ["Index", "check_k", "open_index"]
+__all__ = ["CheckReport", "Index", "IndexStats"]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """What an index holds.
+
+    Attributes:
+        path: Where it is: a file, or an engine's URL.
+        n_documents: Documents that can be found.
+        n_deleted: Tombstones that a merge has yet to drop.
+        n_segments: Segments.
+        n_postings: Postings, those of tombstones included.
+        file_bytes: The file's size, its write-ahead log included.
+        generation: How many commits the file has seen.
+        vocabulary_size: The number of terms.
+        fingerprint: The encoder's identity.
+        weights: The format of the stored weights.
+    """
+
+    path: str
+    n_documents: int
+    n_deleted: int
+    n_segments: int
+    n_postings: int
+    file_bytes: int
+    generation: int
+    vocabulary_size: int
+    fingerprint: str
+    weights: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        problems: What is damaged, a line each; empty when the index is sound.
+    """
+
+    problems: tuple[str, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Nothing is damaged."""
+        return not self.problems
 
 
 @runtime_checkable
@@ -50,10 +94,13 @@ class Index(Protocol):
         """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order."""
         ...
 
-    def search(self, queries: SparseVectors, k: int, *, filter: Filter | None = None) -> list[list[Hit]]:
+    def search(
+        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, ids: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
         """The k best documents of each query: score descending, ties by insertion order.
 
-        Only documents that share a term with the query are returned, and only those that pass the filter count.
+        Only documents that share a term with the query are returned, and only those count that pass the filter and,
+        where ``ids`` are given, stand under one of them.
         """
         ...
 
@@ -61,8 +108,24 @@ class Index(Protocol):
         """The terms that one query shares with each document; None for an id that is not there."""
         ...
 
-    def index_field(self, field: str) -> None:
-        """Make filters on a metadata field fast, for good; nothing where they are so already.
+    def vectors(self, ids: Sequence[str]) -> SparseVectors:
+        """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
+
+        Raises:
+            DocumentNotFoundError: There is no document under an id.
+        """
+        ...
+
+    def stats(self) -> IndexStats:
+        """What the index holds now."""
+        ...
+
+    def check(self) -> CheckReport:
+        """Read everything and hold it against everything else; changes nothing."""
+        ...
+
+    def compact(self) -> None:
+        """Drop what is deleted for good, and give unused space back.
 
         Raises:
             IndexLockedError: Another writer holds the index.
@@ -74,32 +137,3 @@ class Index(Protocol):
     def close(self) -> None:
         """Let go of the file and the writer lock; everything committed is already on disk."""
         ...
-
-
-def check_k(k: int) -> None:
-    """Refuse what is no number of hits.
-
-    Raises:
-        InvalidParameterError: ``k`` is not a whole number of 1 or more.
-    """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InvalidParameterError(f"k is {k!r}; it must be a whole number of 1 or more")
-
-
-def open_index(location: str | os.PathLike[str], *, read_only: bool = False) -> Index:
-    """Open the existing index at a path.
-
-    Args:
-        location: The path of an index file.
-        read_only: Never take the writer lock.
-
-    Raises:
-        InvalidParameterError: The location is a URL of an engine that is not there.
-        IndexNotFoundError: Nothing is at the path.
-    """
-    from pixie_retrievers.index.sqlite.engine import SqliteIndex
-
-    if isinstance(location, str) and "://" in location:
-        scheme = location.partition("://")[0]
-        raise InvalidParameterError(f"no index engine answers to '{scheme}://'; pass the path of an index file")
-    return SqliteIndex(location, read_only=read_only)

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError
+from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
+from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document
 
-__all__ = ["check_documents", "check_field", "check_ids", "check_limit"]
+__all__ = ["check_documents", "check_ids", "check_limit"]
 
 _MAX_INT_BITS = 1024  # the whole numbers that a float reaches; JSON readers elsewhere stop there at the latest
 _MAX_DEPTH = 100  # far above any real metadata, far below where the JSON reader gives up
@@ -53,24 +54,13 @@ def check_ids(ids: Sequence[str]) -> None:
         _check_id(id, f"id {position}")
 
 
-def check_field(field: str) -> None:
-    """Hold a metadata field's name to the rule of metadata keys.
-
-    Raises:
-        InvalidParameterError: It is no string, or holds a lone surrogate.
-    """
-    if not isinstance(field, str) or not _is_utf8(field):
-        raise InvalidParameterError(f"{field!r} is no name of a metadata field: pass a string")
-
-
 def check_limit(limit: int | None) -> None:
     """Hold the length of a listing to being a length.
 
     Raises:
         InvalidParameterError: It is not a whole number of 0 or more, nor None.
     """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise InvalidParameterError(f"limit is {limit!r}; it must be a whole number of 0 or more, or None for all")
+    check_whole_number("limit", limit, at_least=0, none_means="all")
 
 
 def _check_id(id: Any, where: str) -> None:

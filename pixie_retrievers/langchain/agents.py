@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
 
-from pixie_retrievers.langchain.documents import EXPLANATIONS
 from pixie_retrievers.langchain.tools import describe_tool
+from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -47,7 +47,7 @@ class ToolSelector(AgentMiddleware):
         *,
         always_include: Collection[str] = (),
         request_text: Callable[[ModelRequest], str] | None = None,
-        top_k_tokens: int | None = 5,
+        top_k_tokens: int | None = 10,
     ) -> None:
         super().__init__()
         self.index = index
@@ -104,7 +104,7 @@ def _noted(response: ModelResponse, matches: list[ToolMatch]) -> ModelResponse:
     for match in matches:
         chosen.append({"name": match.name, "score": match.score})
         if match.explanation is not None:
-            chosen[-1][EXPLANATIONS] = [one.to_dict() for one in match.explanation.contributions]
+            chosen[-1][TOKEN_EXPLANATIONS] = match.explanation.to_metadata()
     for position, message in enumerate(response.result):
         if isinstance(message, AIMessage):
             metadata = {**message.response_metadata, "chosen_tools": chosen}

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
+from pixie_retrievers.types.metadata import SCORE, TOKEN_EXPLANATIONS, without_annotations
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pixie_retrievers import types
     from pixie_retrievers.types import SearchResult
 
-__all__ = ["EXPLANATIONS", "FUSION", "SCORE", "columns", "from_stored", "to_langchain", "without_explanation"]
-
-EXPLANATIONS = "token_explanations"
-FUSION = "fusion_parts"
-SCORE = "score"
+__all__ = ["columns", "from_stored", "to_langchain"]
 
 
 def to_langchain(result: SearchResult) -> Document:
@@ -25,29 +22,17 @@ def to_langchain(result: SearchResult) -> Document:
 
     On this copy they take the place of stored entries of the same name; what is stored stays as it is.
     """
-    metadata = {**deepcopy(dict(result.document.metadata)), SCORE: result.score}
-    metadata.pop(EXPLANATIONS, None)
+    metadata = {**result.document.metadata, SCORE: result.score}
     if result.explanation is not None:
-        metadata[EXPLANATIONS] = [contribution.to_dict() for contribution in result.explanation.contributions]
+        metadata[TOKEN_EXPLANATIONS] = result.explanation.to_metadata()
+    else:
+        metadata.pop(TOKEN_EXPLANATIONS, None)
     return Document(id=result.document.id, page_content=result.document.text, metadata=metadata)
 
 
 def from_stored(document: types.Document) -> Document:
     """A new LangChain document: the stored one and nothing else."""
-    return Document(id=document.id, page_content=document.text, metadata=deepcopy(dict(document.metadata)))
-
-
-def without_explanation(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a document's metadata, without what an earlier retrieval added for its own query.
-
-    Token explanations, or what the parts of a hybrid retrieval said, mark such a document: they go, and the score
-    beside them. A score that stands alone is the caller's own, and stays.
-    """
-    kept = dict(metadata)
-    marks = [kept.pop(key, None) for key in (EXPLANATIONS, FUSION)]
-    if any(mark is not None for mark in marks):
-        kept.pop(SCORE, None)
-    return kept
+    return Document(id=document.id, page_content=document.text, metadata=dict(document.metadata))
 
 
 def columns(documents: Iterable[Document]) -> tuple[list[str], list[dict[str, Any]], list[str | None]]:
@@ -55,6 +40,6 @@ def columns(documents: Iterable[Document]) -> tuple[list[str], list[dict[str, An
     documents = list(documents)
     return (
         [document.page_content for document in documents],
-        [without_explanation(document.metadata) for document in documents],
+        [without_annotations(document.metadata) for document in documents],
         [document.id for document in documents],
     )

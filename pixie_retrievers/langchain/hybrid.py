@@ -15,9 +15,10 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, check_fusion, fuse, told_apart
-from pixie_retrievers.langchain.documents import EXPLANATIONS, FUSION, SCORE, without_explanation
-from pixie_retrievers.langchain.options import refuse_unknown, take_k
+from pixie_retrievers.langchain.options import Checked, refuse_unknown
+from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.retriever import content_id
+from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS, without_annotations
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -28,7 +29,7 @@ __all__ = ["HybridRetriever"]
 _SCORES = (SCORE, "relevance_score")
 
 
-class HybridRetriever(BaseRetriever):
+class HybridRetriever(Checked, BaseRetriever):
     """Retrievers of any kind, each asked the same, their answers joined into one list.
 
     Documents of two parts are the same when their ids are; where a part gives no ids, its documents are told apart by
@@ -71,20 +72,17 @@ class HybridRetriever(BaseRetriever):
     rank_constant: float = 60
     """For ``"rrf"``: the larger, the less the first ranks stand out."""
 
-    k: int = Field(default=4, ge=1, strict=True)
+    k: int = 4
     """At most so many documents."""
 
     id_key: str | None = None
     """Where documents keep their identity in the metadata; None for their ``id``."""
 
-    @model_validator(mode="before")
+    @field_validator("k", mode="before")
     @classmethod
-    def _unify_k(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        k = take_k(values)
-        return values if k is None else {**values, "k": k}
+    def _check_k(cls, k: Any) -> Any:
+        check_whole_number("k", k)
+        return k
 
     @field_validator("retrievers", mode="before")
     @classmethod
@@ -130,10 +128,12 @@ class HybridRetriever(BaseRetriever):
         return self._joined(answers, k)
 
     def _take_k(self, k: int | None, kwargs: dict[str, Any]) -> int:
-        k = take_k(kwargs, k)
         kwargs.pop("verbose", None)  # LangChain's own, which it hands on
         refuse_unknown("HybridRetriever", kwargs, "k; what a part takes is set at the part")
-        return self.k if k is None else k
+        if k is None:
+            return self.k
+        check_whole_number("k", k)  # before the parts are asked
+        return k
 
     def _joined(self, answers: Sequence[list[Document]], k: int) -> list[Document]:
         parts = {
@@ -154,7 +154,7 @@ class HybridRetriever(BaseRetriever):
         identity = document.id if self.id_key is None else document.metadata.get(self.id_key)
         if identity is None:
             # The id that a Pixie retriever makes for a document that has none, so that the two meet.
-            identity = content_id(document.page_content, without_explanation(document.metadata))
+            identity = content_id(document.page_content, without_annotations(document.metadata))
         return str(identity)
 
 
@@ -164,15 +164,11 @@ def _score(document: Document) -> float | None:
 
 
 def _to_langchain(fused: Fused[Document]) -> Document:
-    parts: dict[str, Any] = {}
-    for name, said in fused.parts.items():
-        parts[name] = said.to_dict()
-        if said.item is not None and EXPLANATIONS in said.item.metadata:
-            parts[name][EXPLANATIONS] = deepcopy(said.item.metadata[EXPLANATIONS])
+    parts = fused.to_metadata(lambda document: document.metadata)
     metadata = deepcopy(fused.item.metadata)
-    metadata.pop(EXPLANATIONS, None)
+    metadata.pop(TOKEN_EXPLANATIONS, None)
     return Document(
         id=fused.item.id,
         page_content=fused.item.page_content,
-        metadata={**metadata, SCORE: fused.score, FUSION: parts},
+        metadata={**metadata, SCORE: fused.score, FUSION_PARTS: parts},
     )

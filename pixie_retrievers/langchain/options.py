@@ -1,33 +1,38 @@
-"""What a caller may say at a call: taken out of keyword arguments under any of its names; the rest is refused."""
+"""What a caller may set, at construction and at a call: refused in the package's own words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pixie_retrievers.errors import InvalidParameterError
+from pydantic import BaseModel, ValidationError
+
+from pixie_retrievers.errors import PixieError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["refuse_unknown", "take_k"]
-
-_NAMES_OF_K = ("k", "top_k", "similarity_top_k")
+__all__ = ["Checked", "refuse_unknown"]
 
 
-def take_k(given: dict[str, Any], k: int | None = None) -> int | None:
-    """Take k out of keyword arguments, under whichever of its names it came; None when it did not.
+class Checked(BaseModel):
+    """A model whose validators' own errors come out as they are, not inside one of pydantic's."""
 
-    Raises:
-        InvalidParameterError: Two names say two things.
-    """
-    said = {name: value for name in _NAMES_OF_K if (value := given.pop(name, None)) is not None}
-    if k is not None:
-        said = {"k": k, **said}
-    if any(value != next(iter(said.values())) for value in said.values()):
-        raise InvalidParameterError(
-            f"{' and '.join(f'{name}={value!r}' for name, value in said.items())} contradict; pass one of them"
-        )
-    return next(iter(said.values()), None)
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _own(error) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as error:
+            raise _own(error) from None
+
+
+def _own(error: ValidationError) -> Exception:
+    causes = (one.get("ctx", {}).get("error") for one in error.errors())
+    return next((cause for cause in causes if isinstance(cause, PixieError)), error)
 
 
 def refuse_unknown(who: str, given: Mapping[str, Any], known: str) -> None:
@@ -37,4 +42,4 @@ def refuse_unknown(who: str, given: Mapping[str, Any], known: str) -> None:
         TypeError: There is one.
     """
     if given:
-        raise TypeError(f"{who} takes no {', '.join(map(repr, given))}; it takes {known}")
+        raise TypeError(f"{who} does not take {', '.join(map(repr, given))}; it takes {known}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from copy import deepcopy
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +24,11 @@ class SharedPass:
     So the search runs inside the first query's run, where callbacks see how long it takes and whether it fails.
 
     Args:
-        queries: The batch; what is no string is left out, and fails when its turn comes.
+        queries: The batch; what is not a string is left out, and fails when its turn comes.
     """
 
     def __init__(self, queries: Sequence[Any]) -> None:
-        self._queries = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
+        self._times = Counter(query for query in queries if isinstance(query, str))
         self._found: dict[str, list[SearchResult]] | None = None
         self._lock = Lock()
 
@@ -39,8 +42,12 @@ class SharedPass:
         with self._lock:
             if self._found is None:
                 try:
-                    self._found = dict(zip(self._queries, search(self._queries), strict=True))
+                    self._found = dict(zip(self._times, search(list(self._times)), strict=True))
                 except PixieError:
                     self._found = {}  # each by itself, so that an error meets only the queries at fault
         found = self._found.get(query)
-        return search([query])[0] if found is None else found
+        if found is None:
+            return search([query])[0]
+        if self._times[query] == 1:
+            return found
+        return [replace(result, document=deepcopy(result.document)) for result in found]  # each time its own

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertResponse
 from langchain_core.runnables.config import get_config_list, run_in_executor
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 from typing_extensions import TypedDict, Unpack
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
-from pixie_retrievers.filters import Filter, compile_filter
+from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
-from pixie_retrievers.langchain.options import refuse_unknown, take_k
+from pixie_retrievers.langchain.options import Checked, refuse_unknown
 from pixie_retrievers.langchain.passes import SharedPass
+from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
 
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
     from langchain_core.documents import Document
@@ -38,8 +39,6 @@ class _Options(TypedDict, total=False):
     """What every constructor takes beside the documents."""
 
     k: int
-    top_k: int
-    similarity_top_k: int
     filter: Filter | None
     score_threshold: float | None
     top_k_tokens: int | None
@@ -48,7 +47,7 @@ class _Options(TypedDict, total=False):
     metadata: dict[str, Any] | None
 
 
-class PixieRetriever(DocumentIndex):
+class PixieRetriever(Checked, DocumentIndex):
     """A LangChain retriever, and document index, over an explainable sparse index.
 
     Every document that comes back is a new one, with the id and the metadata it was stored with, and in its metadata
@@ -63,7 +62,7 @@ class PixieRetriever(DocumentIndex):
     that came from a retrieval can be added again: the two entries are dropped before it is stored, because they speak
     of a query. A ``score`` without ``token_explanations`` beside it is the caller's own and is stored.
 
-    ``k`` (or ``top_k``, or ``similarity_top_k``), ``filter``, ``score_threshold`` and ``top_k_tokens`` are set here
+    ``k``, ``filter``, ``score_threshold`` and ``top_k_tokens`` are set here
     and may be given anew at each ``invoke``, ``ainvoke``, ``batch`` and ``abatch``. What is given there takes the
     place of what is set here; ``filter={}`` and ``score_threshold=0.0`` let everything pass.
 
@@ -82,10 +81,10 @@ class PixieRetriever(DocumentIndex):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    retriever: SparseRetriever = Field(exclude=True, repr=False)
+    sparse_retriever: SparseRetriever = Field(exclude=True, repr=False)
     """The facade that searches; it holds the encoder and the index."""
 
-    k: int = Field(default=4, ge=1, strict=True)
+    k: int = 4
     """At most so many documents; fewer come back when fewer share a token with the query."""
 
     filter: Filter | None = None
@@ -94,25 +93,34 @@ class PixieRetriever(DocumentIndex):
     score_threshold: float | None = None
     """Documents that score less are dropped."""
 
-    top_k_tokens: int | None = Field(default=10, ge=0, strict=True)
+    top_k_tokens: int | None = 10
     """At most so many tokens explain a document; None for all, 0 for no explanation."""
 
     _owns_index: bool = PrivateAttr(default=False)
 
-    @model_validator(mode="before")
+    @field_validator("k", mode="before")
     @classmethod
-    def _unify_k(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        values = dict(values)
-        k = take_k(values)
-        return values if k is None else {**values, "k": k}
+    def _check_k(cls, k: Any) -> Any:
+        check_whole_number("k", k)
+        return k
+
+    @field_validator("score_threshold", mode="before")
+    @classmethod
+    def _check_score_threshold(cls, score_threshold: Any) -> Any:
+        check_score_threshold(score_threshold)
+        return score_threshold
+
+    @field_validator("top_k_tokens", mode="before")
+    @classmethod
+    def _check_top_k_tokens(cls, top_k_tokens: Any) -> Any:
+        check_top_k_tokens(top_k_tokens)
+        return top_k_tokens
 
     @field_validator("filter")
     @classmethod
     def _refuse_meaningless(cls, filter: Filter | None) -> Filter | None:
         if filter is not None:
-            compile_filter(filter)
+            parse_filter(filter)
         return filter
 
     @classmethod
@@ -147,8 +155,8 @@ class PixieRetriever(DocumentIndex):
         sparse = SparseRetriever.open(path, encoder=encoder)
         with ExitStack() as on_error:
             on_error.callback(sparse.close)
-            retriever = cls.model_validate({"retriever": sparse, **options})
-            retriever._owns_index = True  # noqa: SLF001  # its own class
+            retriever = cls(sparse_retriever=sparse, **options)
+            retriever._owns_index = True
             sparse.add_texts(texts, metadatas, ids, show_progress=show_progress)
             on_error.pop_all()
         return retriever
@@ -196,18 +204,13 @@ class PixieRetriever(DocumentIndex):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        if isinstance(path_or_index, SparseRetriever):
-            if encoder is not None and encoder is not path_or_index.encoder:
-                raise InvalidParameterError("the SparseRetriever has an encoder of its own; leave encoder out")
-            return cls.model_validate({"retriever": path_or_index, **options})
-        sparse = SparseRetriever.from_index(path_or_index, encoder=encoder)
-        owns_index = isinstance(path_or_index, (str, PathLike))
+        sparse, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
         with ExitStack() as on_error:
-            if owns_index:
+            if owned:
                 on_error.callback(sparse.close)
-            retriever = cls.model_validate({"retriever": sparse, **options})
+            retriever = cls(sparse_retriever=sparse, **options)
             on_error.pop_all()
-        retriever._owns_index = owns_index  # noqa: SLF001  # its own class
+        retriever._owns_index = owned
         return retriever
 
     def add_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
@@ -217,7 +220,7 @@ class PixieRetriever(DocumentIndex):
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        return self.retriever.add_texts(*columns(documents), show_progress=show_progress)
+        return self.sparse_retriever.add_texts(*columns(documents), show_progress=show_progress)
 
     async def aadd_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """:meth:`add_documents` in a thread."""
@@ -236,7 +239,7 @@ class PixieRetriever(DocumentIndex):
         return {"succeeded": self.add_documents(items, show_progress=show_progress), "failed": []}
 
     def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
-        """Remove documents in one commit; an id that is not there is no failure.
+        """Remove documents in one commit; an id that is not there is not a failure.
 
         Returns:
             ``num_deleted``: how many existed; ``num_failed``: 0, for a failure is raised.
@@ -248,12 +251,12 @@ class PixieRetriever(DocumentIndex):
         refuse_unknown("delete", kwargs, "ids")
         if ids is None:
             raise InvalidParameterError("delete needs the ids of the documents to remove")
-        return {"num_deleted": self.retriever.delete(ids), "num_failed": 0}
+        return {"num_deleted": self.sparse_retriever.delete(ids), "num_failed": 0}
 
     def get(self, ids: Sequence[str], /, **kwargs: Any) -> list[Document]:
         """The documents under the ids, in order, as they were stored; those that are not there are left out."""
         refuse_unknown("get", kwargs, "ids")
-        return [from_stored(document) for document in self.retriever.get(ids) if document is not None]
+        return [from_stored(document) for document in self.sparse_retriever.get(ids) if document is not None]
 
     def batch(
         self,
@@ -305,7 +308,7 @@ class PixieRetriever(DocumentIndex):
     def close(self) -> None:
         """Close the index that this retriever opened, and remove it if it was temporary; one passed in stays open."""
         if self._owns_index:
-            self.retriever.close()
+            self.sparse_retriever.close()
 
     def __enter__(self) -> Self:
         return self
@@ -328,14 +331,13 @@ class PixieRetriever(DocumentIndex):
                 f"the query is a {type(query).__name__}, not a string; in a chain, pick it out first, as in"
                 " itemgetter('question') | retriever"
             )
-        k = take_k(kwargs, k)
         top_k_tokens = kwargs.pop("top_k_tokens", self.top_k_tokens)
         shared: SharedPass | None = kwargs.pop("shared_pass", None)
         kwargs.pop("verbose", None)  # LangChain's own, which it hands on
         refuse_unknown("PixieRetriever", kwargs, "k, filter, score_threshold and top_k_tokens")
 
         def search(queries: list[str]) -> list[list[SearchResult]]:
-            return self.retriever.search(
+            return self.sparse_retriever.search_many(
                 queries,
                 self.k if k is None else k,
                 filter=self.filter if filter is None else filter,
@@ -354,10 +356,10 @@ class PixieRetriever(DocumentIndex):
         )
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
-        encoder = self.retriever.encoder
+        encoder = self.sparse_retriever.encoder
         return {
             **super()._get_ls_params(**kwargs),
-            "ls_vector_store_provider": type(self.retriever.index).__name__,
+            "ls_vector_store_provider": type(self.sparse_retriever.index).__name__,
             "ls_embedding_provider": type(encoder).__name__,
             "ls_embedding_model": getattr(encoder, "name", encoder.fingerprint),
         }

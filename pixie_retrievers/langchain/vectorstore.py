@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -11,14 +10,16 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
-from pixie_retrievers.explain import check_top_k_tokens
-from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain, without_explanation
+from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import refuse_unknown
+from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
-from pixie_retrievers.types import Explanation, SearchResult
+from pixie_retrievers.types import Explanation, SearchResult, TermMatches
+from pixie_retrievers.types.metadata import without_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from os import PathLike
 
     from typing_extensions import Self
 
@@ -34,9 +35,9 @@ _NO_EMBEDDING = "a PixieVectorStore is sparse and takes no dense embedding; leav
 class PixieVectorStore(VectorStore):
     """A LangChain vector store over an explainable sparse index.
 
-    A search returns new documents, with the id, text and metadata they were stored with. With ``top_k_tokens`` other
-    than 0, their metadata also has ``score`` and ``token_explanations``, as
-    :class:`~pixie_retrievers.langchain.PixieRetriever` returns them.
+    A search returns new documents, with the id, text and metadata they were stored with. Their metadata
+    also has ``score`` and ``token_explanations``, as :class:`~pixie_retrievers.langchain.PixieRetriever` returns them;
+    with ``top_k_tokens=0``, documents come back as they were stored.
 
     Every search takes ``k`` (4), ``filter`` (a dict or a callable on the metadata; it counts before the k best are
     taken), ``score_threshold`` and ``top_k_tokens``, so ``as_retriever(search_kwargs={"k": 3, "filter": {...}})`` does
@@ -46,8 +47,9 @@ class PixieVectorStore(VectorStore):
     Threads may share a store. The async methods run in a thread and leave the event loop free.
 
     Args:
-        retriever: The facade that searches; it holds the encoder and the index, and stays open when the store closes.
-        top_k_tokens: At most so many tokens explain a document; None for all, 0 (the default) for no explanation.
+        sparse_retriever: The facade that searches; it holds the encoder and the index, and stays open when the store
+            closes.
+        top_k_tokens: At most so many tokens explain a document; None for all, 0 for no explanation and no score.
         fill: Where fewer than k documents share a token with the query, fill up with others, at score 0, in the order
             they were stored. Stores of dense vectors always return k; a sparse one knows when nothing matches.
 
@@ -59,9 +61,9 @@ class PixieVectorStore(VectorStore):
         '서울은 한국의 수도이다.'
     """
 
-    def __init__(self, retriever: SparseRetriever, *, top_k_tokens: int | None = 0, fill: bool = False) -> None:
+    def __init__(self, sparse_retriever: SparseRetriever, *, top_k_tokens: int | None = 10, fill: bool = False) -> None:
         check_top_k_tokens(top_k_tokens)
-        self.retriever = retriever
+        self.sparse_retriever = sparse_retriever
         self.top_k_tokens = top_k_tokens
         self.fill = fill
         self._owns_index = False
@@ -77,7 +79,7 @@ class PixieVectorStore(VectorStore):
         encoder: Encoder | None = None,
         path: str | PathLike[str] | None = None,
         show_progress: bool = False,
-        top_k_tokens: int | None = 0,
+        top_k_tokens: int | None = 10,
         fill: bool = False,
     ) -> Self:
         """Index texts.
@@ -139,26 +141,28 @@ class PixieVectorStore(VectorStore):
     @classmethod
     def from_index(
         cls,
-        path_or_index: str | PathLike[str] | Index,
+        path_or_index: str | PathLike[str] | Index | SparseRetriever,
         *,
         encoder: Encoder | None = None,
-        top_k_tokens: int | None = 0,
+        top_k_tokens: int | None = 10,
         fill: bool = False,
     ) -> Self:
         """A store over an index that is there already.
 
         Args:
-            path_or_index: An index file; or an open index, which stays open when the store closes.
+            path_or_index: An index file; or an open index or facade, which stays open when the store closes.
             encoder: The one that the index was built with; None loads it, as the index names it.
             top_k_tokens, fill: As for the class.
 
         Raises:
             IndexNotFoundError: Nothing is at the path.
             IncompatibleIndexError: The index was built with another encoder.
+            InvalidParameterError: An encoder is passed beside a facade that has another.
         """
         check_top_k_tokens(top_k_tokens)
-        store = cls(SparseRetriever.from_index(path_or_index, encoder=encoder), top_k_tokens=top_k_tokens, fill=fill)
-        store._owns_index = isinstance(path_or_index, (str, PathLike))
+        sparse, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
+        store = cls(sparse, top_k_tokens=top_k_tokens, fill=fill)
+        store._owns_index = owned
         return store
 
     def add_texts(
@@ -186,8 +190,8 @@ class PixieVectorStore(VectorStore):
         show_progress = kwargs.pop("show_progress", False)
         refuse_unknown("a PixieVectorStore", kwargs, "metadatas, ids and show_progress")
         if metadatas is not None:
-            metadatas = [without_explanation(metadata) for metadata in metadatas]
-        return self.retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
+            metadatas = [without_annotations(metadata) for metadata in metadatas]
+        return self.sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
 
     def add_documents(self, documents: Iterable[Document], **kwargs: Any) -> list[str]:
         """:meth:`add_texts` for LangChain documents; ``ids`` take the place of those they have."""
@@ -195,7 +199,7 @@ class PixieVectorStore(VectorStore):
         return self.add_texts(texts, metadatas, **{"ids": ids, **kwargs})
 
     def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
-        """Remove documents in one commit; an id that is not there is no failure.
+        """Remove documents in one commit; an id that is not there is not a failure.
 
         Args:
             ids: None removes every document, as LangChain has it for vector stores; an empty list removes none.
@@ -205,12 +209,12 @@ class PixieVectorStore(VectorStore):
             IndexLockedError: Another writer holds the index.
         """
         refuse_unknown("delete", kwargs, "ids")
-        self.retriever.delete(self.retriever.index.ids() if ids is None else ids)
+        self.sparse_retriever.delete(self.sparse_retriever.index.ids() if ids is None else ids)
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """The documents under the ids, in order, as they were stored; those that are not there are left out."""
-        return [from_stored(document) for document in self.retriever.get(ids) if document is not None]
+        return [from_stored(document) for document in self.sparse_retriever.get(ids) if document is not None]
 
     def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
         """The k best documents of a query.
@@ -236,8 +240,6 @@ class PixieVectorStore(VectorStore):
     ) -> list[Document]:
         """Of the ``fetch_k`` best documents, ``k`` that also differ from each other.
 
-        The ``fetch_k`` texts are encoded once more, for an index keeps no document's whole vector in one place.
-
         Args:
             query: A text.
             k: At most so many documents.
@@ -249,7 +251,7 @@ class PixieVectorStore(VectorStore):
             InvalidParameterError, InvalidTextError, FilterError: As :meth:`similarity_search`.
         """
         _check_query(query)
-        results = self.retriever.search_diverse(
+        results = self.sparse_retriever.search_diverse(
             query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, **self._options(**kwargs)
         )
         return [self._to_langchain(result) for result in results]
@@ -257,7 +259,7 @@ class PixieVectorStore(VectorStore):
     def close(self) -> None:
         """Close the index that this store opened, and remove it if it was temporary; one passed in stays open."""
         if self._owns_index:
-            self.retriever.close()
+            self.sparse_retriever.close()
 
     def __enter__(self) -> Self:
         return self
@@ -271,12 +273,18 @@ class PixieVectorStore(VectorStore):
     def _search(self, query: str, k: int, **kwargs: Any) -> list[SearchResult]:
         options = self._options(**kwargs)
         _check_query(query)
-        results = self.retriever.search(query, k, **options)
+        results = self.sparse_retriever.search(query, k, **options)
         if self.fill and len(results) < k and (options["score_threshold"] or 0.0) <= 0.0:
             found = {result.document.id for result in results}
-            others = [id for id in self.retriever.index.ids(filter=options["filter"], limit=k) if id not in found]
-            nothing = None if options["top_k_tokens"] == 0 else Explanation(0.0, (), 0.0, 0)
-            documents = self.retriever.get(others[: k - len(results)])
+            others = [
+                id for id in self.sparse_retriever.index.ids(filter=options["filter"], limit=k) if id not in found
+            ]
+            nothing = (
+                None
+                if options["top_k_tokens"] == 0
+                else Explanation(0.0, TermMatches.none(), options["top_k_tokens"], self.sparse_retriever.encoder)
+            )
+            documents = self.sparse_retriever.get(others[: k - len(results)])
             results += [SearchResult(document, 0.0, nothing) for document in documents if document is not None]
         return results
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 
 from pixie_retrievers.errors import FilterError
-from pixie_retrievers.filters import Filter, compile_filter
+from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.llama_index.nodes import STORED_KEYS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def translate(filters: NodeFilter | None) -> Filter | None:
         filters = _group(filters)
     if filters is None:
         return None
-    compile_filter(filters)  # a mistake shows where it is made, not at the first query
+    parse_filter(filters)  # a mistake shows where it is made, not at the first query
     return _on_own_metadata(filters) if callable(filters) else filters
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse, told_apart
-from pixie_retrievers.llama_index.nodes import EXPLANATION_KEY, FUSION_KEY, annotated, without_notes
-from pixie_retrievers.llama_index.retriever import one_top_k
+from pixie_retrievers.llama_index.nodes import annotated, without_notes
+from pixie_retrievers.parameters import check_whole_number
+from pixie_retrievers.types.metadata import FUSION_PARTS
 
 if TYPE_CHECKING:
     from llama_index.core.callbacks.base import CallbackManager
@@ -56,12 +58,12 @@ class HybridRetriever(BaseRetriever):
         normalization: For ``"weighted"``: how a part's scores are brought to one scale: ``"min-max"``, ``"z-score"`` or
             ``"none"``.
         rank_constant: For ``"rrf"``: the larger, the less the first ranks stand out.
-        similarity_top_k: At most so many nodes; 2 when nothing is said. ``k`` and ``top_k`` are other names for it.
+        similarity_top_k: At most so many nodes.
         callback_manager: None means ``Settings.callback_manager``.
         verbose: Print what objects are entered.
 
     Raises:
-        InvalidParameterError: There are no retrievers, one is none, or a setting is out of range.
+        InvalidParameterError: There are no retrievers, one is not a retriever, or a setting is out of range.
     """
 
     def __init__(
@@ -72,9 +74,7 @@ class HybridRetriever(BaseRetriever):
         weights: Weights | None = None,
         normalization: Normalization = "min-max",
         rank_constant: float = 60,
-        similarity_top_k: int | None = None,
-        k: int | None = None,
-        top_k: int | None = None,
+        similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -94,7 +94,17 @@ class HybridRetriever(BaseRetriever):
         self._method: Method = method
         self._normalization: Normalization = normalization
         self._rank_constant = rank_constant
-        self.similarity_top_k = one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
+        self.similarity_top_k = similarity_top_k
+
+    @property
+    def similarity_top_k(self) -> int:
+        """At most so many nodes come back."""
+        return self._similarity_top_k
+
+    @similarity_top_k.setter
+    def similarity_top_k(self, value: int) -> None:
+        check_whole_number("similarity_top_k", value)
+        self._similarity_top_k = value
 
     @property
     def retrievers(self) -> Mapping[str, BaseRetriever]:
@@ -127,10 +137,5 @@ class HybridRetriever(BaseRetriever):
 
 def _with_parts(fused: Fused[BaseNode]) -> BaseNode:
     """The node, with what each part said of it, and the notes that the part had made."""
-    parts: dict[str, Any] = {}
-    for name, said in fused.parts.items():
-        parts[name] = said.to_dict()
-        if said.item is not None:
-            notes = (EXPLANATION_KEY, FUSION_KEY)
-            parts[name].update({key: said.item.metadata[key] for key in notes if key in said.item.metadata})
-    return annotated(without_notes(fused.item), {FUSION_KEY: parts})
+    parts = fused.to_metadata(lambda node: node.metadata)
+    return annotated(without_notes(fused.item), {FUSION_PARTS: parts})

@@ -26,10 +26,9 @@ from llama_index.core.schema import Document as LlamaDocument
 
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidDocumentError
 from pixie_retrievers.types import Document, Explanation
+from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
 
 __all__ = [
-    "EXPLANATION_KEY",
-    "FUSION_KEY",
     "NODE_KEY",
     "REF_DOC_KEY",
     "STORED_KEYS",
@@ -39,15 +38,13 @@ __all__ = [
     "without_notes",
 ]
 
-EXPLANATION_KEY = "token_explanations"
-FUSION_KEY = "fusion_parts"
 NODE_KEY = "_llama_index_node"
 """The metadata key under which a stored document keeps what a node has beside its id, text and metadata."""
 REF_DOC_KEY = "_llama_index_ref_doc"
 """The metadata key of the id of the document that a node was cut from: on top, where a filter finds it."""
 
 STORED_KEYS = (NODE_KEY, REF_DOC_KEY)
-_NOTES = (EXPLANATION_KEY, FUSION_KEY)
+_NOTES = (TOKEN_EXPLANATIONS, FUSION_PARTS)
 
 _EXCLUSIONS = ("excluded_llm_metadata_keys", "excluded_embed_metadata_keys")
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
@@ -112,10 +109,9 @@ def to_node(document: Document, explanation: Explanation | None = None) -> BaseN
         ) from error
     if explanation is None:
         return node
-    notes = {EXPLANATION_KEY: [contribution.to_dict() for contribution in explanation.contributions]}
     if isinstance(node, IndexNode) and isinstance(node.obj, BaseNode):
-        node.obj = annotated(node.obj, notes)
-    return annotated(node, notes)
+        _annotate(node.obj, {TOKEN_EXPLANATIONS: explanation.to_metadata()})
+    return _annotate(node, {TOKEN_EXPLANATIONS: explanation.to_metadata()})
 
 
 def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
@@ -127,10 +123,17 @@ def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
     """
     known = {key: node.metadata[key] for key in _NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
     notes = {**known, **notes}
-    node = without_notes(node)
+    return _annotate(without_notes(node).model_copy(), notes)
+
+
+def _annotate(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
+    """Lay notes over a node that nobody else has: the same object, of another class and with other lists and dicts."""
     changes: dict[str, Any] = {name: [*getattr(node, name), *notes] for name in _EXCLUSIONS}
     changes["metadata"] = {**node.metadata, **notes}
-    return _annotated_type(type(node)).model_construct(node.model_fields_set | set(changes), **vars(node) | changes)
+    vars(node).update(changes)
+    node.model_fields_set.update(changes)
+    object.__setattr__(node, "__class__", _annotated_type(type(node)))  # far cheaper than to build it once more
+    return node
 
 
 def _pack(node: BaseNode) -> dict[str, Any]:
@@ -249,5 +252,6 @@ def without_notes(node: BaseNode) -> BaseNode:
         return node
     changes: dict[str, Any] = {name: [key for key in getattr(node, name) if key not in _NOTES] for name in _EXCLUSIONS}
     changes["metadata"] = {key: value for key, value in node.metadata.items() if key not in _NOTES}
-    cls: type[BaseNode] = type(node).__bases__[1]
-    return cls.model_construct(node.model_fields_set, **vars(node) | changes)
+    plain = node.model_copy(update=changes)
+    object.__setattr__(plain, "__class__", type(node).__bases__[1])
+    return plain

@@ -15,6 +15,7 @@ from llama_index.core.settings import Settings
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import to_document, to_node
+from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -30,15 +31,13 @@ if TYPE_CHECKING:
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.llama_index.filters import NodeFilter
 
-__all__ = ["PixieRetriever", "RetrieverOptions", "one_top_k"]
+__all__ = ["PixieRetriever", "RetrieverOptions"]
 
 
 class RetrieverOptions(TypedDict, total=False):
     """What every constructor of :class:`PixieRetriever` takes beside its sources; see there."""
 
-    similarity_top_k: int | None
-    k: int | None
-    top_k: int | None
+    similarity_top_k: int
     filters: NodeFilter | None
     score_threshold: float | None
     top_k_tokens: int | None
@@ -76,8 +75,8 @@ class PixieRetriever(BaseRetriever):
         '서울은 한국의 수도이다.'
 
     Args:
-        retriever: An encoder and an index, joined. It stays open when this retriever closes.
-        similarity_top_k: At most so many nodes; 2 when nothing is said. ``k`` and ``top_k`` are other names for it.
+        sparse_retriever: An encoder and an index, joined. It stays open when this retriever closes.
+        similarity_top_k: At most so many nodes.
         filters: ``MetadataFilters``, nested or not, a filter dict of this package, or a callable on a node's metadata;
             applied before the best nodes are taken.
         score_threshold: Drop nodes that score less.
@@ -87,20 +86,18 @@ class PixieRetriever(BaseRetriever):
         verbose: Print what objects are entered.
 
     Raises:
-        InvalidParameterError: A number is out of range, or names of one setting contradict each other.
+        InvalidParameterError: A number is out of range, or not a number.
         FilterError: The filter means nothing.
     """
 
     def __init__(
         self,
-        retriever: SparseRetriever,
+        sparse_retriever: SparseRetriever,
         *,
-        similarity_top_k: int | None = None,
+        similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
         filters: NodeFilter | None = None,
         score_threshold: float | None = None,
         top_k_tokens: int | None = 10,
-        k: int | None = None,
-        top_k: int | None = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         verbose: bool = False,
@@ -110,9 +107,9 @@ class PixieRetriever(BaseRetriever):
             object_map=dict(object_map or {}),
             verbose=verbose,
         )
-        self._sparse_retriever = retriever
-        self._owns_retriever = False
-        self.similarity_top_k = one_top_k(similarity_top_k=similarity_top_k, k=k, top_k=top_k)
+        self._sparse_retriever = sparse_retriever
+        self._owns_index = False
+        self.similarity_top_k = similarity_top_k
         self.filters = filters
         self.score_threshold = score_threshold
         self.top_k_tokens = top_k_tokens
@@ -212,8 +209,8 @@ class PixieRetriever(BaseRetriever):
             store = getattr(index, "vector_store", None)
             if isinstance(store, PixieVectorStore):
                 if path is not None:
-                    raise InvalidParameterError(f"the index has its own file, {store.path}; leave path out")
-                return cls.from_index(store.client, encoder=encoder, **options)
+                    raise InvalidParameterError(f"the index has its own file, {store.path_or_index}; leave path out")
+                return cls.from_index(store.sparse_retriever, encoder=encoder, **options)
             docstore = index.docstore
             if not docstore.docs:
                 raise InvalidParameterError("the index keeps its nodes in its vector store alone: pass nodes")
@@ -229,25 +226,20 @@ class PixieRetriever(BaseRetriever):
         encoder: Encoder | None = None,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
-        """Retrieve from an existing index, whoever wrote it; documents that were no nodes come back as TextNodes.
+        """Retrieve from an existing index, whoever wrote it; documents that were not nodes come back as TextNodes.
 
         Args:
-            path_or_index: An index file, or an open Index or SparseRetriever, which stays open when this one closes.
+            path_or_index: An index file; or an open index or facade, which stays open when this retriever closes.
             encoder: The one the index was built with; None loads it, as the index names it.
             options: See the class.
 
         Raises:
             IndexNotFoundError: Nothing is at the path.
             IncompatibleIndexError: The index was built with another encoder.
+            InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        if isinstance(path_or_index, SparseRetriever):
-            if encoder is not None and encoder is not path_or_index.encoder:
-                raise InvalidParameterError("the SparseRetriever has its own encoder; leave encoder out")
-            return cls(path_or_index, **options)
-        sparse_retriever = SparseRetriever.from_index(path_or_index, encoder=encoder)
-        if isinstance(path_or_index, (str, os.PathLike)):
-            return cls._owning(sparse_retriever, options)
-        return cls(sparse_retriever, **options)
+        sparse_retriever, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
+        return cls._owning(sparse_retriever, options) if owned else cls(sparse_retriever, **options)
 
     @classmethod
     def _owning(cls, sparse_retriever: SparseRetriever, options: RetrieverOptions) -> Self:
@@ -257,7 +249,7 @@ class PixieRetriever(BaseRetriever):
         except BaseException:
             sparse_retriever.close()
             raise
-        retriever._owns_retriever = True
+        retriever._owns_index = True
         return retriever
 
     @property
@@ -272,7 +264,8 @@ class PixieRetriever(BaseRetriever):
 
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
-        self._similarity_top_k = one_top_k(similarity_top_k=value)
+        check_whole_number("similarity_top_k", value)
+        self._similarity_top_k = value
 
     @property
     def filters(self) -> NodeFilter | None:
@@ -285,14 +278,23 @@ class PixieRetriever(BaseRetriever):
         self._filters = value
 
     @property
+    def score_threshold(self) -> float | None:
+        """Nodes that score less are dropped; None keeps all."""
+        return self._score_threshold
+
+    @score_threshold.setter
+    def score_threshold(self, value: float | None) -> None:
+        check_score_threshold(value)
+        self._score_threshold = value
+
+    @property
     def top_k_tokens(self) -> int | None:
         """At most so many tokens stand in an explanation; None for all; 0 for no explanation."""
         return self._top_k_tokens
 
     @top_k_tokens.setter
     def top_k_tokens(self, value: int | None) -> None:
-        if value is not None and value < 0:
-            raise InvalidParameterError(f"top_k_tokens is {value}; it must be 0 or more, or None for all tokens")
+        check_top_k_tokens(value)
         self._top_k_tokens = value
 
     def with_options(self, **options: Unpack[RetrieverOptions]) -> Self:
@@ -305,14 +307,13 @@ class PixieRetriever(BaseRetriever):
             InvalidParameterError, FilterError: as in the class.
         """
         settings = RetrieverOptions(
+            similarity_top_k=self.similarity_top_k,
             filters=self.filters,
             score_threshold=self.score_threshold,
             top_k_tokens=self.top_k_tokens,
             callback_manager=self.callback_manager,
             verbose=self._verbose,
         )
-        if not options.keys() & {"similarity_top_k", "k", "top_k"}:
-            settings["similarity_top_k"] = self.similarity_top_k
         settings.update(options)
         twin = type(self)(self._sparse_retriever, **settings)
         if "object_map" not in options:
@@ -348,7 +349,7 @@ class PixieRetriever(BaseRetriever):
 
     def close(self) -> None:
         """Close the index if this retriever opened it; one that was passed in, or shared by a copy, stays open."""
-        if self._owns_retriever:
+        if self._owns_index:
             self._sparse_retriever.close()
 
     def __enter__(self) -> Self:
@@ -378,20 +379,3 @@ def _query_text(query_bundle: QueryBundle) -> str:
     this is the union of what they ask for, and every score still is the score of one text that can be explained.
     """
     return "\n".join(query_bundle.custom_embedding_strs or [query_bundle.query_str])
-
-
-def one_top_k(**names: int | None) -> int:
-    """The one number behind the names that were given.
-
-    Raises:
-        InvalidParameterError: Two names say different numbers, or the number is not 1 or more.
-    """
-    given = {name: value for name, value in names.items() if value is not None}
-    if len(set(given.values())) > 1:
-        said = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise InvalidParameterError(f"{said}: these are names of one setting; pass one of them")
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number, 1 or more")
-        return value
-    return DEFAULT_SIMILARITY_TOP_K

@@ -118,7 +118,7 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
 
     Raises:
         DuplicateIdError: Two tools have one name.
-        InvalidDocumentError: A tool has no name, or the index holds something else than tools.
+        InvalidDocumentError: A tool has no name, or the index holds something other than tools.
         IndexLockedError: Another writer holds the index.
     """
 
@@ -128,7 +128,7 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
         tools: Sequence[BaseTool | Callable[..., Any]],
         *,
         keep_others: bool = False,
-        top_k_tokens: int | None = 5,
+        top_k_tokens: int | None = 10,
         node_postprocessors: Sequence[BaseNodePostprocessor] = (),
     ) -> None:
         ours = [tool if isinstance(tool, BaseTool) else FunctionTool.from_defaults(tool) for tool in tools]

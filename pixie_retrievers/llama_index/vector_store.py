@@ -15,9 +15,10 @@ from llama_index.core.vector_stores.types import (
 )
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.filters import compile_filter
+from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
+from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.filters import Filter
+    from pixie_retrievers.index.base import Index
 
 __all__ = ["PixieVectorStore"]
 
@@ -60,61 +62,56 @@ class PixieVectorStore(BasePydanticVectorStore):
         '서울은 한국의 수도이다.'
 
     Args:
-        path: An index file, opened or begun; None puts the index into a temporary file that goes when the store goes.
+        path_or_index: An index file, opened or begun; or an open index or facade, which stays open when the store
+            closes; None puts the index into a temporary file that goes when the store goes.
         encoder: None loads the model that an existing index was built with, and the default model for a new one.
-        retriever: An encoder and an index, joined, in place of both; it stays open when the store closes.
         fingerprint: The model to load when no encoder is given; a serialised store says so of itself.
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
 
     Raises:
         IncompatibleIndexError: The index was built with another encoder.
         ModelUnavailableError: A model was needed and cannot be loaded.
-        InvalidParameterError: ``retriever`` stands beside ``path`` or ``encoder``.
+        InvalidParameterError: An encoder is passed beside a facade that has another, or ``top_k_tokens`` is out
+            of range.
     """
 
     stores_text: bool = Field(default=True, exclude=True)
     is_embedding_query: bool = Field(default=False, exclude=True)
-    path: str | None
+    path_or_index: str | None
     fingerprint: str
-    top_k_tokens: int | None = Field(default=10, ge=0)
+    top_k_tokens: int | None = 10
 
     _sparse_retriever: SparseRetriever = PrivateAttr()
-    _owns_retriever: bool = PrivateAttr()
+    _owns_index: bool = PrivateAttr()
     _temporary: bool = PrivateAttr()
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | None = None,
+        path_or_index: str | os.PathLike[str] | Index | SparseRetriever | None = None,
         *,
         encoder: Encoder | None = None,
-        retriever: SparseRetriever | None = None,
         fingerprint: str | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:
-        given = retriever
-        if retriever is None:
-            if encoder is None and fingerprint is not None:
-                from pixie_retrievers.encoder.pixie import PixieEncoder
+        check_top_k_tokens(top_k_tokens)
+        if encoder is None and fingerprint is not None:
+            from pixie_retrievers.encoder.pixie import PixieEncoder
 
-                encoder = PixieEncoder.from_fingerprint(fingerprint)
-            retriever = SparseRetriever.open(path, encoder=encoder)
-        elif path is not None or encoder is not None:
-            raise InvalidParameterError("the SparseRetriever has its own index and encoder; leave path and encoder out")
-        where = getattr(retriever.index, "path", path)  # an engine elsewhere has no path
-        try:
-            fields: dict[str, Any] = {
-                "path": None if where is None else str(where),
-                "fingerprint": retriever.encoder.fingerprint,
-                "top_k_tokens": top_k_tokens,
-            }
-            super().__init__(**fields)
-        except BaseException:
-            if given is None:
-                retriever.close()
-            raise
-        self._sparse_retriever = retriever
-        self._owns_retriever = given is None
-        self._temporary = given is None and path is None
+            encoder = PixieEncoder.from_fingerprint(fingerprint)
+        if path_or_index is None or isinstance(path_or_index, (str, os.PathLike)):
+            sparse_retriever, owned = SparseRetriever.open(path_or_index, encoder=encoder), True
+        else:
+            sparse_retriever, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
+        path = getattr(sparse_retriever.index, "path", None)  # an engine elsewhere has no path
+        fields: dict[str, Any] = {
+            "path_or_index": None if path is None else str(path),
+            "fingerprint": sparse_retriever.encoder.fingerprint,
+            "top_k_tokens": top_k_tokens,
+        }
+        super().__init__(**fields)
+        self._sparse_retriever = sparse_retriever
+        self._owns_index = owned
+        self._temporary = path_or_index is None
 
     @classmethod
     def class_name(cls) -> str:
@@ -123,6 +120,11 @@ class PixieVectorStore(BasePydanticVectorStore):
 
     @property
     def client(self) -> SparseRetriever:
+        """:attr:`sparse_retriever`, under LlamaIndex's name for what is beneath a store."""
+        return self._sparse_retriever
+
+    @property
+    def sparse_retriever(self) -> SparseRetriever:
         """The encoder and index beneath, with ``search``, ``explain`` and the rest."""
         return self._sparse_retriever
 
@@ -133,11 +135,7 @@ class PixieVectorStore(BasePydanticVectorStore):
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        documents = [to_document(node) for node in nodes]
-        ids = self._sparse_retriever.add(documents)
-        if documents:
-            self._sparse_retriever.index.index_field(REF_DOC_KEY)  # so that delete() need not read every document
-        return ids
+        return self._sparse_retriever.add([to_document(node) for node in nodes])
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
@@ -176,9 +174,11 @@ class PixieVectorStore(BasePydanticVectorStore):
         if node_ids is None:
             node_ids = self._sparse_retriever.index.ids(filter=filter)
             filter = None
-        passes = compile_filter({} if filter is None else filter)
+        condition = parse_filter({} if filter is None else filter)
         documents = self._sparse_retriever.get(node_ids)
-        return [to_node(document) for document in documents if document is not None and passes(document.metadata)]
+        return [
+            to_node(document) for document in documents if document is not None and condition.matches(document.metadata)
+        ]
 
     async def aget_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
         """As :meth:`get_nodes`."""
@@ -230,19 +230,19 @@ class PixieVectorStore(BasePydanticVectorStore):
         return await asyncio.to_thread(self.query, query, **kwargs)
 
     def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:  # noqa: ARG002
-        """Nothing: every write is on disk already, at ``path``.
+        """Nothing: every write is on disk already.
 
         Raises:
             InvalidParameterError: The index is in a temporary file, which goes when the store goes.
         """
         if self._temporary:
             raise InvalidParameterError(
-                "the index is in a temporary file that goes when the store goes: make the store with path= to keep it"
+                "the index is in a temporary file that goes when the store goes: make the store at a path to keep it"
             )
 
     def close(self) -> None:
         """Close the index, and let the next writer in; one that was passed in stays open."""
-        if self._owns_retriever:
+        if self._owns_index:
             self._sparse_retriever.close()
 
     def __enter__(self) -> Self:
@@ -252,7 +252,7 @@ class PixieVectorStore(BasePydanticVectorStore):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "fingerprint": self.fingerprint, "top_k_tokens": self.top_k_tokens}
+        return {"path_or_index": self.path_or_index, "fingerprint": self.fingerprint, "top_k_tokens": self.top_k_tokens}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # as LlamaIndex's components do: a state is what makes a new one
@@ -266,9 +266,4 @@ def _filter_of(query: VectorStoreQuery) -> Filter | None:
     if not query.doc_ids:
         return filter
     of_documents = {REF_DOC_KEY: {"$in": list(query.doc_ids)}}
-    if filter is None:
-        return of_documents
-    if callable(filter):
-        passes, own = compile_filter(of_documents), compile_filter(filter)
-        return lambda metadata: passes(metadata) and own(metadata)
-    return {"$and": [of_documents, filter]}
+    return of_documents if filter is None else {"$and": [of_documents, filter]}

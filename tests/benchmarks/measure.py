@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from corpus import Corpus
 from numpy.typing import NDArray
 from peers import Answer, Peer
+from turns import one_round
 
 from pixie_retrievers.types import SparseVectors
 
@@ -83,8 +83,7 @@ def latencies(
     In each round the queries come in another order, and for each query the two engines. A third never comes between
     them: what it leaves in the caches would weigh on both. The reference itself, and engines that take more than
     ``_SLOW`` times as long, go alone; those are compared with the reference's own rounds. An engine that would take
-    more than ``budget_s`` a round answers only as many of the queries as fit. The garbage collector rests during a
-    round, as it does in ``timeit``.
+    more than ``budget_s`` a round answers only as many of the queries as fit.
 
     Args:
         peers: Warmed up.
@@ -108,21 +107,19 @@ def latencies(
     }
     rng = np.random.default_rng(0)
     for round_, peer in product(range(rounds), peers):
-        turns = [(peer, times[peer.name])]
+        engines = [peer, by_name[reference]] if peer.name in beside else [peer]
+        timers = [_timer(engine, queries[engine.name], k) for engine in engines]
+        limit = limits[peer.name]
+        taken = one_round(timers, limit, rng)
+        times[peer.name][round_, :limit] = taken[0]
         if peer.name in beside:
-            turns.append((by_name[reference], beside[peer.name]))
-        gc.collect()
-        gc.disable()
-        try:
-            for query in rng.permutation(n_queries).tolist():
-                if query < limits[peer.name]:
-                    for place in rng.permutation(len(turns)).tolist():
-                        engine, taken = turns[place]
-                        taken[round_, query] = engine.timed_search(queries[engine.name][query], k)[1]
-        finally:
-            gc.enable()
+            beside[peer.name][round_, :limit] = taken[1]
     own = times.get(reference)
     return {name: _latency(values * 1e3, beside.get(name, own)) for name, values in times.items()}
+
+
+def _timer(peer: Peer, queries: Sequence[Any], k: int) -> Callable[[int], float]:
+    return lambda query: peer.timed_search(queries[query], k)[1]
 
 
 def _latency(ms: NDArray[np.float64], reference_s: NDArray[np.float64] | None) -> Latency:
@@ -145,7 +142,15 @@ def _latency(ms: NDArray[np.float64], reference_s: NDArray[np.float64] | None) -
     )
 
 
-def throughput(peer: Peer, queries: Sequence[Any], k: int, n_threads: int, seconds: float = 3.0) -> float:
+class Searching(Protocol):
+    """An engine, or an index itself."""
+
+    def search(self, query: Any, k: int, /) -> Any:
+        """The k best documents."""
+        ...
+
+
+def throughput(engine: Searching, queries: Sequence[Any], k: int, n_threads: int, seconds: float = 3.0) -> float:
     """Queries a second with so many callers at once, each asking for one query after the other."""
     stop = threading.Event()
     counts = [0] * n_threads
@@ -155,7 +160,7 @@ def throughput(peer: Peer, queries: Sequence[Any], k: int, n_threads: int, secon
         start.wait()
         position = number
         while not stop.is_set():
-            peer.search(queries[position % len(queries)], k)
+            engine.search(queries[position % len(queries)], k)
             counts[number] += 1
             position += n_threads
 

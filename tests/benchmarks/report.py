@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import typer
+from filtering import FILTERS
 
 __all__ = ["growth", "markdown", "plot", "show"]
 
@@ -53,6 +55,11 @@ def _median_of(row: Row, key: str) -> str:
 def _first_of(row: Row, key: str) -> str:
     values = _get(row, "changes", key)
     return "–" if not values else _s(values[0])
+
+
+def _filter(name: str, row: Row, _run: Row) -> str:
+    figures = _get(row, "filtering", "added_ms", name)
+    return "–" if not figures else " / ".join(map(_ms, figures))
 
 
 def _per_posting(row: Row, run: Row) -> str:
@@ -106,10 +113,8 @@ _CHANGES: dict[str, Callable[[Row, Row], str]] = {
 }
 _FILTERS: dict[str, Callable[[Row, Row], str]] = {
     "search without ms": lambda row, run: _ms(_get(row, "filtering", "plain_ms")),
-    "indexed equality adds, first ms": lambda row, run: _ms(_get(row, "filtering", "indexed_first_ms")),
-    "again ": lambda row, run: _ms(_get(row, "filtering", "indexed_again_ms")),
-    "comparison, not indexed, adds, first ms": lambda row, run: _ms(_get(row, "filtering", "other_first_ms")),
-    "again": lambda row, run: _ms(_get(row, "filtering", "other_again_ms")),
+    **{f"{name}: first / again / after adding ms": partial(_filter, name) for name in FILTERS},
+    "columns, bytes a document": lambda row, run: _ms(_get(row, "filtering", "column_bytes")),
 }
 
 

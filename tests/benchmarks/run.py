@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -20,6 +18,7 @@ from changes import measure_changes
 from cold import measure_cold
 from corpus import Corpus
 from filtering import measure_filtering
+from machine import load_average, machine
 from measure import answers, batch_throughput, latencies, prepared, throughput, warm_up
 from peers import REFERENCE, Peer, all_peers
 from profiling import profile
@@ -65,7 +64,7 @@ def main(
     wanted = [name.strip() for name in peers.split(",") if name.strip()]
     settings = {"k": k, "queries": queries, "rounds": rounds, "budget_s": budget}
     results_file = output / "results.json"
-    results: dict[str, Any] = {"machine": _machine(), "versions": {}, "what": {}, "runs": []}
+    results: dict[str, Any] = {"machine": machine(), "versions": {}, "what": {}, "runs": []}
     if results_file.exists():
         earlier = json.loads(results_file.read_text(encoding="utf-8"))
         results["runs"], results["versions"], results["what"] = (
@@ -146,7 +145,7 @@ def _measure(
             continue
         present.append(peer)
 
-    load = [os.getloadavg()[0]] * 2 if hasattr(os, "getloadavg") else [0.0, 0.0]
+    load = [load_average()] * 2
     profiles: dict[str, Any] = {}
     if "latency" in only or "callers" in only:
         console.print("  brute force")
@@ -166,7 +165,7 @@ def _measure(
         gc.collect()
         if "latency" in only:
             console.print("  rounds")
-            load[0] = _load()
+            load[0] = load_average()
             found = latencies(
                 present,
                 forms,
@@ -176,7 +175,7 @@ def _measure(
                 budget_s=settings["budget_s"],
                 reference=REFERENCE,
             )
-            load[1] = _load()
+            load[1] = load_average()
             for name, latency in found.items():
                 rows[name]["latency"] = asdict(latency)
             for peer in present:
@@ -213,7 +212,7 @@ def _measure(
                     rows[peer.name]["changes"] = asdict(changes)
                 if "filters" in only and peer.name == "pixie":
                     console.print(f"  filters of {peer.name}", highlight=False)
-                    rows[peer.name]["filtering"] = asdict(measure_filtering(corpus, folder, k))
+                    rows[peer.name]["filtering"] = asdict(measure_filtering(len(corpus), Path(scratch) / "filters"))
             except Exception as error:  # noqa: BLE001  # as above
                 left_out[f"{peer.name}, in part"] = f"{type(error).__name__}: {error}"
     if not keep_indexes:
@@ -280,29 +279,6 @@ def _number(size: str) -> int:
     if n < N_ADDED:
         raise typer.BadParameter(f"{size} is too small: {N_ADDED:,} documents at least", param_hint="--sizes")
     return n
-
-
-def _load() -> float:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-
-
-def _machine() -> dict[str, Any]:
-    import psutil
-
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "memory_gib": psutil.virtual_memory().total / 2**30,
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,13 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.types import SparseVectors
 
-__all__ = ["N_ADDED", "real", "synthetic"]
+__all__ = ["N_ADDED", "cached", "grown", "read_texts", "real", "synthetic"]
 
 N_ADDED = 3_000
 """Documents beyond the indexed ones: three times the thousand whose adding is measured."""
+
+_BESIDE_TERMS = tuple(field.name for field in fields(SparseVectors) if field.name not in ("indptr", "vocabulary_size"))
+"""The arrays with an entry a term: the term ids, the weights, and whatever else a vector says of its terms."""
 
 _BLOCK = 20_000
 _SEED = 20_240_501
@@ -55,7 +59,7 @@ def synthetic(n: int, n_queries: int, cache: Path) -> Corpus:
     def build() -> SparseVectors:
         return _join(_synthetic_blocks(n + N_ADDED), n + N_ADDED, _VOCABULARY)
 
-    vectors = _cached(cache / f"synthetic-{n}.npz", build)
+    vectors = cached(cache / f"synthetic-{n}.npz", build)
     queries = _synthetic_block(np.random.default_rng([_SEED, 1]), n_queries, _QUERY_DRAWS, 0)
     return Corpus(
         "synthetic",
@@ -79,8 +83,8 @@ def real(n: int, n_queries: int, folders: Sequence[Path], cache: Path) -> Corpus
     from pixie_retrievers.encoder.pixie import PixieEncoder
 
     rng = np.random.default_rng([_SEED, 2])
-    passages = _texts(folders, "corpus.jsonl")
-    questions = _texts(folders, "queries.jsonl")
+    passages = read_texts(folders, "corpus.jsonl")
+    questions = read_texts(folders, "queries.jsonl")
     if not passages or not questions:
         raise SystemExit("real vectors need --data folders with a corpus.jsonl and a queries.jsonl")
     passages = [passages[i] for i in rng.permutation(len(passages))]
@@ -88,14 +92,12 @@ def real(n: int, n_queries: int, folders: Sequence[Path], cache: Path) -> Corpus
     encoder = PixieEncoder.bundled()
     key = hashlib.sha256(json.dumps([encoder.fingerprint, passages, questions]).encode()).hexdigest()[:12]
 
-    seeds = _cached(cache / f"passages-{key}.npz", lambda: encoder.encode_documents(passages, show_progress=True))
-    queries = _cached(cache / f"questions-{key}.npz", lambda: encoder.encode_queries(questions))
+    seeds = cached(cache / f"passages-{key}.npz", lambda: encoder.encode_documents(passages, show_progress=True))
+    queries = cached(cache / f"questions-{key}.npz", lambda: encoder.encode_queries(questions))
     total = n + N_ADDED
-
-    def build() -> SparseVectors:
-        return _join(_grown_blocks(seeds, total), total, seeds.vocabulary_size)
-
-    vectors = seeds[:total] if total <= len(seeds) else _cached(cache / f"real-{key}-{n}.npz", build)
+    vectors = (
+        cached(cache / f"real-{key}-{n}.npz", lambda: grown(seeds, total)) if total > len(seeds) else seeds[:total]
+    )
     return Corpus(
         "real",
         vectors[:n],
@@ -108,22 +110,25 @@ def real(n: int, n_queries: int, folders: Sequence[Path], cache: Path) -> Corpus
     )
 
 
-def _cached(path: Path, build: Any) -> SparseVectors:
+def grown(seeds: SparseVectors, n: int) -> SparseVectors:
+    """The seeds and what grows out of them, n in all; number i goes back to seed i modulo the number of seeds."""
+    return _join(_grown_blocks(seeds, n), n, seeds.vocabulary_size)
+
+
+def cached(path: Path, build: Callable[[], SparseVectors]) -> SparseVectors:
+    """What the file holds, or else what ``build`` makes, kept in the file."""
     if path.exists():
         with np.load(path, allow_pickle=False) as arrays:
             return SparseVectors(
-                arrays["indptr"], arrays["term_ids"], arrays["weights"], int(arrays["vocabulary_size"])
+                indptr=arrays["indptr"],
+                vocabulary_size=int(arrays["vocabulary_size"]),
+                # A version whose vectors say more reads the files of one whose say less: both are measured on the same.
+                **{name: arrays[name] for name in _BESIDE_TERMS if name in arrays},
             )
-    vectors: SparseVectors = build()
+    vectors = build()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft.npz")
-    np.savez(
-        draft,
-        indptr=vectors.indptr,
-        term_ids=vectors.term_ids,
-        weights=vectors.weights,
-        vocabulary_size=np.int64(vectors.vocabulary_size),
-    )
+    np.savez(draft, **{field.name: getattr(vectors, field.name) for field in fields(vectors)})
     draft.replace(path)
     return vectors
 
@@ -156,7 +161,7 @@ def _grown_blocks(seeds: SparseVectors, n: int) -> Iterator[SparseVectors]:
     partners = _Partners(seeds)
     for block in range(-(-(n - len(seeds)) // _BLOCK)):
         rng = np.random.default_rng([_SEED, 3, block])
-        # Grown document number i goes back to passage i modulo their number: the text follows the same rule.
+        # Grown document number i goes back to passage i modulo their number: its text is that passage's.
         first = block * _BLOCK
         passages = (len(seeds) + first + np.arange(_BLOCK)) % len(seeds)
         yield _cross(rng, seeds, passages, partners.draw(rng, passages))
@@ -168,26 +173,29 @@ def _cross(
     """One new vector a pair of rows of ``seeds``; the rule stands in the module's docstring."""
     n, vocabulary = len(passages), seeds.vocabulary_size
     share = rng.uniform(0.5, 0.95, n)
-    keys, weights, from_passage = [], [], []
+    keys, sources, from_passage = [], [], []
     for side, rows in enumerate((passages, neighbours)):
         lengths = seeds.indptr[rows + 1] - seeds.indptr[rows]
         starts = np.repeat(seeds.indptr[rows] - (np.cumsum(lengths) - lengths), lengths)
         entries = starts + np.arange(int(lengths.sum()))
         keys.append(np.repeat(np.arange(n), lengths) * vocabulary + seeds.term_ids[entries])
-        weights.append(seeds.weights[entries])
+        sources.append(entries)
         from_passage.append(np.full(len(entries), side == 0))
-    all_keys, all_weights, sides = np.concatenate(keys), np.concatenate(weights), np.concatenate(from_passage)
+    all_keys, all_sources, sides = np.concatenate(keys), np.concatenate(sources), np.concatenate(from_passage)
     order = np.argsort(all_keys, kind="stable")
-    all_keys, all_weights, sides = all_keys[order], all_weights[order], sides[order]
+    all_keys, all_sources, sides = all_keys[order], all_sources[order], sides[order]
     luck = rng.random(len(all_keys))
     keep = np.where(sides, luck < share[all_keys // vocabulary], luck < 1 - share[all_keys // vocabulary])
     # A term of both stands twice, the passage's entry first: keep exactly one of the two.
     twice = np.flatnonzero(all_keys[:-1] == all_keys[1:])
     first = luck[twice] < 0.5
     keep[twice], keep[twice + 1] = first, ~first
-    all_keys, all_weights = all_keys[keep], all_weights[keep]
-    counts = np.bincount(all_keys // vocabulary, minlength=n)
-    return SparseVectors(_indptr(counts), (all_keys % vocabulary).astype(np.int32), all_weights, vocabulary)
+    counts = np.bincount(all_keys[keep] // vocabulary, minlength=n)
+    return SparseVectors(
+        indptr=_indptr(counts),
+        vocabulary_size=vocabulary,
+        **{name: getattr(seeds, name)[all_sources[keep]] for name in _BESIDE_TERMS},
+    )
 
 
 class _Partners:
@@ -232,7 +240,8 @@ def _clusters(seeds: SparseVectors, rounds: int = 4) -> NDArray[np.int64]:
     return nearest
 
 
-def _texts(folders: Sequence[Path], name: str) -> list[str]:
+def read_texts(folders: Sequence[Path], name: str) -> list[str]:
+    """The different texts in a file of some folders, each behind its title, in the order of the files."""
     texts: dict[str, None] = {}
     for folder in folders:
         path = folder / name

@@ -8,6 +8,7 @@ from vectors import documents, random_vectors
 
 from pixie_retrievers import (
     Document,
+    DocumentNotFoundError,
     DuplicateIdError,
     FilterError,
     IncompatibleIndexError,
@@ -191,11 +192,103 @@ def test_an_unknown_filter_operator_is_refused(filled):
         filled.search(one(1), 1, filter={"n": {"$near": 3}})
 
 
+def test_only_the_ids_asked_for_are_searched(filled):
+    everything = one(*range(VOCABULARY_SIZE))
+    asked = [f"d{i}" for i in range(0, 50, 3)]
+    found = ids(filled, everything, 50)
+    assert ids(filled, everything, 50, ids=asked) == [id for id in found if id in asked]
+    assert ids(filled, everything, 3, ids=asked) == [id for id in found if id in asked][:3]
+    assert filled.search(everything, 50, ids=[*asked, "nobody", *asked[::-1]]) == filled.search(
+        everything, 50, ids=asked
+    )
+    assert ids(filled, everything, 5, ids=["nobody"]) == ids(filled, everything, 5, ids=[]) == []
+    for hits, whole in zip(
+        filled.search(random_vectors(9, seed=2), 5, ids=asked),
+        filled.search(random_vectors(9, seed=2), 50),
+        strict=True,
+    ):
+        assert hits == [hit for hit in whole if hit.document.id in asked][:5]
+
+
+def test_ids_and_a_filter_both_hold_and_deleted_documents_stay_away(filled):
+    everything = one(*range(VOCABULARY_SIZE))
+    asked = [f"d{i}" for i in range(10, 30)]
+    filled.delete(["d12", "d40"])
+    found = set(ids(filled, everything, 50, ids=[*asked, "d40"], filter={"even": True}))
+    assert found == {f"d{i}" for i in range(10, 30, 2)} - {"d12"}
+    assert set(ids(filled, everything, 50, ids=asked, filter=lambda metadata: metadata["n"] > 27)) == {"d28", "d29"}
+    filled.upsert(documents(1, start=12), random_vectors(1))
+    assert "d12" in ids(filled, everything, 50, ids=asked)
+    with pytest.raises(FilterError, match="near"):
+        filled.search(everything, 1, ids=asked, filter={"n": {"$near": 3}})
+
+
+def test_among_ids_too_equal_scores_keep_the_order_of_insertion(index):
+    vectors = SparseVectors.from_dicts([{5: 1.0}] * 30, VOCABULARY_SIZE)
+    for start in range(0, 30, 10):
+        index.upsert(documents(10, start=start), vectors[start : start + 10])
+    assert ids(index, one(5), 4, ids=["d25", "d3", "d14", "d2", "d29"]) == ["d2", "d3", "d14", "d25"]
+
+
+def test_whole_vectors_come_back_in_the_order_of_the_ids(index):
+    vectors = random_vectors(30, seed=4).with_literal([range(i % 3, VOCABULARY_SIZE, 3) for i in range(30)])
+    for start in range(0, 30, 10):
+        index.upsert(documents(10, start=start), vectors[start : start + 10])
+    asked = [29, 0, 13, 0, 20]
+    found = index.vectors([f"d{i}" for i in asked])
+    for row, i in zip(found, asked, strict=True):
+        assert row.term_ids.tolist() == vectors[i].term_ids.tolist()
+        assert row.literal.tolist() == vectors[i].literal.tolist()
+        np.testing.assert_allclose(row.weights, vectors[i].weights, atol=float(vectors[i].weights.max()) / 255)
+        if index.weights == "float32":
+            assert row == vectors[i]
+    assert len(index.vectors([])) == 0
+    index.delete(["d1"])
+    index.compact()
+    assert index.vectors([f"d{i}" for i in asked]) == found
+
+
+def test_whole_vectors_have_the_weights_that_scores_are_made_of(filled):
+    query = random_vectors(1, seed=6)
+    for hit in filled.search(query, 10)[0]:
+        weights = filled.vectors([hit.document.id]).to_dicts()[0]
+        assert [weights[term] for term in hit.matches.term_ids.tolist()] == hit.matches.document_weights.tolist()
+
+
+def test_a_vector_is_replaced_with_its_document_and_goes_with_it(filled):
+    filled.upsert(documents(1, start=7), one(3).with_literal([{3}]))
+    (found,) = filled.vectors(["d7"])
+    assert (found.to_dicts(), found.literal.tolist()) == ([{3: 1.0}], [True])
+    filled.upsert(documents(1, start=8), SparseVectors.from_dicts([{}], VOCABULARY_SIZE))
+    assert filled.vectors(["d8"]).to_dicts() == [{}]
+    filled.delete(["d7"])
+    for missing in (["d7"], ["d1", "nobody"]):
+        with pytest.raises(DocumentNotFoundError, match=missing[-1]):
+            filled.vectors(missing)
+
+
+def test_an_index_with_nothing_in_it_has_no_vectors(index):
+    assert len(index.vectors([])) == 0
+    with pytest.raises(DocumentNotFoundError, match="d1"):
+        index.vectors(["d1"])
+
+
+def test_matches_say_what_is_literal_in_the_query_and_in_the_document(index):
+    index.upsert(documents(1), one(1, 2, 3).with_literal([{1, 2}]))
+    query = one(2, 3, 4).with_literal([{3, 4}])
+    (hit,) = index.search(query, 1)[0]
+    assert hit.matches == index.match(query, ["d0"])[0]
+    assert hit.matches.term_ids.tolist() == [2, 3]
+    assert hit.matches.in_query.tolist() == [False, True]
+    assert hit.matches.in_document.tolist() == [True, False]
+
+
 def test_match_explains_any_document_even_one_a_search_would_not_return(filled):
     query = random_vectors(1, seed=3)
     found = {hit.document.id: hit.matches for hit in filled.search(query, 50)[0]}
     for id, matches in zip(found, filled.match(query, list(found)), strict=True):
         assert matches == found[id]
+    assert filled.match(query, ["d1", "nobody", "d1"])[1] is None
     absent = SparseVectors.from_dicts([{}], VOCABULARY_SIZE)
     assert len(filled.match(absent, ["d1"])[0]) == 0
     with pytest.raises(InvalidVectorError, match="one query"):
@@ -250,7 +343,13 @@ def test_as_many_vectors_as_documents_are_needed(filled):
 
 
 def test_ids_are_a_list_not_a_string(filled):
-    for attempt in (filled.get, filled.delete):
+    def search(ids):
+        return filled.search(one(1), 1, ids=ids)
+
+    def match(ids):
+        return filled.match(one(1), ids)
+
+    for attempt in (filled.get, filled.delete, filled.vectors, search, match):
         with pytest.raises(InvalidDocumentError, match="one string"):
             attempt("d1")
         with pytest.raises(InvalidDocumentError, match="int"):

@@ -111,7 +111,7 @@ class TestParentDocument:
         with PixieVectorStore.from_texts([], encoder=encoder, top_k_tokens=top_k_tokens) as store:
             found = self.retriever_over(store, InMemoryStore())
             found.add_documents(parents)
-            assert len(store.retriever) > len(parents)
+            assert len(store.sparse_retriever) > len(parents)
             assert [document.metadata["n"] for document in found.invoke("김치")] == [1]
             assert [document.metadata["n"] for document in await found.ainvoke("김치")] == [1]
 
@@ -119,7 +119,7 @@ class TestParentDocument:
         with PixieVectorStore.from_texts([], encoder=encoder) as store:
             found = self.retriever_over(store, InMemoryStore())
             found.add_documents([Document("위성을 본다.\n\n" * 4)])
-            assert len(store.similarity_search("위성", k=10)) == len(store.retriever) > 1
+            assert len(store.similarity_search("위성", k=10)) == len(store.sparse_retriever) > 1
 
 
 class TestMultiQuery:
@@ -132,7 +132,7 @@ class TestMultiQuery:
         assert len(ids(found)) > len(set(ids(found)))
 
     def test_returns_each_document_once_without_scores_in_the_metadata(self, encoder):
-        with PixieVectorStore.from_documents(DOCUMENTS, encoder=encoder) as store:
+        with PixieVectorStore.from_documents(DOCUMENTS, encoder=encoder, top_k_tokens=0) as store:
             model = FakeListLLM(responses=["위성 궤도\n위성 농사"])
             found = classic.MultiQueryRetriever.from_llm(retriever=store.as_retriever(), llm=model).invoke("위성")
             assert sorted(ids(found)) == ["a", "b"]

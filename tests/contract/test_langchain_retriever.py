@@ -62,7 +62,7 @@ def retriever(facade):
 class TestStandardSuite(RetrieversIntegrationTests):
     @pytest.fixture(autouse=True)
     def _over_a_file(self, facade):
-        self._params = {"retriever": facade}
+        self._params = {"sparse_retriever": facade}
 
     @property
     def retriever_constructor(self):
@@ -75,12 +75,6 @@ class TestStandardSuite(RetrieversIntegrationTests):
     @property
     def retriever_query_example(self):
         return QUERY
-
-
-class TestStandardSuiteUnderTheOtherNames(TestStandardSuite):
-    @property
-    def num_results_arg_name(self):
-        return "similarity_top_k"
 
 
 def test_the_best_passage_comes_first_and_scores_fall(retriever):
@@ -192,7 +186,7 @@ def test_threads_may_share_a_retriever_while_it_is_written_to(encoder):
             )
             assert [ids(future.result()) for future in searching] == [expected[query] for query in queries]
             assert writing.result() == [[str(n)] for n in range(4)]
-        assert len(retriever.retriever) == len(PASSAGES) + 4
+        assert len(retriever.sparse_retriever) == len(PASSAGES) + 4
 
 
 def test_it_feeds_a_chain(retriever):

@@ -10,12 +10,12 @@ from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore
 
 
 class TestVectorStore(VectorStoreIntegrationTests):
-    """Its documents are compared by ``==``, and it asks for one that shares no token: hence ``fill``."""
+    """It compares documents by ``==``, hence ``top_k_tokens=0``, and asks for one that shares no token: ``fill``."""
 
     @pytest.fixture
     def vectorstore(self, encoder, tmp_path):
         path = tmp_path / "store.db"
-        with PixieVectorStore.from_texts([], encoder=encoder, path=path, fill=True) as store:
+        with PixieVectorStore.from_texts([], encoder=encoder, path=path, fill=True, top_k_tokens=0) as store:
             yield store
 
 

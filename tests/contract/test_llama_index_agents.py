@@ -110,11 +110,11 @@ class TestTheRetrieverAsATool:
 
     async def test_the_name_of_the_argument_is_not_searched_for(self, retriever):
         retriever.add_nodes([TextNode(id_="is", text="input is output")])
-        search = create_search_tool(retriever.with_options(k=10), "search", "찾는다.")
+        search = create_search_tool(retriever.with_options(similarity_top_k=10), "search", "찾는다.")
         for output in (search.call(input="위성"), await search.acall(input="위성"), await search.acall("위성")):
             assert output.raw_input == {"input": "위성"}
             assert [hit.text for hit in output.raw_output] == [SPACE]
-        core = RetrieverTool.from_defaults(retriever.with_options(k=10)).call(input="위성")
+        core = RetrieverTool.from_defaults(retriever.with_options(similarity_top_k=10)).call(input="위성")
         assert "is" in [hit.node_id for hit in core.raw_output]  # what is avoided here
 
     async def test_nothing_found_is_said_in_words(self, retriever):
@@ -215,10 +215,10 @@ from pixie_retrievers.tools import ToolIndex
 def function(thing: str) -> str: ...
 tools = [FunctionTool.from_defaults(function, name=name, description=text) for name, text in {ABOUT!r}.items()]
 with ToolIndex.open(sys.argv[1]) as index:
-    before = index.retriever.index.stats().generation
+    before = index.sparse_retriever.index.stats().generation
     retriever = ToolRetriever(index, tools)
     matches = [(match.name, match.score) for match in retriever.choose("서울 날씨를 알려 줘")]
-    print(json.dumps([matches, index.retriever.index.stats().generation - before]))
+    print(json.dumps([matches, index.sparse_retriever.index.stats().generation - before]))
 """
         for seed in ("1", "2"):  # the seed of str's hash, which LlamaIndex's own tool nodes take their ids from
             done = subprocess.run(

@@ -101,7 +101,7 @@ class TestJoining:
 
     def test_reciprocal_ranks_are_summed(self, nodes):
         first, second = Fixed([(nodes[0], 9), (nodes[1], 8)]), Fixed([(nodes[1], None), (nodes[2], None)])
-        found = HybridRetriever([first, second], rank_constant=0, k=3).retrieve(QUERY)
+        found = HybridRetriever([first, second], rank_constant=0, similarity_top_k=3).retrieve(QUERY)
         assert pairs(found) == [("n1", 1.5), ("n0", 1.0), ("n2", 0.5)]
         assert list(found[0].metadata["fusion_parts"]) == ["Fixed", "Fixed 2"]
 
@@ -112,19 +112,19 @@ class TestJoining:
 
     def test_at_most_top_k_nodes_come_back_and_two_unless_told_otherwise(self, sparse, dense):
         assert len(HybridRetriever([sparse, dense]).retrieve(QUERY)) == 2
-        assert len(HybridRetriever([sparse, dense], top_k=1).retrieve(QUERY)) == 1
-        with pytest.raises(InvalidParameterError, match="k=1, top_k=2"):
-            HybridRetriever([sparse], k=1, top_k=2)
+        assert len(HybridRetriever([sparse, dense], similarity_top_k=1).retrieve(QUERY)) == 1
+        with pytest.raises(InvalidParameterError, match="similarity_top_k is True"):
+            HybridRetriever([sparse], similarity_top_k=True)
 
     def test_parts_are_left_as_they_are(self, sparse, nodes):
         given = [(copy.deepcopy(node), 1.0) for node in nodes]
-        hybrid = HybridRetriever({"other": Fixed(given), "sparse": sparse}, k=4)
+        hybrid = HybridRetriever({"other": Fixed(given), "sparse": sparse}, similarity_top_k=4)
         hybrid.retrieve(QUERY)[0].node.metadata["쪽"] = "새 값"
         assert [node for node, _ in given] == nodes
         assert hybrid.retrieve(QUERY)[0].metadata["쪽"] != "새 값"
 
     def test_a_part_that_is_a_hybrid_itself_keeps_its_parts(self, sparse, dense):
-        inner = HybridRetriever({"sparse": sparse, "dense": dense}, k=3)
+        inner = HybridRetriever({"sparse": sparse, "dense": dense}, similarity_top_k=3)
         hit = HybridRetriever({"inner": inner, "sparse": sparse}).retrieve(QUERY)[0]
         assert hit.metadata["fusion_parts"]["inner"]["fusion_parts"]["sparse"]["token_explanations"]
 

@@ -169,7 +169,7 @@ def test_the_same_comes_out_with_and_without_explanations(case, pixie, docstore,
 
 
 def test_a_node_that_was_found_keeps_its_explanation_beside_its_neighbours(pixie, docstore):
-    hits = pixie.with_options(k=1).retrieve(QUERY)
+    hits = pixie.with_options(similarity_top_k=1).retrieve(QUERY)
     both = PrevNextNodePostprocessor(docstore=docstore, mode="both").postprocess_nodes(hits)
     assert len(both) > 1
     assert [hit.node_id for hit in both if "token_explanations" in hit.metadata] == [hits[0].node_id]

@@ -143,7 +143,9 @@ def test_a_router_chooses_a_query_engine_over_it(pixie, llm):
 async def test_a_router_joins_the_retrievers_that_it_chooses(pixie, llm):
     llm.answer = '[{"choice": 1, "reason": "우주"}, {"choice": 2, "reason": "농사"}]'
     tools = [
-        RetrieverTool.from_defaults(pixie.with_options(filters={"출처": source}, k=1), description=source)
+        RetrieverTool.from_defaults(
+            pixie.with_options(filters={"출처": source}, similarity_top_k=1), description=source
+        )
         for source in ("우주 교과서", "농사 달력")
     ]
     router = RouterRetriever(LLMMultiSelector.from_defaults(llm=llm), tools, llm=llm)

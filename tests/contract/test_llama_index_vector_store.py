@@ -132,7 +132,7 @@ class TestVectorStoreIndex:
             assert fresh.as_retriever().retrieve(QUERY) == before
 
     def test_a_persisted_temporary_store_is_refused_before_it_is_lost(self, encoder, tmp_path):
-        with PixieVectorStore(encoder=encoder) as store, pytest.raises(InvalidParameterError, match="path="):
+        with PixieVectorStore(encoder=encoder) as store, pytest.raises(InvalidParameterError, match="at a path"):
             context(store).persist(persist_dir=tmp_path / "storage")
 
     def test_index_nodes_give_way_to_their_objects(self, store):

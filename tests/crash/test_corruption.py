@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from figures import FLIPS, TRUNCATIONS, Figure, holds
-from histories import IDS, apply, build, model_after, opened, queries, shown, steps
+from histories import IDS, apply, build, model_after, opened, queries, shown, steps, vectors_found
 from processes import script
 
 from pixie_retrievers import CorruptIndexError, IncompatibleIndexError, SqliteIndex
 from pixie_retrievers.index.sqlite.store import TABLES
 
 BATCH = queries(11, 12)
+EVEN = {"even": True}
 
 
 @pytest.fixture(scope="module", params=["float32", "uint8"])
@@ -41,14 +42,16 @@ batch = histories.queries(11, 12)
 even = {"even": True}
 
 def hits(index, **options):
-    return [[(hit.document, hit.score, hit.matches.term_ids.tolist()) for hit in hits]
+    return [[(hit.document, hit.score, histories.as_dict(hit.matches)) for hit in hits]
             for hits in index.search(batch, 7, **options)]
 
 READS = {
     "search": hits,
     "filtered": lambda index: hits(index, filter=even),
     "get": lambda index: index.get(histories.IDS),
-    "match": lambda index: [found and found.contributions.tolist() for found in index.match(batch[:1], histories.IDS)],
+    "match": lambda index: index.match(batch[0], histories.IDS),
+    "vectors": lambda index: histories.vectors_found(index, histories.IDS),
+    "some": lambda index: hits(index, ids=histories.IDS[::2]),
     "len": len,
 }
 
@@ -85,14 +88,13 @@ for number in range(n):
     try:
         found = read(path)
         differ = {name for name in READS if not isinstance(found[name], PixieError) and found[name] != expected[name]}
-        if differ & {"get", "match"} and all(
-            mine is None or mine == theirs
-            for name in differ & {"get", "match"}
-            for mine, theirs in zip(found[name], expected[name])
+        by_id = differ & {"get", "match", "vectors"}
+        if by_id and all(
+            mine is None or mine == theirs for name in by_id for mine, theirs in zip(found[name], expected[name])
         ):
             # SQLite finds no row where there is one: nothing in the file says that an id should be there.
             counts["hidden"] += 1
-            differ -= {"get", "match"}
+            differ -= {*by_id, "some"}
             suspicious = True
         else:
             suspicious = False
@@ -164,11 +166,9 @@ def row_changes(path):
 def test_missing_exchanged_and_foreign_rows_are_refused_and_named_by_the_check(base, tmp_path):
     def read(path):
         with opened(path, read_only=True) as index:
-            return (
-                [[(hit.document, hit.score) for hit in hits] for hits in index.search(BATCH, 7)],
-                [[(hit.document, hit.score) for hit in hits] for hits in index.search(BATCH, 7, filter={"even": True})],
-                index.get(IDS),
-            )
+            found = shown(index, BATCH)
+            filtered = [[(hit.document, hit.score) for hit in hits] for hits in index.search(BATCH, 7, filter=EVEN)]
+            return found["hits"], filtered, index.get(IDS), vectors_found(index, IDS)
 
     expected = read(base)
     n_changes = 0
@@ -185,7 +185,8 @@ def test_missing_exchanged_and_foreign_rows_are_refused_and_named_by_the_check(b
             pass
         else:
             assert found[:2] == expected[:2], (table, key, statement)
-            assert all(mine in (None, theirs) for mine, theirs in zip(found[2], expected[2], strict=True))
+            for mine_all, theirs_all in zip(found[2:], expected[2:], strict=True):
+                assert all(mine in (None, theirs) for mine, theirs in zip(mine_all, theirs_all, strict=True))
         try:
             with opened(path, read_only=True) as index:
                 problems = index.check().problems

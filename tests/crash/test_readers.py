@@ -220,7 +220,6 @@ class Encoder:
     encode_documents = encode_queries
     def tokens(self, term_ids): return [f"t{t}" for t in term_ids]
     surfaces = tokens
-    def literal_terms(self, texts): return [frozenset() for _ in texts]
 
 def seen(documents):
     return [(d.id, d.metadata["score"], d.metadata["token_explanations"]) for d in documents]

@@ -41,7 +41,7 @@ def test_the_cards_example_ranks_scores_and_explains_as_the_card_does(encoder, r
     by_the_card, vectors, tokenizer = reference
     with SparseRetriever.open(encoder=encoder) as retriever:
         retriever.add_texts(DOCUMENTS, ids=[str(n) for n in range(len(DOCUMENTS))])
-        found = retriever.search(QUERIES, k=5, top_k_tokens=5)
+        found = retriever.search_many(QUERIES, k=5, top_k_tokens=5)
     for vector, results in zip(vectors, found, strict=True):
         expected = by_the_card.search(vector, 5)
         assert [result.document.id for result in results] == [id for id, _ in expected]
@@ -60,4 +60,4 @@ def test_the_documents_that_answer_come_first_where_they_share_words(encoder):
     # The third question asks for 텔레픽스, and its answer writes TelePIX: more than the bundled model knows.
     with SparseRetriever.open(encoder=encoder) as retriever:
         retriever.add_texts(DOCUMENTS, ids=[str(n) for n in range(len(DOCUMENTS))])
-        assert [results[0].document.id for results in retriever.search(QUERIES[:2], k=1)] == ["0", "1"]
+        assert [results[0].document.id for results in retriever.search_many(QUERIES[:2], k=1)] == ["0", "1"]

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from pixie_retrievers.cli import corpus
-from pixie_retrievers.filters import compile_filter
+from pixie_retrievers.filters import parse_filter
 
 CARD = [
     "텔레픽스는 어떤 산업 분야에서 위성 데이터를 활용하나요?",
@@ -138,7 +138,7 @@ def test_one_question_shows_a_filter(report):
     question, condition = corpus.FILTERED
     assert filtered[0]["query"] == corpus.questions()[question].text
     assert filtered[0]["filter"] == condition
-    assert all(compile_filter(condition)(hit["metadata"]) for hit in filtered[0]["results"])
+    assert all(parse_filter(condition).matches(hit["metadata"]) for hit in filtered[0]["results"])
 
 
 def test_most_questions_find_their_answer_first(report):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from pixie_retrievers.index.sqlite.segment import (
     encode_head,
     segment_key,
 )
+from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES, decode_vectors, encode_vectors, round_vectors
 
 N, V = 300, 200
 EXTREMES = {
@@ -35,7 +38,8 @@ def segment(weights):
     docnos = np.arange(100, 100 + N)
     docnos[N // 3 :] += 7  # three runs
     docnos[N // 2 :] += 1
-    return build_segment(random_vectors(N, vocabulary_size=V), docnos, weights)
+    vectors = random_vectors(N, vocabulary_size=V).with_literal([range(0, V, 3)] * N)
+    return build_segment(round_vectors(vectors, weights), docnos, V)
 
 
 def mutated(rng, arrays):
@@ -135,7 +139,9 @@ def test_numbers_that_overflow_when_subtracted_are_refused(name, values):
 
 
 @holds(POSTINGS)
-@pytest.mark.parametrize(("weights", "dtypes"), [("float32", "u2 f4"), ("float16", "u2 f2"), ("uint8", "u2 u1")])
+@pytest.mark.parametrize(
+    ("weights", "dtypes"), [("float32", "u2 f4 u1"), ("float16", "u2 f2 u1"), ("uint8", "u2 u1 u1")]
+)
 def test_a_block_that_contradicts_its_head_is_refused(weights, dtypes):
     rng = np.random.default_rng(2)
     sound = segment(weights)
@@ -147,10 +153,11 @@ def test_a_block_that_contradicts_its_head_is_refused(weights, dtypes):
             changed = mutated(rng, arrays)
             frame = encode_arrays(Kind.BLOCK, block_key(1, 0), changed)
             try:
-                ordinals, values = decode_block(1, 0, frame, sound.head, weights)
+                ordinals, values, literal = decode_block(1, 0, frame, sound.head, weights)
             except CorruptIndexError:
                 n_refused += 1
                 continue
+            assert len(ordinals) == len(values) == len(literal)
             assert ((values > 0) & (values < np.inf)).all()
             for start, end in zip(sound.head.starts, sound.head.starts[1:], strict=False):
                 row = ordinals[start:end].astype(int)
@@ -158,6 +165,72 @@ def test_a_block_that_contradicts_its_head_is_refused(weights, dtypes):
                 assert row[0] >= 0
                 assert row[-1] < N
     assert n_refused > POSTINGS.n // 40
+
+
+def with_checksum(docno, body):
+    """A vector's row of any content, under a checksum that holds."""
+    return struct.pack("<I", zlib.crc32(body, zlib.crc32(b"vector %d" % docno))) + body
+
+
+def mutated_row(rng, row, weights, term_dtype):
+    """A vector's row with one of its arrays changed, or one of its bytes, or its length."""
+    start = 12 if weights == "uint8" else 8
+    (n,) = struct.unpack_from("<I", row, 4)
+    dtypes = [STORED_DTYPES[weights], np.dtype(term_dtype), np.dtype("u1")]
+    arrays, offset = [np.frombuffer(row[8:start], "<f4")], start
+    for dtype, length in zip(dtypes, (n, n, (n + 7) // 8), strict=True):
+        arrays.append(np.frombuffer(row, dtype, length, offset))
+        offset += arrays[-1].nbytes
+    action = rng.choice(["array", "byte", "cut", "count"])
+    if action == "array" and n > 1:
+        return row[4:8] + b"".join(array.tobytes() for array in mutated(rng, arrays))
+    body = bytearray(row[4:])
+    if action == "byte":
+        body[int(rng.integers(len(body)))] ^= int(rng.integers(1, 256))
+    elif action == "cut":
+        del body[int(rng.integers(len(body))) :]
+    else:
+        body[:4] = struct.pack("<I", int(rng.choice([0, 1, n + 1, n + 8, 2**31, 2**32 - 1])))
+    return bytes(body)
+
+
+@holds(POSTINGS)
+@pytest.mark.parametrize("vocabulary_size", [V, 100_000])
+@pytest.mark.parametrize("weights", STORED_DTYPES)
+def test_a_vector_that_breaks_its_contract_is_refused(weights, vocabulary_size):
+    rng = np.random.default_rng(4)
+    term_dtype = "<u2" if vocabulary_size <= 1 << 16 else "<i4"
+    vectors = round_vectors(random_vectors(20, vocabulary_size=vocabulary_size), weights)
+    rows = dict(encode_vectors(vectors, range(20), vocabulary_size))
+    n_refused = 0
+    with np.errstate(all="ignore"):
+        for number in range(POSTINGS.n // 4):
+            docno = number % 20
+            body = mutated_row(rng, rows[docno], weights, term_dtype)
+            changed = rows | {docno: with_checksum(docno, body)}
+            try:
+                found = decode_vectors(range(20), changed, weights, vocabulary_size)
+            except CorruptIndexError:
+                n_refused += 1
+                continue
+            found.to_sparse(vocabulary_size)  # holds the vectors to the contract of what an encoder gives
+            build_segment(found, np.arange(20), vocabulary_size)
+    assert n_refused > POSTINGS.n // 20
+
+
+@pytest.mark.parametrize("weights", STORED_DTYPES)
+@pytest.mark.parametrize("damage", ["missing", "number", "text", "empty", "short", "another's", "flipped"])
+def test_a_vector_that_is_not_there_or_does_not_verify_is_named(weights, damage):
+    rows = dict(encode_vectors(round_vectors(random_vectors(3), weights), [5, 6, 7], V))
+    row = rows[6]
+    flipped = row[:-1] + bytes([row[-1] ^ 1])
+    rows[6] = {
+        "missing": None, "number": 7, "text": "text", "empty": b"", "short": row[:7], "another's": rows[5],
+        "flipped": flipped,
+    }[damage]  # fmt: skip
+    assert len(decode_vectors([5, 7], rows, weights, V)) == 2
+    with pytest.raises(CorruptIndexError, match="document number 6"):
+        decode_vectors([5, 6, 7], rows, weights, V)
 
 
 BOUNDS_SCRIPT = """
@@ -174,7 +247,7 @@ rng = np.random.default_rng(3)
 batch = histories.queries(1, 10)
 TYPES = {
     "segments": (Kind.HEAD, fuzz.HEAD_DTYPES),
-    "postings": (Kind.BLOCK, "u2 f4"),
+    "postings": (Kind.BLOCK, "u2 f4 u1"),
     "tombstones": (Kind.TOMBSTONES, "u1"),
 }
 path = folder + "/index.db"
@@ -187,19 +260,24 @@ rows = [
     for table in TYPES
     for key, frame in connection.execute(f'SELECT key, value FROM "{table}"')
 ]
+rows += [("vectors", key, row) for key, row in connection.execute("SELECT key, value FROM vectors LIMIT 20")]
 n_refused = n_answers = 0
 problems = []
 np.seterr(all="ignore")
 for number in range(n):
     table, key, frame = rows[number % len(rows)]
-    kind, dtypes = TYPES[table]
-    changed = encode_arrays(kind, key, fuzz.mutated(rng, decode_arrays(kind, key, frame, dtypes)))
+    if table == "vectors":
+        changed = fuzz.with_checksum(key, fuzz.mutated_row(rng, frame, "float32", "<u2"))
+    else:
+        kind, dtypes = TYPES[table]
+        changed = encode_arrays(kind, key, fuzz.mutated(rng, decode_arrays(kind, key, frame, dtypes)))
     connection.execute(f'UPDATE "{table}" SET value = ? WHERE key = ?', (changed, key))
     try:
         with histories.opened(path) as index:
             index.search(batch, 9)
             index.search(batch, 9, filter={"even": True})
-            index.match(batch[:1], histories.IDS)
+            index.match(batch[0], histories.IDS)
+            histories.vectors_found(index, histories.IDS)
             n_answers += 1
         with histories.opened(path, read_only=True) as index:
             index.check()

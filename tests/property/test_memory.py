@@ -29,7 +29,7 @@ def test_an_index_takes_little_more_memory_than_its_bytes(tmp_path):
     for document in batch:
         object.__setattr__(document, "text", document.text * 40)
     n_bytes = sum(len(document.text.encode()) for document in batch)
-    n_bytes += sum(array.nbytes for array in (vectors.indptr, vectors.term_ids, vectors.weights))
+    n_bytes += sum(array.nbytes for array in (vectors.indptr, vectors.term_ids, vectors.weights, vectors.literal))
     path = tmp_path / "index.db"
     with SqliteIndex(path, vocabulary_size=V, fingerprint="test") as index:
         index.upsert(batch[:1], vectors[:1])

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from reference import Reference, added_up
 
 from pixie_retrievers import Document, SparseRetriever, SparseVectors, SqliteIndex, TermMatches
-from pixie_retrievers.explain import explain, strongest
-from pixie_retrievers.types import sum_contributions
+from pixie_retrievers.types import Explanation, KnownNames, sum_contributions
 
 V = 40
 
@@ -36,9 +35,6 @@ class Vectors:
 
     def surfaces(self, term_ids):
         return [str(term) for term in term_ids]
-
-    def literal_terms(self, texts):
-        return [frozenset() for _ in texts]
 
 
 # A large weight, then small ones that vanish beside it one by one, though not together; and the other way round.
@@ -113,10 +109,11 @@ def test_contributions_and_residual_sum_to_the_score_as_promised(pairs, top_k_to
         np.arange(len(pairs), dtype=np.int32),
         np.array([query for query, _ in pairs], np.float32),
         np.array([document for _, document in pairs], np.float32),
+        np.zeros(len(pairs), np.bool_),
+        np.zeros(len(pairs), np.bool_),
     )
-    positions = strongest(matches, top_k_tokens)
-    names = [str(position) for position in positions]
-    explanation = explain(matches, positions=positions, tokens=names, surfaces=names, query_terms=(), document_terms=())
+    explanation = Explanation(matches.score, matches, top_k_tokens, KnownNames({}))
+    positions = [item.token_id for item in explanation.contributions]
     contributions = [query * document for query, document in pairs]  # exact: of two float32 numbers
     assert explanation.score == matches.score == sum_contributions(contributions) == added_up(contributions)
     shown = [item.contribution for item in explanation.contributions]

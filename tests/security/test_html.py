@@ -5,10 +5,11 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import numpy as np
+from explanations import explanation_of
 from figures import TOKENS, holds
 
 from pixie_retrievers.render import to_html
-from pixie_retrievers.types import Document, Explanation, SearchResult, TokenContribution
+from pixie_retrievers.types import Document, SearchResult, TokenContribution
 
 ALLOWED = {
     "section": {"lang", "style"},
@@ -85,11 +86,11 @@ def test_only_the_listed_tags_and_attributes_come_out():
     for number in range(TOKENS.n // 5):
         text = nasty() + " 글 " + nasty()
         tokens = [text[: int(rng.integers(1, 9))], nasty(), nasty()]
-        contributions = tuple(
+        contributions = [
             TokenContribution(token, token, number, 1.0, 1.0, 1.0, bool(rng.integers(2)), bool(rng.integers(2)))
             for number, token in enumerate(tokens)
-        )
-        explanation = Explanation(4.0, contributions, 1.0, 4)
+        ]
+        explanation = explanation_of(contributions, residual=1.0, n_others=1)
         document = Document(nasty(), text, {"title": nasty(), nasty(): nasty(), "n": [nasty()]})
         parser = Tags()
         parser.feed(to_html(SearchResult(document, 4.0, explanation), rank=number))

@@ -15,25 +15,16 @@ from pixie_retrievers import errors
 
 PACKAGE = Path(pixie_retrievers.__file__).parent
 
-# What each part of the package may import of the rest. Everything may import types and errors.
-ALLOWED = {
-    "types": {"errors"},
-    "errors": set(),
-    "filters": set(),
-    "explain": set(),
-    "render": set(),
-    "fusion": set(),
-    "diversity": set(),
-    "encoder": {"encoder"},
-    "index": {"index", "filters"},
-    "indexing": {"encoder", "index"},
-    "retriever": {"indexing", "encoder", "index", "diversity", "explain", "filters", "fusion", "render"},
-    "tools": {"retriever", "encoder", "index", "filters"},
-    "langchain": {"langchain", "tools", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
-    "llama_index": {"llama_index", "tools", "retriever", "encoder", "index", "explain", "filters", "fusion", "render"},
-    "evaluation": {"evaluation", "retriever", "indexing", "encoder", "index", "explain", "filters", "fusion", "render"},
-    "cli": {"cli", "evaluation", "retriever", "indexing", "encoder", "index", "explain", "filters", "fusion", "render"},
-}
+PICTURE = (Path(__file__).parents[2] / "docs/architecture.md").read_text(encoding="utf-8")
+
+
+def levels():
+    """The parts of the package as docs/architecture.md draws them, a set a line, from top to bottom."""
+    lines = re.findall(r"^ {4,}(?:-> )?(\w+(?: \| \w+)*)$", PICTURE.split("Arrows point down only")[1], re.MULTILINE)
+    return [set(line.split(" | ")) for line in lines]
+
+
+LEVELS = levels()
 # The only parts that may import these, even inside a function.
 HOMES = {
     "torch": {"encoder"},
@@ -69,33 +60,78 @@ def imports_of(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def target_of(name):
+    """The path, below the package, that an imported name of the package leads to: a module, or a package's own."""
+    first, *rest = name.split(".")[1:]
+    if first == "__version__":
+        return None
+    parts = [*pixie_retrievers._HOMES.get(first, "errors" if first in errors.__all__ else first).split("."), *rest]
+    while parts:
+        for path in (PACKAGE.joinpath(*parts[:-1], parts[-1] + ".py"), PACKAGE.joinpath(*parts, "__init__.py")):
+            if path.exists():
+                return path
+        parts.pop()
+    raise AssertionError(name)
+
+
+def own_imports(path):
+    targets = {target_of(name) for name in imports_of(path) if name.startswith("pixie_retrievers.")}
+    return targets - {None, path}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path):
     part = part_of(path)
+    level = next(n for n, parts in enumerate(LEVELS) if part in parts)
+    below = set().union(*LEVELS[level + 1 :])
+    for target in own_imports(path):
+        assert part_of(target) in below | {part}, f"{part} must not import {part_of(target)}"
     for name in imports_of(path):
-        first, *rest = name.split(".")
-        if first == "pixie_retrievers":
-            target = pixie_retrievers._HOMES.get(rest[0], "errors" if rest[0] in errors.__all__ else rest[0])
-            target = target.split(".")[0]
-            allowed = ALLOWED[part] | {"types", "errors", "__version__"}
-            assert target in allowed, f"{part} must not import {target}"
-        elif first in HOMES:
+        first = name.split(".")[0]
+        if first in HOMES:
             assert part in HOMES[first], f"{part} must not import {first}"
 
 
+def test_no_two_modules_import_each_other_not_even_by_a_detour():
+    imports = {path: own_imports(path) for path in MODULES}
+    while leaves := {path for path, targets in imports.items() if not targets & imports.keys()}:
+        imports = {path: targets for path, targets in imports.items() if path not in leaves}
+    assert {str(path.relative_to(PACKAGE)) for path in imports} == set()
+
+
+def test_the_picture_shows_every_module_and_nothing_else():
+    drawn, folders = set(), []
+    for line in PICTURE.split("```")[1].splitlines()[2:]:
+        depth = (len(line) - len(line.lstrip())) // 2
+        for name in line.split("  ")[depth].split(", ") if line.strip() else ():
+            folders = folders[: depth - 1]
+            if name.endswith("/"):
+                folders.append(name.rstrip("/"))
+                drawn.add("/".join(folders))
+            elif name.endswith(".py"):
+                drawn.add("/".join([*folders, name]))
+    there = {path.relative_to(PACKAGE) for path in MODULES if path.name != "__init__.py"}
+    explained = {str(path) for path in there if path.parts[0] != "cli"}  # one file a command needs no list
+    assert explained <= drawn
+    assert {name for name in drawn if not (PACKAGE / name).exists()} == set()
+
+
 def test_every_part_has_its_arrows():
-    assert {part_of(path) for path in MODULES} <= ALLOWED.keys()
+    assert {part_of(path) for path in MODULES} == set().union(*LEVELS)
+
+
+COMPILED_SEARCH = {"scoring", "ranking", "intrinsics"}
 
 
 def test_only_the_store_imports_sqlitedict_and_kernels_see_arrays_only():
     for path in MODULES:
-        # The compiled search alone uses what is made for compiled loops.
-        own = "pixie_retrievers.index.sqlite.intrinsics" if path.name == "scoring.py" else None
-        names = {name.split(".")[0] for name in imports_of(path) if own is None or not name.startswith(own)}
+        # The compiled search is cut into modules that use each other.
+        own = COMPILED_SEARCH if path.stem in COMPILED_SEARCH else set()
+        names = {name.split(".")[0] for name in imports_of(path) if not own.intersection(name.split("."))}
         if "sqlitedict" in names:
             assert path.name == "store.py"
         if "numba" in names:
-            assert path.name in ("kernels.py", "scoring.py", "intrinsics.py")
+            assert path.name in ("kernels.py", "scoring.py", "ranking.py", "intrinsics.py")
             assert names <= {"__future__", "typing", "numpy", "numba"}
 
 

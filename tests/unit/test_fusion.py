@@ -154,7 +154,7 @@ def test_k_below_one_or_no_whole_number_is_refused(k):
 def test_two_lists_of_one_name_are_refused():
     with pytest.raises(InvalidParameterError, match="two lists have the name 'sparse'"):
         fuse([("sparse", SPARSE), ("sparse", DENSE)])
-    with pytest.raises(InvalidParameterError, match="no name"):
+    with pytest.raises(InvalidParameterError, match="not a name"):
         fuse([("", SPARSE)])
 
 

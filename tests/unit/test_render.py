@@ -8,12 +8,13 @@ import unicodedata
 from html.parser import HTMLParser
 
 import pytest
+from explanations import explanation_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from pixie_retrievers.render import largest_contribution, to_html, to_text
-from pixie_retrievers.types import Document, Explanation, SearchResult, TokenContribution
+from pixie_retrievers.types import Document, SearchResult, TokenContribution
 
 TEXT = "정찰 및 감시 목적의 위성 영상을 통해 국방 관련 정밀 분석 서비스를 제공합니다."
 
@@ -25,8 +26,7 @@ def token(surface, contribution=1.0, *, query=True, document=True, spelling=None
 
 
 def explained(*tokens, residual=0.0, n_others=0):
-    score = sum(item.contribution for item in tokens) + residual
-    return Explanation(score, tokens, residual, len(tokens) + n_others)
+    return explanation_of(tokens, residual=residual, n_others=n_others)
 
 
 def result(text=TEXT, *tokens, id="telepix-2", residual=0.0, n_others=0, **metadata):
@@ -129,7 +129,7 @@ def test_no_results_say_so():
 
 
 def test_an_explanation_of_nothing_says_so():
-    nothing = Explanation(0.0, (), 0.0, 0)
+    nothing = explanation_of([])
     assert to_text(nothing) == "No token in common: the score is 0."
     hit = SearchResult(Document("1", TEXT), 0.0, nothing)
     assert "no token in common" in to_text(hit, tokens="line")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import numpy as np
 import pytest
 
-from pixie_retrievers import FilterError, InvalidParameterError, SparseRetriever
+from pixie_retrievers import (
+    DocumentNotFoundError,
+    FilterError,
+    IncompatibleIndexError,
+    InvalidParameterError,
+    InvalidTextError,
+    SparseRetriever,
+)
 
 QUERY = "지구를 도는 위성"
 TEXTS = [
@@ -39,7 +48,7 @@ def test_a_search_among_some_ids_is_a_search_of_those_documents_alone(retriever)
     assert len(some) == 2
     assert found(retriever.search(QUERY, 1, ids=["rocket", "moon"])) == some[:1]
     assert found(retriever.search(QUERY, ids=IDS)) == everything
-    assert retriever.search([QUERY, "논"], ids=["rice"])[1][0].document.id == "rice"
+    assert retriever.search_many([QUERY, "논"], ids=["rice"])[1][0].document.id == "rice"
 
 
 def test_a_filter_and_a_threshold_hold_among_ids_too(retriever):
@@ -53,6 +62,59 @@ def test_a_filter_and_a_threshold_hold_among_ids_too(retriever):
         retriever.search(QUERY, ids=IDS, filter={"$near": 1})
     with pytest.raises(InvalidParameterError, match="k is 0"):
         retriever.search(QUERY, 0, ids=IDS)
+
+
+def test_several_queries_get_what_each_gets_alone(retriever):
+    queries = [QUERY, "논", "", QUERY]
+    assert [found(results) for results in retriever.search_many(queries, 2)] == [
+        found(retriever.search(query, 2)) for query in queries
+    ]
+    assert retriever.search_many([]) == []
+    with pytest.raises(InvalidTextError, match="search_many takes several"):
+        retriever.search([QUERY])
+    with pytest.raises(InvalidTextError, match="pass a list"):
+        retriever.search_many(QUERY)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"k": 0},
+        {"k": True},
+        {"k": 2.0},
+        {"k": None},
+        {"top_k_tokens": -1},
+        {"top_k_tokens": True},
+        {"top_k_tokens": 1.5},
+        {"score_threshold": math.nan},
+        {"score_threshold": "1"},
+        {"score_threshold": True},
+    ],
+    ids=str,
+)
+def test_what_is_not_a_number_in_range_is_refused_by_name(retriever, options):
+    for search in (
+        lambda: retriever.search(QUERY, **options),
+        lambda: retriever.search_many([QUERY], **options),
+        lambda: retriever.search_diverse(QUERY, **options),
+    ):
+        with pytest.raises(InvalidParameterError, match=next(iter(options))):
+            search()
+
+
+def test_numbers_of_numpy_are_numbers(retriever):
+    here = retriever.search(QUERY, np.int64(2), top_k_tokens=np.int32(3), score_threshold=np.float32(0.5))
+    assert found(here) == found(retriever.search(QUERY, 2, top_k_tokens=3, score_threshold=0.5))
+
+
+def test_a_document_is_explained_whether_or_not_a_search_finds_it(retriever):
+    result = retriever.search(QUERY, 1)[0]
+    assert retriever.explain(QUERY, result.document.id, top_k_tokens=10) == result.explanation
+    assert retriever.explain("김치", "rocket").score == 0
+    with pytest.raises(DocumentNotFoundError, match="'nowhere'"):
+        retriever.explain(QUERY, "nowhere")
+    with pytest.raises(InvalidParameterError, match="top_k_tokens"):
+        retriever.explain(QUERY, "rocket", top_k_tokens=-1)
 
 
 def test_a_spawned_process_opens_the_retriever_that_it_is_handed(tmp_path, encoder):
@@ -69,3 +131,40 @@ def test_a_copy_is_the_same_retriever_and_a_temporary_one_is_not_pickled(retriev
     assert copy.deepcopy({"retriever": retriever})["retriever"] is retriever
     with pytest.raises(InvalidParameterError, match="open the retriever at a path"):
         pickle.dumps(retriever)
+
+
+def test_a_source_that_was_open_stays_its_openers(tmp_path, encoder):
+    path = tmp_path / "corpus.db"
+    with SparseRetriever.open(path, encoder=encoder) as opened:
+        opened.add_texts(TEXTS)
+        assert SparseRetriever.from_source(opened, encoder=encoder) == (opened, False)
+        over_index, owned = SparseRetriever.from_source(opened.index, encoder=encoder)
+        assert (over_index.index, owned) == (opened.index, False)
+        with pytest.raises(InvalidParameterError, match="encoder of its own"):
+            SparseRetriever.from_source(opened, encoder=object())
+    over_file, owned = SparseRetriever.from_source(path, encoder=encoder)
+    with over_file:
+        assert (len(over_file), owned) == (4, True)
+    with pytest.raises(InvalidParameterError, match="list"):
+        SparseRetriever.from_source([path], encoder=encoder)
+
+
+def test_a_new_index_stores_weights_as_it_is_told_and_an_existing_one_as_it_does(tmp_path, encoder):
+    path = tmp_path / "corpus.db"
+    with SparseRetriever.open(path, encoder=encoder, weights="uint8") as small:
+        assert small.index.weights == "uint8"
+        small.add_texts(TEXTS)
+    with SparseRetriever.open(path, encoder=encoder) as again:
+        assert again.index.weights == "uint8"
+    with pytest.raises(IncompatibleIndexError, match="uint8"):
+        SparseRetriever.open(path, encoder=encoder, weights="float32")
+    with pytest.raises(InvalidParameterError, match="int4"):
+        SparseRetriever.open(encoder=encoder, weights="int4")
+
+
+def test_what_a_search_returns_is_the_callers_to_change(retriever):
+    first = retriever.search(QUERY)
+    before = [dict(result.document.metadata) for result in first]
+    for result in first:
+        result.document.metadata.clear()
+    assert [dict(result.document.metadata) for result in retriever.search(QUERY)] == before

@@ -100,9 +100,9 @@ def test_only_what_changed_is_encoded_and_written(encoder, tmp_path):
     with ToolIndex.open(tmp_path / "tools.db", encoder=counted) as index:
         assert index.sync(TOOLS) == ToolChanges(tuple(tool.name for tool in TOOLS), (), ())
         counted.texts.clear()
-        generation = index.retriever.index.stats().generation
+        generation = index.sparse_retriever.index.stats().generation
         assert index.sync(TOOLS) == ToolChanges((), (), ())
-        assert (counted.texts, index.retriever.index.stats().generation) == ([], generation)
+        assert (counted.texts, index.sparse_retriever.index.stats().generation) == ([], generation)
         changed = ToolDescription("send_mail", "팩스를 보낸다.")
         assert index.sync([TOOLS[0], changed, *TOOLS[2:]]) == ToolChanges((), ("send_mail",), ())
         assert [text for text in counted.texts if text] == ["send mail: 팩스를 보낸다."]
@@ -134,7 +134,7 @@ def test_a_cut_between_the_two_commits_leaves_nothing_that_the_next_sync_does_no
 
     new = ToolDescription("translate", "글을 다른 말로 옮긴다.")
     with monkeypatch.context() as patched:
-        patched.setattr(index.retriever, "add", cut)
+        patched.setattr(index.sparse_retriever, "add", cut)
         with pytest.raises(Cut):
             index.sync([*TOOLS[:3], new])
     assert index.choose("위성은 언제 발사하나요?", among=["launch_schedule"]) == []

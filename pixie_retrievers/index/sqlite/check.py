@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError
+from pixie_retrievers.index.base import CheckReport
 from pixie_retrievers.index.sqlite.codec import decode_row
-from pixie_retrievers.index.sqlite.columns import Column, build_column
+from pixie_retrievers.index.sqlite.columns.building import build_column, field_values
+from pixie_retrievers.index.sqlite.columns.column import Column, SegmentColumns
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
-from pixie_retrievers.index.sqlite.segment import Segment
-from pixie_retrievers.index.sqlite.snapshot import Kept, Snapshot, docno_key, read_view
-from pixie_retrievers.index.sqlite.store import COLUMNS, DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.masks import MaskCache
+from pixie_retrievers.index.sqlite.merge import merge_segments
+from pixie_retrievers.index.sqlite.segment import Segment, build_segment
+from pixie_retrievers.index.sqlite.snapshot import Snapshot, docno_key
+from pixie_retrievers.index.sqlite.store import (
+    COLUMNS,
+    DOCUMENTS,
+    IDS,
+    META,
+    POSTINGS,
+    SEGMENTS,
+    TOMBSTONES,
+    VECTORS,
+    ReadStore,
+)
+from pixie_retrievers.index.sqlite.view import read_view
 
-__all__ = ["CheckReport", "check_file"]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What a check found.
-
-    Attributes:
-        problems: What is damaged, a line each; empty when the index is sound.
-    """
-
-    problems: tuple[str, ...]
-
-    @property
-    def sound(self) -> bool:
-        """Nothing is damaged."""
-        return not self.problems
+__all__ = ["check_file"]
 
 
 def check_file(path: Path) -> CheckReport:
@@ -65,7 +66,7 @@ def _problems(store: ReadStore) -> Iterator[str]:
             yield "the identity row and the manifest name different models, vocabularies or weight formats"
     except CorruptIndexError as error:
         yield str(error)
-    n_blocks = n_tombstones = 0
+    n_blocks = n_tombstones = n_columns = 0
     last_docno = -1
     for entry in manifest.segments:
         n_tombstones += entry.n_deleted > 0
@@ -76,15 +77,22 @@ def _problems(store: ReadStore) -> Iterator[str]:
             if head.docnos[0] <= last_docno or head.docnos[-1] >= manifest.next_docno:
                 yield f"the documents of segment {entry.number} are out of order"
             last_docno = int(head.docnos[-1])
-            if not _maxima_hold(view.whole(store)):
+            segment = view.whole(store)
+            if not _maxima_hold(segment):
                 yield f"segment {entry.number} has weights above or below what its head says"
-            snapshot = Snapshot(store, replace(manifest, segments=(entry,)), [view], Kept())
+            snapshot = Snapshot(store, replace(manifest, segments=(entry,)), [view], MaskCache())
             dead = snapshot.tombstones(0)
-            yield from _column_problems(snapshot)
+            yield from _vector_problems(snapshot, segment, dead)
         except CorruptIndexError as error:
             yield str(error)
             continue
         alive = head.docnos if dead is None else head.docnos[dead == 0]
+        try:
+            columns = snapshot.columns(0)
+            n_columns += 1 + len(columns.columns)
+            yield from _column_problems(snapshot, columns, alive)
+        except CorruptIndexError as error:
+            yield str(error)
         for docno in alive.tolist():
             yield from _document_problems(store, docno)
     counts = {
@@ -92,8 +100,9 @@ def _problems(store: ReadStore) -> Iterator[str]:
         POSTINGS: n_blocks,
         TOMBSTONES: n_tombstones,
         DOCUMENTS: manifest.n_live,
+        VECTORS: manifest.n_live,
         IDS: manifest.n_live,
-        COLUMNS: len(manifest.segments) * len(manifest.fields),
+        COLUMNS: n_columns,
     }
     for table, expected in counts.items():
         found = store.count(table)
@@ -101,22 +110,47 @@ def _problems(store: ReadStore) -> Iterator[str]:
             yield f"the table {table} has {found} rows where {expected} belong"
 
 
-def _column_problems(snapshot: Snapshot) -> Iterator[str]:
-    """Columns against the documents of a snapshot of one segment."""
-    if not snapshot.manifest.fields:
+def _vector_problems(snapshot: Snapshot, segment: Segment, dead: NDArray[np.uint8] | None) -> Iterator[str]:
+    """The whole vectors of a snapshot of one segment against its postings: what one says, the other must say."""
+    vocabulary_size = snapshot.manifest.vocabulary_size
+    live = merge_segments([segment], [dead], vocabulary_size)
+    if live is None:
         return
-    metadata = snapshot.metadata(0)
-    for field in snapshot.manifest.fields:
-        stored = snapshot.column(0, field)
-        right = build_column(field, metadata, len(stored.codes))
+    docnos = live.head.docnos.tolist()
+    try:
+        vectors = snapshot.vectors(docnos)
+    except CorruptIndexError:
+        for docno in docnos:
+            try:
+                snapshot.vectors([docno])
+            except CorruptIndexError as error:
+                yield str(error)
+        return
+    same = build_segment(vectors, live.head.docnos, vocabulary_size)
+    pairs = [(getattr(live, name), getattr(same, name)) for name in ("ordinals", "weights", "literal")]
+    pairs += [(getattr(live.head, name), getattr(same.head, name)) for name in ("term_ids", "starts", "scales")]
+    if not all(np.array_equal(one, other) for one, other in pairs):
+        yield f"the postings of segment {snapshot.manifest.segments[0].number} are not its documents' vectors"
+
+
+def _column_problems(snapshot: Snapshot, stored: SegmentColumns, alive: NDArray[np.int64]) -> Iterator[str]:
+    """Columns against the live documents of a snapshot of one segment."""
+    where = f"in segment {snapshot.manifest.segments[0].number}"
+    documents = snapshot.documents(alive.tolist())
+    fields = field_values(document.metadata for document in documents)
+    if stored.complete and not fields.keys() <= stored.columns.keys():
+        yield f"a metadata field {where} has no column, though the segment's directory says that all have"
+    ordinals = np.searchsorted(snapshot.views[0].head.docnos, alive)
+    for field, column in stored.columns.items():
+        right = build_column(*fields.get(field, ([], [])), len(alive))
         # A deleted document may still stand in a column: only the live ones are held to it.
-        if any(_value(stored, ordinal) != _value(right, ordinal) for ordinal in metadata):
-            yield f"the column of {field!r} in segment {snapshot.manifest.segments[0].number} is not the documents'"
+        if _values(column, column.codes[ordinals]) != _values(right, right.codes):
+            yield f"the column of {field!r} {where} is not the documents'"
 
 
-def _value(column: Column, ordinal: int) -> str | None:
-    code = int(column.codes[ordinal])
-    return column.values[code] if code >= 0 else None
+def _values(column: Column, codes: NDArray[Any]) -> list[Any]:
+    values = column.values()
+    return [values[code] for code in codes.tolist()]
 
 
 def _maxima_hold(segment: Segment) -> bool:

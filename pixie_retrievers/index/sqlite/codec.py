@@ -34,7 +34,7 @@ from pixie_retrievers.errors import CorruptIndexError
 __all__ = ["FORMAT_VERSION", "Kind", "decode_arrays", "decode_row", "decode_rows", "encode_arrays", "encode_row"]
 
 FORMAT_VERSION = 1
-DTYPES = tuple(np.dtype(name) for name in ("<u1", "<u2", "<i4", "<i8", "<f2", "<f4"))
+DTYPES = tuple(np.dtype(name) for name in ("<u1", "<u2", "<i4", "<i8", "<f2", "<f4", "<f8"))
 
 _MAGIC = b"PXIE"
 _HEADER = struct.Struct("<4sBBHII")
@@ -124,17 +124,18 @@ def decode_rows(keys: Sequence[str], rows: Sequence[bytes | None], n_values: int
     Raises:
         CorruptIndexError: One is missing or damaged.
     """
+    crc32 = zlib.crc32
     for key, row in zip(keys, rows, strict=True):
         if not isinstance(row, bytes):
             raise CorruptIndexError(f"the row {key!r} is missing from the index: restore the file from a copy")
-        if row[:_COMMA] != b'["%08x"' % zlib.crc32(row[_COMMA:], zlib.crc32(key.encode())):
+        if row[:_COMMA] != b'["%08x"' % crc32(row[_COMMA:], crc32(key.encode())):
             raise CorruptIndexError(f"the row {key!r} is damaged (its checksum differs): restore the file from a copy")
     # What verifies was written whole: each is a JSON array, and so are all of them with commas between.
     parsed: list[list[Any]] = _parse(f"[{b','.join(cast('Sequence[bytes]', rows)).decode()}]")[0]
     for key, values in zip(keys, parsed, strict=True):
-        del values[0]
-        if len(values) != n_values:
+        if len(values) != n_values + 1:
             raise CorruptIndexError(f"the row {key!r} does not hold the values it should")
+        del values[0]
     return parsed
 
 

@@ -6,12 +6,12 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.errors import (
+    DocumentNotFoundError,
     IncompatibleIndexError,
     IndexClosedError,
     IndexNotFoundError,
@@ -19,54 +19,28 @@ from pixie_retrievers.errors import (
     InvalidVectorError,
     StorageError,
 )
-from pixie_retrievers.filters import Filter, compile_filter
-from pixie_retrievers.index.base import check_k
-from pixie_retrievers.index.documents import check_documents, check_field, check_ids, check_limit
-from pixie_retrievers.index.sqlite.check import CheckReport, check_file
-from pixie_retrievers.index.sqlite.crew import the_crew
+from pixie_retrievers.filters import Filter, parse_filter
+from pixie_retrievers.index.base import CheckReport, IndexStats
+from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
+from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
+from pixie_retrievers.index.sqlite.matching import match_documents
+from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.reader import Reader
-from pixie_retrievers.index.sqlite.search import match_document, search_snapshot
+from pixie_retrievers.index.sqlite.search import search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
+from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["IndexStats", "SqliteIndex"]
+__all__ = ["SqliteIndex"]
 
-
-@dataclass(frozen=True, slots=True)
-class IndexStats:
-    """What an index holds.
-
-    Attributes:
-        path: The file.
-        n_documents: Documents that can be found.
-        n_deleted: Tombstones that a merge has yet to drop.
-        n_segments: Segments.
-        n_postings: Postings, those of tombstones included.
-        file_bytes: The file's size, its write-ahead log included.
-        generation: How many commits the file has seen.
-        vocabulary_size: The number of terms.
-        fingerprint: The encoder's identity.
-        weights: The format of the stored weights.
-        indexed_fields: The metadata fields that :meth:`SqliteIndex.index_field` was called for.
-    """
-
-    path: str
-    n_documents: int
-    n_deleted: int
-    n_segments: int
-    n_postings: int
-    file_bytes: int
-    generation: int
-    vocabulary_size: int
-    fingerprint: str
-    weights: str
-    indexed_fields: tuple[str, ...]
+_LARGE = 30_000_000
+"""With so many postings, some 300,000 documents, a search spends most of its time in compiled code."""
 
 
 class SqliteIndex:
@@ -104,10 +78,8 @@ class SqliteIndex:
     ) -> None:
         if weights is not None and weights not in WEIGHT_FORMATS:
             raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
-        if vocabulary_size is not None and vocabulary_size < 1:
-            raise InvalidParameterError(f"vocabulary_size is {vocabulary_size}; it must be at least 1")
-        if max_threads is not None and max_threads < 1:
-            raise InvalidParameterError(f"max_threads is {max_threads}; it must be at least 1, or None")
+        check_whole_number("vocabulary_size", vocabulary_size, none_means="what an existing file has")
+        check_whole_number("max_threads", max_threads, none_means="as many as there are cores")
         self._max_threads = max_threads
         try:
             self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
@@ -122,6 +94,7 @@ class SqliteIndex:
         self._pid = os.getpid()
         self._write_lock = threading.RLock()
         self._closed = False
+        self._is_large = False
         self._writer: Writer | None = None
         self._reader = Reader(self.path)
         self._begun = exists  # there is a file
@@ -215,8 +188,8 @@ class SqliteIndex:
             if snapshot is None:
                 return [None] * len(ids)
             docnos = snapshot.docnos(list(dict.fromkeys(ids)))
-            documents = snapshot.documents(list(docnos.values()))
-            return [documents[docnos[id]] if id in docnos else None for id in ids]
+            documents = dict(zip(docnos, snapshot.documents(list(docnos.values())), strict=True))
+            return [documents.get(id) for id in ids]
 
     def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
         """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order.
@@ -229,13 +202,17 @@ class SqliteIndex:
             Reads every document that it names, and with a filter what a search with it would read.
         """
         check_limit(limit)
-        if filter is not None:
-            compile_filter(filter)
+        condition = None if filter is None else parse_filter(filter)
         with self._snapshot() as snapshot:
-            return [] if snapshot is None else snapshot.ids(filter, limit)
+            return [] if snapshot is None else snapshot.ids(condition, limit)
 
     def search(
-        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, exactness: float = 1.0
+        self,
+        queries: SparseVectors,
+        k: int,
+        *,
+        filter: Filter | None = None,
+        ids: Sequence[str] | None = None,
     ) -> list[list[Hit]]:
         """The k best documents of each query: score descending, ties by insertion order.
 
@@ -243,11 +220,11 @@ class SqliteIndex:
             queries: Over the index's vocabulary; an empty vector finds nothing.
             k: 1 or more; fewer hits come back when fewer documents share a term and pass the filter.
             filter: Which documents count (see :mod:`pixie_retrievers.filters`); applied before the k best are taken.
-            exactness: 1 finds exactly the k best. Less, above 0, is faster and may miss some of them: it supposes that
-                terms yet to be scored add at most this share of what they could. Scores are exact all the same.
+            ids: Only these documents count; those that are not there are left out. None for all.
 
         Raises:
-            InvalidParameterError: ``k`` is not a whole number of 1 or more, or ``exactness`` is not in (0, 1].
+            InvalidParameterError: ``k`` is not a whole number of 1 or more.
+            InvalidDocumentError: An id is not a string.
             IncompatibleIndexError: The queries are over another vocabulary.
             FilterError: The filter means nothing.
             CorruptIndexError: What the search had to read does not verify.
@@ -256,16 +233,37 @@ class SqliteIndex:
             O(postings of the query's terms + n_documents), less what the cut skips. Queries of one call, and the
             segments of one query over a large index, are shared between idle cores.
         """
-        check_k(k)
-        if not 0 < exactness <= 1:
-            raise InvalidParameterError(f"exactness is {exactness!r}; it must be above 0, and 1 for exact results")
+        check_whole_number("k", k)
         self._check_vectors(queries)
-        if filter is not None:
-            compile_filter(filter)
-        with the_crew().turn(), self._snapshot() as snapshot:
+        condition = None if filter is None else parse_filter(filter)
+        if ids is not None:
+            check_ids(ids)
+        with the_pool().turn(is_large=self._is_large), self._snapshot() as snapshot:
             if snapshot is None:
                 return [[] for _ in queries]
-            return search_snapshot(snapshot, queries, k, filter, exactness, self._max_threads)
+            self._is_large = snapshot.manifest.n_postings >= _LARGE
+            allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
+            return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
+
+    def vectors(self, ids: Sequence[str]) -> SparseVectors:
+        """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
+
+        Raises:
+            InvalidDocumentError: An id is not a string.
+            DocumentNotFoundError: There is no document under an id.
+            CorruptIndexError: A stored vector does not verify.
+        """
+        check_ids(ids)
+        with self._snapshot() as snapshot:
+            docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
+            for id in ids:
+                if id not in docnos:
+                    raise DocumentNotFoundError(
+                        f"there is no document with id {id!r} in {self.path}: list ids() to see them"
+                    )
+            if snapshot is None or not ids:
+                return SparseVectors.concatenate([], self.vocabulary_size)
+            return snapshot.vectors([docnos[id] for id in ids]).to_sparse(self.vocabulary_size)
 
     def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""
@@ -274,8 +272,11 @@ class SqliteIndex:
         if len(query) != 1:
             raise InvalidVectorError(f"match takes one query, not {len(query)}")
         with self._snapshot() as snapshot:
-            docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
-            return [match_document(snapshot, query, docnos[id]) if snapshot and id in docnos else None for id in ids]
+            if snapshot is None:
+                return [None] * len(ids)
+            docnos = snapshot.docnos(list(dict.fromkeys(ids)))
+            matches = dict(zip(docnos, match_documents(snapshot, query, list(docnos.values())), strict=True))
+            return [matches.get(id) for id in ids]
 
     def __len__(self) -> int:
         with self._snapshot() as snapshot:
@@ -291,13 +292,12 @@ class SqliteIndex:
                 n_documents=manifest.n_live,
                 n_deleted=sum(entry.n_deleted for entry in manifest.segments),
                 n_segments=len(manifest.segments),
-                n_postings=sum(entry.n_postings for entry in manifest.segments),
+                n_postings=manifest.n_postings,
                 file_bytes=sum(file.stat().st_size for file in files if file.exists()),
                 generation=manifest.generation,
                 vocabulary_size=manifest.vocabulary_size,
                 fingerprint=manifest.fingerprint,
                 weights=manifest.weights,
-                indexed_fields=manifest.fields,
             )
 
     def check(self) -> CheckReport:
@@ -307,24 +307,6 @@ class SqliteIndex:
             return CheckReport(())
         with unforked():
             return check_file(self.path)
-
-    def index_field(self, field: str) -> None:
-        """Make filters on a metadata field fast, for good: they no longer read every document.
-
-        A filter that looks at indexed fields alone costs milliseconds per million documents; any other filter reads
-        the documents once, and is remembered. Indexing a field again does nothing.
-
-        Args:
-            field: The metadata's key. Fields with few different values gain most.
-
-        Raises:
-            InvalidParameterError: ``field`` is no name.
-            IndexLockedError: Another writer holds the index.
-            StorageError: The index was opened read-only, or the file system refused.
-        """
-        check_field(field)
-        with self._writing() as writer:
-            writer.index_field(field)
 
     def compact(self) -> None:
         """Merge all segments, drop tombstones for good, and give unused space back to the file system.
@@ -381,17 +363,14 @@ class SqliteIndex:
                 " with the model that the index was built with"
             )
 
-    @contextlib.contextmanager
-    def _snapshot(self) -> Iterator[Snapshot | None]:
+    def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
         """The newest commit point, or None while a new index has no file yet."""
         self._check_open()
         if not self._begun:
             self._begun = self._writer is not None or self.path.exists()
             if not self._begun:
-                yield None
-                return
-        with self._reader.snapshot() as snapshot:
-            yield snapshot
+                return contextlib.nullcontext()
+        return self._reader.snapshot()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Writer]:

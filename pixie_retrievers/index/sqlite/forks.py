@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakMethod
 
-__all__ = ["before_forks", "unforked"]
+__all__ = ["before_forks", "enter_unforked", "leave_unforked", "unforked"]
 
 _PATIENCE_S = 10.0
 """A fork waits so long at most: what is inside may itself wait for the thread that forks."""
@@ -76,11 +76,21 @@ def before_forks(close: Callable[[], Any]) -> None:
         _gate.closing = [known for known in _gate.closing if known() is not None] + [WeakMethod(close)]
 
 
+def enter_unforked() -> None:
+    """From here to :func:`leave_unforked` no other thread forks this process."""
+    _gate.enter()
+
+
+def leave_unforked() -> None:
+    """The end of what :func:`enter_unforked` began."""
+    _gate.leave()
+
+
 @contextlib.contextmanager
 def unforked() -> Iterator[None]:
     """No other thread forks this process inside the block."""
-    _gate.enter()
+    enter_unforked()
     try:
         yield
     finally:
-        _gate.leave()
+        leave_unforked()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 __all__ = [
     "append_postings",
     "count_postings",
+    "pack_bits",
     "postings_are_sound",
     "transpose",
 ]
@@ -26,9 +27,11 @@ def transpose(
     indptr: NDArray[np.int64],
     term_ids: NDArray[np.int32],
     weights: NDArray[Any],
+    literal: NDArray[np.bool_],
     cursors: NDArray[np.int64],
     out_ordinals: NDArray[np.uint16],
     out_weights: NDArray[Any],
+    out_literal: NDArray[np.bool_],
 ) -> None:
     """Turn rows of vectors into postings, term by term, ordinals ascending: a counting sort.
 
@@ -36,9 +39,11 @@ def transpose(
         indptr: int64, shape (n + 1,): the rows.
         term_ids: int32, shape (nnz,).
         weights: Any weight dtype, shape (nnz,).
+        literal: bool, shape (nnz,).
         cursors: int64, shape (vocabulary_size,): where each term's postings start; moved to where they end.
         out_ordinals: uint16, shape (nnz,), filled.
         out_weights: The dtype of ``weights``, shape (nnz,), filled.
+        out_literal: bool, shape (nnz,), filled.
 
     Complexity:
         O(nnz).
@@ -49,6 +54,7 @@ def transpose(
             cursors[term_ids[entry]] = place + 1
             out_ordinals[place] = row
             out_weights[place] = weights[entry]
+            out_literal[place] = literal[entry]
 
 
 @njit(nogil=True, cache=True)
@@ -85,10 +91,12 @@ def append_postings(
     starts: NDArray[np.int64],
     ordinals: NDArray[np.uint16],
     weights: NDArray[Any],
+    literal: NDArray[np.bool_],
     new_ordinals: NDArray[np.int32],
     cursors: NDArray[np.int64],
     out_ordinals: NDArray[np.uint16],
     out_weights: NDArray[Any],
+    out_literal: NDArray[np.bool_],
 ) -> None:
     """Copy the postings that a merge keeps behind those of the segments before.
 
@@ -97,10 +105,12 @@ def append_postings(
         starts: int64, shape (t + 1,): where each term's postings start.
         ordinals: uint16, shape (n_postings,).
         weights: Any weight dtype, shape (n_postings,).
+        literal: bool, shape (n_postings,).
         new_ordinals: int32, shape (n_documents,): a document's ordinal after the merge; -1 drops it.
         cursors: int64, shape (vocabulary_size,): where each term's next posting goes; moved on.
         out_ordinals: uint16, filled.
         out_weights: The dtype of ``weights``, filled.
+        out_literal: bool, filled.
 
     Complexity:
         O(n_postings).
@@ -112,8 +122,27 @@ def append_postings(
             if ordinal >= 0:
                 out_ordinals[place] = ordinal
                 out_weights[place] = weights[posting]
+                out_literal[place] = literal[posting]
                 place += 1
         cursors[term_ids[term]] = place
+
+
+@njit(nogil=True, cache=True)
+def pack_bits(values: NDArray[np.bool_], packed: NDArray[np.uint8], first: int) -> None:
+    """Write bits into packed ones, lowest bit first, from bit ``first`` on; the bits around them stay.
+
+    Args:
+        values: bool, shape (n,).
+        packed: uint8, zeros at the n places, changed in place.
+        first: The place of the first.
+
+    Complexity:
+        O(n).
+    """
+    for i in range(len(values)):
+        if values[i]:
+            place = first + i
+            packed[place >> 3] |= np.uint8(1 << (place & 7))
 
 
 @njit(nogil=True, cache=True)
@@ -133,7 +162,7 @@ def postings_are_sound(
     """
     posting = 0
     for count in counts:
-        last = -1
+        last = np.int64(-1)
         for _ in range(count):
             ordinal = np.int64(ordinals[posting])
             weight = np.float32(weights[posting])

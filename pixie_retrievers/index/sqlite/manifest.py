@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError
@@ -32,7 +33,7 @@ class SegmentEntry:
         return self.n_documents - self.n_deleted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """One commit point.
 
@@ -43,7 +44,6 @@ class Manifest:
         generation: Rises by one with every commit.
         next_docno: The insertion number that the next document gets; numbers are never used again.
         next_segment: The number that the next segment gets.
-        fields: The metadata fields that have columns.
         segments: In insertion order: every document of one is older than every document of the next.
     """
 
@@ -53,13 +53,17 @@ class Manifest:
     generation: int = 0
     next_docno: int = 0
     next_segment: int = 0
-    fields: tuple[str, ...] = ()
     segments: tuple[SegmentEntry, ...] = ()
 
-    @property
+    @cached_property
     def n_live(self) -> int:
         """How many documents can be found."""
         return sum(entry.n_live for entry in self.segments)
+
+    @cached_property
+    def n_postings(self) -> int:
+        """How many postings there are, those of tombstones included."""
+        return sum(entry.n_postings for entry in self.segments)
 
     def encode(self) -> str:
         """The manifest as a JSON row."""
@@ -82,7 +86,7 @@ class Manifest:
             )
         try:
             segments = tuple(SegmentEntry(*numbers) for numbers in content.pop("segments"))
-            return cls(**content | {"fields": tuple(content["fields"]), "segments": segments})
+            return cls(**content | {"segments": segments})
         except (TypeError, KeyError, AttributeError) as error:
             raise CorruptIndexError("the manifest does not hold what it should") from error
 

@@ -83,6 +83,7 @@ def merge_segments(
     cursors = np.cumsum(counts) - counts
     ordinals = np.empty(int(counts.sum()), np.uint16)
     weights = np.empty(len(ordinals), segments[0].weights.dtype)
+    literal = np.empty(len(ordinals), np.bool_)
     for segment, numbers in zip(segments, new_ordinals, strict=True):
         head = segment.head
         kernels.append_postings(
@@ -90,13 +91,15 @@ def merge_segments(
             head.starts,
             segment.ordinals,
             bits(segment.weights),
+            segment.literal,
             numbers,
             cursors,
             ordinals,
             bits(weights),
+            literal,
         )
     docnos = np.concatenate([s.head.docnos[n >= 0] for s, n in zip(segments, new_ordinals, strict=True)])
     scales = np.concatenate(
         [s.head.scales[n[: len(s.head.scales)] >= 0] for s, n in zip(segments, new_ordinals, strict=True)]
     )
-    return Segment(make_head(docnos, counts, weights, ordinals, scales), ordinals, weights)
+    return Segment(make_head(docnos, counts, weights, ordinals, scales), ordinals, weights, literal)

@@ -29,10 +29,10 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A key and a value, as they are stored."""
+    """A key and a value, as they are stored; the key is a number where it is the row's own."""
 
     place: Place
-    key: bytes
+    key: bytes | int
     value: bytes
 
 
@@ -100,21 +100,6 @@ class SqlitePages:
         self._file.seek((number - 1) * self.page_size)
         return self._file.read(self.page_size)
 
-    def free_pages(self) -> set[int] | None:
-        """The pages that hold nothing any more, though they may look as if they did; None when the list is damaged."""
-        free: set[int] = set()
-        trunk, n_free = struct.unpack(">II", self._page(1)[32:40].ljust(8, b"\0"))
-        while trunk:
-            page = self._page(trunk) if 0 < trunk <= self._n_pages and trunk not in free else b""
-            if len(page) < self.page_size:
-                return None
-            free.add(trunk)
-            trunk, n_leaves = struct.unpack_from(">II", page)
-            if n_leaves > self.page_size // 4 - 2:
-                return None
-            free.update(struct.unpack_from(f">{n_leaves}I", page, 8))
-        return free if len(free) == n_free else None
-
     def rows(self) -> Iterator[Row]:
         """Every cell that reads as a key and a value, page after page."""
         for number in range(1, self._n_pages + 1):
@@ -143,7 +128,7 @@ class SqlitePages:
             return None  # not a text, or nothing where the row's number is the key, and a text or blob
         middle = offset + (key_type - 13) // 2 if key_type else offset
         end = middle + (value_type - 12) // 2
-        key = payload[offset:middle] if key_type else b"%016d" % number
+        key = payload[offset:middle] if key_type else number
         return Row(place, key, payload[middle:end]) if end == len(payload) else None
 
     def _payload(self, page: bytes, place: Place) -> tuple[bytes, int]:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.index.sqlite.forks import before_forks, unforked
+from pixie_retrievers.index.sqlite.forks import before_forks, enter_unforked, leave_unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
-from pixie_retrievers.index.sqlite.snapshot import Kept, SegmentView, Snapshot, read_view, segment_table
+from pixie_retrievers.index.sqlite.masks import MaskCache
+from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.store import META, ReadStore
+from pixie_retrievers.index.sqlite.view import SegmentView, read_view, segment_table
 
 __all__ = ["Reader"]
-
-_MAX_KEPT_FILTERS = 64
-"""How many filters' masks are kept: a byte a document and filter."""
 
 
 class Reader:
@@ -32,13 +30,13 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._closed = False
-        self._begin()
-        before_forks(self._close_idle)
         self._row: bytes | None = None
         self._manifest: Manifest | None = None
         self._segments: tuple[Manifest, list[SegmentView], NDArray[np.int64]] | None = None
         self._views: dict[int, SegmentView] = {}
-        self._kept = Kept()
+        self._cache = MaskCache()
+        self._begin()
+        before_forks(self._close_idle)
 
     def _begin(self) -> None:
         """The state of one process."""
@@ -47,23 +45,33 @@ class Reader:
         self._pid = os.getpid()
         weakref.finalize(self, _close_all, self._idle, self._pid)  # a handle that nobody closes leaves nothing open
 
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:
-        """The newest commit point, unchanging until the end of the block."""
-        with unforked():
-            store = self._connection()
-            try:
-                with store.transaction():
-                    manifest = self._refreshed(store)
-                    yield Snapshot(store, manifest, *self._views_of(store, manifest))
-            except BaseException:
-                store.close()
-                raise
-            with self._lock:
-                if not self._closed:
-                    self._idle.append(store)
-                    return
+    def snapshot(self) -> _Reading:
+        """``with reader.snapshot() as snapshot``: the newest commit point, unchanging until the end of the block."""
+        return _Reading(self)
+
+    def take(self) -> tuple[ReadStore, Snapshot]:
+        """A connection inside a transaction, and what it sees."""
+        store = self._connection()
+        try:
+            store.begin()
+            manifest = self._refreshed(store)
+            return store, Snapshot(store, manifest, *self._views_of(store, manifest))
+        except BaseException:
             store.close()
+            raise
+
+    def give_back(self, store: ReadStore) -> None:
+        """Take a connection back whose transaction went well."""
+        try:
+            store.end()
+        except BaseException:
+            store.close()
+            raise
+        with self._lock:
+            if not self._closed:
+                self._idle.append(store)
+                return
+        store.close()
 
     def _connection(self) -> ReadStore:
         if self._pid != os.getpid():
@@ -76,14 +84,13 @@ class Reader:
     def _start_over_after_fork(self) -> None:
         # Locks may have been held by threads that this process does not have.
         self._begin()
+        self._cache.renew_lock()
         for view in self._views.values():
             view.renew_lock()
 
     def _refreshed(self, store: ReadStore) -> Manifest:
         row = store.get(META, MANIFEST_KEY)
         with self._lock:
-            if len(self._kept.passing) > _MAX_KEPT_FILTERS * max(1, len(self._views)):
-                self._kept = Kept()
             if row == self._row and self._manifest is not None:
                 return self._manifest
         manifest = Manifest.decode(row)
@@ -92,15 +99,15 @@ class Reader:
                 self._row, self._manifest = row, manifest
                 live = {entry.number for entry in manifest.segments}
                 self._views = {number: view for number, view in self._views.items() if number in live}
-                self._kept.forget_all_but(manifest.segments)
+                self._cache.forget_all_but(manifest.segments)
         return manifest
 
-    def _views_of(self, store: ReadStore, manifest: Manifest) -> tuple[list[SegmentView], Kept, NDArray[np.int64]]:
+    def _views_of(self, store: ReadStore, manifest: Manifest) -> tuple[list[SegmentView], MaskCache, NDArray[np.int64]]:
         known = self._segments
         if known is None or known[0] is not manifest:
             views = [self._view(store, manifest, entry) for entry in manifest.segments]
             self._segments = known = (manifest, views, segment_table(views))
-        return known[1], self._kept, known[2]
+        return known[1], self._cache, known[2]
 
     def _view(self, store: ReadStore, manifest: Manifest, entry: SegmentEntry) -> SegmentView:
         view = self._views.get(entry.number)
@@ -117,12 +124,41 @@ class Reader:
         self._closed = True
         self._close_idle()
         with self._lock:
-            self._views, self._kept = {}, Kept()
+            self._views, self._cache = {}, MaskCache()
             self._row = self._manifest = self._segments = None
 
     def _close_idle(self) -> None:
         with self._lock:
             _close_all(self._idle, self._pid)
+
+
+class _Reading:
+    """What :meth:`Reader.snapshot` returns: a class, because a generator would take as long as the search's SQL."""
+
+    __slots__ = ("_reader", "_store")
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __enter__(self) -> Snapshot:
+        enter_unforked()
+        try:
+            self._store, snapshot = self._reader.take()
+        except BaseException:
+            leave_unforked()
+            raise
+        return snapshot
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._reader.give_back(self._store)
+            else:
+                self._store.close()
+        finally:
+            leave_unforked()
 
 
 def _close_all(stores: list[ReadStore], pid: int) -> None:

@@ -1,37 +1,32 @@
-"""Salvage: everything in a damaged file that verifies, written into a new file."""
+"""Salvage: every document of a damaged file that verifies, written into a new file.
+
+A document is two rows, its own and its vector's; everything else that an index holds follows from them and is built
+anew. What was deleted is not there to be found: the store overwrites it (see :class:`WriteStore`).
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pixie_retrievers.errors import (
-    CorruptIndexError,
-    IndexNotFoundError,
-    PixieError,
-    StorageError,
-)
+from pixie_retrievers.errors import CorruptIndexError, IndexNotFoundError, PixieError, StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_row
-from pixie_retrievers.index.sqlite.columns import build_column, encode_column
-from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest, SegmentEntry
-from pixie_retrievers.index.sqlite.merge import merge_segments
+from pixie_retrievers.index.sqlite.columns.building import build_columns
+from pixie_retrievers.index.sqlite.columns.stored import encode_columns
+from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, WEIGHT_FORMATS, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.pages import Place, SqlitePages
 from pixie_retrievers.index.sqlite.segment import (
     HEAD_DTYPES,
-    Head,
-    Segment,
-    block_key,
-    decode_block,
-    decode_head,
+    MAX_DOCUMENTS,
+    build_segment,
     encode_blocks,
     encode_head,
     segment_key,
@@ -45,14 +40,14 @@ from pixie_retrievers.index.sqlite.store import (
     PAGE_SIZE,
     POSTINGS,
     SEGMENTS,
+    VECTORS,
     WriteStore,
     create_store,
     sync_folder,
 )
+from pixie_retrievers.index.sqlite.vectors import StoredVectors, decode_vectors, is_vector
 
 __all__ = ["Loss", "RepairReport", "repair_index"]
-
-_UNDAMAGED = {"float32": "u2 f4", "float16": "u2 f2", "uint8": "u2 u1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +88,10 @@ def repair_index(
     vocabulary_size: int | None = None,
     fingerprint: str | None = None,
 ) -> RepairReport:
-    """Write all that verifies in a damaged index into a new one; the source is only read.
+    """Write every document that verifies in a damaged index into a new one; the source is only read.
 
-    No other process may be writing the source. A document comes through when its row and all postings of its segment
-    verify. Where a block of postings is damaged, nothing says which of the segment's documents it spoke of, so none
-    comes through; their texts do.
+    No other process may be writing the source. A document comes through when its row and its vector's row verify:
+    weights as they were stored, in the order of insertion. Where the vector alone is damaged, the text comes through.
 
     Args:
         source: The damaged file; its write-ahead log, if there is one, is read too.
@@ -135,102 +129,161 @@ def _repair(
         salvage = _Salvage(pages, vocabulary_size, fingerprint)
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
             draft, draft_texts = Path(folder, "index"), Path(folder, "texts")
-            n_documents = salvage.write(draft)
-            n_texts = salvage.write_texts(draft_texts)
-            if n_texts:
+            salvage.write(draft)
+            if salvage.texts:
+                salvage.write_texts(draft_texts)
                 draft_texts.rename(texts)
             draft.rename(target)
             sync_folder(target.parent)
-    return RepairReport(n_documents, tuple(salvage.lost), texts if n_texts else None, n_texts)
+    n_texts = len(salvage.texts)
+    return RepairReport(len(salvage.saved), tuple(salvage.lost), texts if n_texts else None, n_texts)
 
 
 @dataclass(slots=True)
 class _Found:
-    """Rows that verify, by what they are."""
+    """Rows whose checksums hold, by what they are."""
 
     manifest: Manifest | None = None
-    identity: dict[str, Any] | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
     ids: dict[int, str] = field(default_factory=dict)
-    documents: dict[int, Place] = field(default_factory=dict)
-    newest: dict[str, int] = field(default_factory=dict)  # the last document of each id
-    heads: dict[int, Place] = field(default_factory=dict)
-    blocks: dict[str, Place] = field(default_factory=dict)
-    tombstones: dict[int, list[NDArray[np.uint8]]] = field(default_factory=dict)
-    weights: str = "float32"
+    documents: dict[int, tuple[str, Place]] = field(default_factory=dict)
+    vectors: dict[int, Place] = field(default_factory=dict)
+    last_segment: int = -1
+
+    def add(self, place: Place, key: bytes | int, value: bytes) -> None:
+        """Keep a row.
+
+        Raises:
+            CorruptIndexError, ValueError: It does not verify.
+        """
+        if isinstance(key, int):
+            if is_vector(key, value):
+                self.vectors[key] = place
+            else:
+                self.documents[key] = (decode_row(docno_key(key), value, 3)[0], place)
+        elif value.startswith(b'["'):
+            self._add_row(key.decode(), value)
+        elif value[5:6] == bytes([Kind.HEAD]):
+            decode_arrays(Kind.HEAD, key.decode(), value, HEAD_DTYPES)
+            self.last_segment = max(self.last_segment, int(key))
+
+    def _add_row(self, key: str, row: bytes) -> None:
+        if key == MANIFEST_KEY:
+            with suppress(CorruptIndexError):  # it may be an id like any other
+                self.manifest = Manifest.decode(row)
+                return
+        (value,) = decode_row(key, row, 1)
+        if isinstance(value, int):
+            self.ids[value] = key
+        elif isinstance(value, Mapping):
+            self.identity = value
 
 
 class _Salvage:
+    """Sorts documents into those that come through, those whose text does, and those that are lost.
+
+    Attributes:
+        saved: Insertion numbers, ascending.
+        texts: The same, of documents whose text alone is sound.
+        lost: All that is not in ``saved``.
+    """
+
     def __init__(self, pages: SqlitePages, vocabulary_size: int | None, fingerprint: str | None) -> None:
         self._pages = pages
+        self.saved: list[int] = []
+        self.texts: list[int] = []
         self.lost: list[Loss] = []
-        self._saved: dict[str, int] = {}
-        self._dead: set[int] = set()
         if pages.n_frames_lost:
             self._lose("write-ahead log", f"{pages.n_frames_lost} pages of it do not verify: the last commits may miss")
-        self._found = self._find()
+        self._found = _Found()
+        for place, key, value in pages.rows():
+            with suppress(CorruptIndexError, ValueError):  # what does not verify is missed where it belongs
+                self._found.add(place, key, value)
+        self._next_docno = max([*self._found.ids, *self._found.documents, *self._found.vectors, -1]) + 1
         self._manifest = self._found.manifest or self._without_manifest(vocabulary_size, fingerprint)
+        self._sort()
 
     def _lose(self, what: str, why: str) -> None:
         self.lost.append(Loss(what, why))
 
-    def _find(self) -> _Found:
-        free = self._pages.free_pages()
-        if free is None:
-            self._lose("SQLite's list of free pages", "damaged: documents deleted before may have come back")
-        found = _Found()
-        for place, raw_key, value in self._pages.rows():
-            if free and place.page in free:
-                continue
-            try:
-                key = raw_key.decode()
-                if value.startswith(b"PXIE"):
-                    _find_frame(found, place, key, value)
-                elif value.startswith(b'["'):
-                    _find_row(found, place, key, value)
-            except (UnicodeDecodeError, CorruptIndexError, ValueError):
-                continue  # what does not verify is missed later, where it belongs
-        return found
-
     def _without_manifest(self, vocabulary_size: int | None, fingerprint: str | None) -> Manifest:
-        self._lose("manifest", "does not verify: worked out again from the segments")
-        found, identity = self._found, self._found.identity or {}
+        self._lose("manifest", "does not verify: worked out again from the documents")
+        identity = self._found.identity
         size = identity.get("vocabulary_size", vocabulary_size)
         if size is None:
             raise CorruptIndexError(
                 "nothing that verifies says which vocabulary the index was over: pass vocabulary_size and fingerprint"
                 " (on the command line --vocabulary-size and --fingerprint)"
             )
-        entries = []
-        for number, place in found.heads.items():
-            starts, lengths, _, counts, *_ = decode_arrays(
-                Kind.HEAD, segment_key(number), self._value(place), HEAD_DTYPES
+        next_segment = self._found.last_segment + 1
+        manifests = [
+            Manifest(
+                size,
+                identity.get("fingerprint", fingerprint or ""),
+                weights,
+                # A commit inserts documents, deletes some, or merges segments: there were about so many at most.
+                generation=2 * self._next_docno + next_segment,
+                next_segment=next_segment,
             )
-            dead = found.tombstones.get(number)
-            n_deleted = max(int(bitmap.sum()) for bitmap in dead) if dead else 0
-            entries.append((int(starts[0]), SegmentEntry(number, int(lengths.sum()), n_deleted, int(counts.sum()))))
-        return Manifest(
-            size,
-            identity.get("fingerprint", fingerprint or ""),
-            identity.get("weights", found.weights),
-            next_docno=max([*found.documents, *found.ids, -1]) + 1,
-            next_segment=max(found.heads, default=-1) + 1,
-            segments=tuple(entry for _, entry in sorted(entries)),
+            for weights in ([identity["weights"]] if "weights" in identity else WEIGHT_FORMATS)
+        ]
+        # A vector's row does not say in which format its weights are, but it reads in one alone.
+        vectors = self._found.vectors
+        return max(manifests, key=lambda manifest: sum(self._has_vector(docno, manifest) for docno in vectors))
+
+    def _sort(self) -> None:
+        found = self._found
+        names = found.ids | {docno: id for docno, (id, _) in found.documents.items()}
+        newest = {id: docno for docno, id in sorted(names.items())}  # an id that stands twice was replaced
+        for docno, id in sorted((docno, id) for id, docno in newest.items()):
+            if docno not in found.documents:
+                self._lose(id, "its row does not verify")
+            elif not self._has_vector(docno, self._manifest):
+                self._lose(id, "its vector does not verify; its text does")
+                self.texts.append(docno)
+            else:
+                self.saved.append(docno)
+        n_nameless = len(found.vectors.keys() - names.keys())
+        if found.manifest is not None:
+            n_nameless = found.manifest.n_live - len(newest)
+        if n_nameless > 0:
+            self._lose(f"{n_nameless} documents", "none of their rows says which they were")
+
+    def _value(self, place: Place | None) -> bytes:
+        row = None if place is None else self._pages.row(place)
+        return b"" if row is None else row.value
+
+    def _has_vector(self, docno: int, manifest: Manifest) -> bool:
+        try:
+            self._vectors([docno], manifest)
+        except CorruptIndexError:
+            return False
+        return True
+
+    def _vectors(self, docnos: Sequence[int], manifest: Manifest) -> StoredVectors:
+        rows = {docno: self._value(self._found.vectors.get(docno)) for docno in docnos}
+        return decode_vectors(docnos, rows, manifest.weights, manifest.vocabulary_size)
+
+    def _document(self, docno: int) -> list[Any]:
+        return decode_row(docno_key(docno), self._value(self._found.documents[docno][1]), 3)
+
+    def write(self, draft: Path) -> None:
+        """Write the documents that come through into a new index, a segment a commit."""
+        manifest = replace(
+            self._manifest,
+            segments=(),
+            generation=self._manifest.generation + 1,
+            next_docno=max(self._manifest.next_docno, self._next_docno),
         )
-
-    def _value(self, place: Place) -> bytes | None:
-        row = self._pages.row(place)
-        return None if row is None else row.value
-
-    def write(self, draft: Path) -> int:
-        """Write the new index; the number of its documents."""
-        manifest = replace(self._manifest, segments=(), generation=self._manifest.generation + 1)
         create_store(draft, manifest.first_rows())
         store = WriteStore(draft)
         try:
-            for segment in self._segments():
-                number = manifest.next_segment
-                head = segment.head
-                entry = SegmentEntry(number, head.n_documents, 0, head.n_postings)
+            for start in range(0, len(self.saved), MAX_DOCUMENTS):
+                docnos, number = self.saved[start : start + MAX_DOCUMENTS], manifest.next_segment
+                segment = build_segment(
+                    self._vectors(docnos, manifest), np.array(docnos, np.int64), manifest.vocabulary_size
+                )
+                entry = SegmentEntry(number, len(docnos), 0, segment.head.n_postings)
                 manifest = replace(
                     manifest,
                     generation=manifest.generation + 1,
@@ -238,155 +291,22 @@ class _Salvage:
                     segments=(*manifest.segments, entry),
                 )
                 with store.transaction():
-                    store.put(SEGMENTS, [(segment_key(number), encode_head(number, head))])
+                    store.put(SEGMENTS, [(segment_key(number), encode_head(number, segment.head))])
                     store.put(POSTINGS, encode_blocks(number, segment))
-                    store.put(COLUMNS, self._columns(number, head))
-                    for docno in head.docnos.tolist():
-                        id = self._document(docno)[0]
-                        store.put(DOCUMENTS, [(docno, (self._value(self._found.documents[docno]) or b"").decode())])
+                    metadata = [self._document(docno)[2] for docno in docnos]
+                    store.put(COLUMNS, encode_columns(number, build_columns(metadata)))
+                    for docno in docnos:
+                        id, place = self._found.documents[docno]
+                        store.put(DOCUMENTS, [(docno, self._value(place).decode())])
+                        store.put(VECTORS, [(docno, self._value(self._found.vectors[docno]))])
                         store.put(IDS, [(id, encode_row(id, [docno]))])
                     store.put(META, [(MANIFEST_KEY, manifest.encode())])
         finally:
             store.close()
-        return len(self._saved)
 
-    def _columns(self, number: int, head: Head) -> list[tuple[str, bytes]]:
-        metadata = {ordinal: self._document(docno)[2] for ordinal, docno in enumerate(head.docnos.tolist())}
-        return [
-            encode_column(number, field, build_column(field, metadata, head.n_documents))
-            for field in self._manifest.fields
-        ]
-
-    def write_texts(self, draft: Path) -> int:
-        """Write the documents that lost their vector, but not their text; their number."""
-        texts: dict[str, int] = {}
-        for docno in sorted(self._found.documents.keys() - self._dead - set(self._saved.values())):
-            id = self._document(docno)[0]
-            if id not in self._saved:
-                texts[id] = docno  # the newest of an id wins
+    def write_texts(self, draft: Path) -> None:
+        """Write the documents that lost their vector, but not their text."""
         with draft.open("w", encoding="utf-8") as file:
-            for docno in texts.values():
+            for docno in self.texts:
                 id, text, metadata = self._document(docno)
                 file.write(json.dumps({"id": id, "text": text, "metadata": metadata}, ensure_ascii=False) + "\n")
-        return len(texts)
-
-    def _document(self, docno: int) -> list[Any]:
-        key = docno_key(docno)
-        return decode_row(key, self._value(self._found.documents[docno]), 3)
-
-    def _segments(self) -> Iterator[Segment]:
-        """The segments that verify, with the documents that verify, in their order."""
-        numbered: set[int] = set()
-        for entry in self._manifest.segments:
-            try:
-                head = decode_head(
-                    entry.number,
-                    self._value(self._found.heads[entry.number]) if entry.number in self._found.heads else None,
-                    n_documents=entry.n_documents,
-                    n_postings=entry.n_postings,
-                    vocabulary_size=self._manifest.vocabulary_size,
-                )
-            except CorruptIndexError as error:
-                self._lose(f"segment {entry.number}", f"{entry.n_live} documents without vectors: {_brief(error)}")
-                continue
-            numbered.update(head.docnos.tolist())
-            gone = self._tombstones(entry, head.docnos)
-            self._dead.update(head.docnos[gone == 1].tolist())
-            blocks: list[tuple[NDArray[np.uint16], NDArray[Any]]] = []
-            damage = None
-            for block in range(len(head.blocks) - 1):
-                key = block_key(entry.number, block)
-                frame = self._value(self._found.blocks[key]) if key in self._found.blocks else None
-                try:
-                    blocks.append(decode_block(entry.number, block, frame, head, self._manifest.weights))
-                except CorruptIndexError as error:
-                    damage = damage or _brief(error)
-            alive = head.docnos[gone == 0].tolist()
-            for docno in alive:
-                gone[int(np.searchsorted(head.docnos, docno))] = not self._save(docno, damage)
-            if damage is None and not gone.all():
-                ordinals = np.concatenate([np.zeros(0, np.uint16), *(part for part, _ in blocks)])
-                weights = np.concatenate([values for _, values in blocks]) if blocks else self._no_weights()
-                if self._manifest.weights == "float16":
-                    weights = weights.astype(np.float16)
-                segment = merge_segments([Segment(head, ordinals, weights)], [gone], self._manifest.vocabulary_size)
-                if segment is not None:
-                    yield segment
-        for docno in sorted(self._found.documents.keys() - numbered):
-            self._lose(self._document(docno)[0], "its segment does not verify; its text does")
-
-    def _no_weights(self) -> NDArray[Any]:
-        return np.zeros(0, {"float32": np.float32, "float16": np.float16, "uint8": np.uint8}[self._manifest.weights])
-
-    def _save(self, docno: int, damage: str | None) -> bool:
-        id = self._found.ids.get(docno, f"document number {docno}")
-        if docno not in self._found.documents:
-            self._lose(id, "its row does not verify")
-            return False
-        id = self._document(docno)[0]
-        if self._found.newest[id] != docno:
-            self._lose(id, "it stands twice: a newer one replaces it")
-            self._dead.add(docno)
-            return False
-        if damage is not None:
-            self._lose(id, f"its weights may be in what is damaged; its text is sound ({damage})")
-            return False
-        self._saved[id] = docno
-        return True
-
-    def _tombstones(self, entry: SegmentEntry, docnos: NDArray[np.int64]) -> NDArray[np.uint8]:
-        if entry.n_deleted == 0:
-            gone = np.zeros(len(docnos), np.uint8)
-            if self._found.manifest is None:  # a segment whose tombstones are lost looks like one without
-                gone[:] = [
-                    docno not in self._found.documents and docno not in self._found.ids for docno in docnos.tolist()
-                ]
-            return gone
-        for bitmap in self._found.tombstones.get(entry.number, []):
-            dead = bitmap[: len(docnos)]
-            if len(dead) == len(docnos) and int(dead.sum()) == entry.n_deleted:
-                return dead.astype(np.uint8)
-        self._lose(f"tombstones of segment {entry.number}", "do not verify: what has no row counts as deleted")
-        return np.array([docno not in self._found.documents for docno in docnos.tolist()], np.uint8)
-
-
-def _find_frame(found: _Found, place: Place, key: str, frame: bytes) -> None:
-    kind = frame[5]
-    if kind == Kind.HEAD:
-        decode_arrays(Kind.HEAD, key, frame, HEAD_DTYPES)
-        found.heads[int(key)] = place
-    elif kind == Kind.TOMBSTONES:
-        (bitmap,) = decode_arrays(Kind.TOMBSTONES, key, frame, "u1")
-        found.tombstones.setdefault(int(key), []).append(np.unpackbits(bitmap))
-    elif kind == Kind.BLOCK:
-        for weights, dtypes in _UNDAMAGED.items():
-            try:
-                decode_arrays(Kind.BLOCK, key, frame, dtypes)
-            except CorruptIndexError:
-                continue
-            found.blocks[key], found.weights = place, weights
-
-
-def _find_row(found: _Found, place: Place, key: str, row: bytes) -> None:
-    n_values = _n_values(row)
-    values = decode_row(key, row, n_values)
-    if key == MANIFEST_KEY and n_values == 2:
-        manifest = Manifest.decode(row)
-        if found.manifest is None or manifest.generation > found.manifest.generation:
-            found.manifest = manifest
-    elif key == IDENTITY_KEY and n_values == 1 and isinstance(values[0], Mapping):
-        found.identity = dict(values[0])
-    elif n_values == 3 and key.isdigit():
-        found.documents[int(key)] = place
-        found.newest[values[0]] = max(found.newest.get(values[0], -1), int(key))
-    elif n_values == 1 and isinstance(values[0], int):
-        found.ids[values[0]] = key
-
-
-def _n_values(row: bytes) -> int:
-    values: Sequence[Any] = json.loads(row)
-    return len(values) - 1
-
-
-def _brief(error: CorruptIndexError) -> str:
-    return str(error).partition(": restore")[0]

@@ -10,29 +10,35 @@ from __future__ import annotations
 import threading
 from functools import partial
 from itertools import chain, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.filters import Filter
-from pixie_retrievers.index.sqlite import scoring
-from pixie_retrievers.index.sqlite.crew import the_crew
+from pixie_retrievers.index.sqlite import ranking, scoring
+from pixie_retrievers.index.sqlite.masks import Allowed
+from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.segment import MAX_DOCUMENTS
-from pixie_retrievers.index.sqlite.snapshot import Allowed, Snapshot, address
+from pixie_retrievers.index.sqlite.snapshot import Snapshot
+from pixie_retrievers.index.sqlite.view import address
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
-__all__ = ["match_document", "search_snapshot"]
+__all__ = ["search_snapshot"]
 
 _SPLIT_FROM = 800_000
 """A query with about so many postings is worth a second thread; below, waking one costs as much as it saves."""
 
+_SHARE_FROM = 200_000
+"""Queries of one call, each with about so many postings, are worth a second thread: a search goes into compiled code
+and out of it several times, and below so many the threads wait for each other's Python longer than they compute."""
+
 
 class _Query(NamedTuple):
-    """One row of a batch that has been checked: term ids and weights."""
+    """One row of a batch that has been checked."""
 
     term_ids: NDArray[np.int32]
     weights: NDArray[np.float32]
+    literal: NDArray[np.bool_]
 
 
 class _Candidates(NamedTuple):
@@ -48,26 +54,23 @@ class _Call(NamedTuple):
 
     Attributes:
         query: One vector.
-        allowed: Which documents count.
-        n_kept: How many best scores to keep.
-        margin, exactness: As the kernel takes them.
-        floor: float32, shape (1,): a score that n_kept documents are known to reach; threads share and raise it.
-        claims: int64, shape (1,): the next segment to search; threads share it too.
+        masks: The addresses of the masks that say which documents count.
+        k: How many documents are wanted, at most as many as there are.
+        margin: As the kernel takes it.
     """
 
     query: _Query
-    allowed: Allowed
-    n_kept: int
+    masks: NDArray[np.int64]
+    k: int
     margin: float
-    exactness: float
-    floor: NDArray[np.float32]
-    claims: NDArray[np.int64]
 
 
 class _Scratch(threading.local):
     """A thread's working memory for the kernel; ``scores`` is all zeros between calls."""
 
     def __init__(self) -> None:
+        self.claims = np.zeros(1, np.int64)
+        self.claims_address = address(self.claims)
         self.scores = np.zeros(MAX_DOCUMENTS, np.float32)
         # Twice a segment: with what the segments so far have left over, there is room for the next.
         self.positions = np.empty(2 * MAX_DOCUMENTS, np.int32)
@@ -79,84 +82,126 @@ _scratch = _Scratch()
 
 
 def search_snapshot(
-    snapshot: Snapshot,
-    queries: SparseVectors,
-    k: int,
-    filter: Filter | None,
-    exactness: float,
-    max_threads: int | None,
+    snapshot: Snapshot, queries: SparseVectors, k: int, allowed: Allowed, max_threads: int | None
 ) -> list[list[Hit]]:
     """The k best documents of each query: score descending, ties by insertion number."""
-    crew = the_crew()
-    vectors = [_Query(queries.term_ids[a:b], queries.weights[a:b]) for a, b in pairwise(queries.indptr.tolist())]
-    with crew.searching() as idle:
-        n_threads = min(idle, max_threads or crew.n_cores)
-        if len(vectors) > 1 and n_threads > 1:
-            left = iter(range(len(vectors)))  # shared: each thread takes the next query that none has begun
-            found: list[list[Hit]] = [[] for _ in vectors]
+    vectors = [
+        _Query(queries.term_ids[a:b], queries.weights[a:b], queries.literal[a:b])
+        for a, b in pairwise(queries.indptr.tolist())
+    ]
+    search = partial(_search_one, snapshot, allowed.addresses, min(k, max(1, snapshot.manifest.n_live)))
+    enough = _SHARE_FROM if len(vectors) > 1 else _SPLIT_FROM
+    if (
+        max_threads == 1
+        or snapshot.manifest.n_postings < enough
+        or snapshot.expected_postings(queries.term_ids) < enough * len(vectors)
+    ):
+        return [search(query, 1) for query in vectors]
+    pool = the_pool()
+    with pool.searching() as idle:
+        n_threads = min(idle, max_threads or pool.n_cores)
+        if len(vectors) == 1 or n_threads == 1:
+            return [search(query, n_threads) for query in vectors]
+        left = iter(range(len(vectors)))  # shared: each thread takes the next query that none has begun
+        found: list[list[Hit]] = [[] for _ in vectors]
 
-            def some() -> None:
-                for i in left:
-                    found[i] = _search_one(snapshot, vectors[i], k, filter, exactness, 1)
+        def some() -> None:
+            for i in left:
+                found[i] = search(vectors[i], 1)
 
-            crew.run([some] * min(n_threads, len(vectors)))
-            return found
-        return [_search_one(snapshot, query, k, filter, exactness, n_threads) for query in vectors]
-
-
-def match_document(snapshot: Snapshot, query: SparseVectors, docno: int) -> TermMatches:
-    """The terms that a query shares with one document."""
-    position, ordinal = snapshot.locate(docno)
-    snapshot.views[position].load(snapshot.store, query.term_ids)
-    found = _Candidates(np.array([position], np.int32), np.array([ordinal], np.uint16), np.zeros(1, np.float32))
-    return _ranked(snapshot, _Query(query.term_ids, query.weights), 1, found, 0.0)[0][2]
+        pool.run([some] * min(n_threads, len(vectors)))
+        return found
 
 
-def _search_one(
-    snapshot: Snapshot, query: _Query, k: int, filter: Filter | None, exactness: float, n_threads: int
-) -> list[Hit]:
-    n_terms, n_segments = len(query.term_ids), len(snapshot.views)
-    if n_terms == 0 or n_segments == 0:
+def _search_one(snapshot: Snapshot, masks: NDArray[np.int64], k: int, query: _Query, n_threads: int) -> list[Hit]:
+    n_terms = len(query.term_ids)
+    if n_terms == 0 or not snapshot.views:
         return []
-    call = _Call(
-        query,
-        snapshot.allowed(filter),
-        min(k, max(1, snapshot.manifest.n_live)),
-        # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and the candidate.
-        1 - (n_terms + 8) * 2.0**-23,
-        exactness,
-        np.zeros(1, np.float32),
-        np.zeros(1, np.int64),
+    # Each of the n products and sums may be off by half an ulp (2**-24), twice: for the k-th and the candidate.
+    call = _Call(query, masks, k, 1 - (n_terms + 8) * 2.0**-23)
+    found = _search_at_once(snapshot, call) if n_threads == 1 else None
+    docnos, scores, indptr, places, weights, literal = found or _search_in_parts(snapshot, call, n_threads)
+    documents = snapshot.documents(docnos.tolist())
+    term_ids, query_weights, in_query = query.term_ids[places], query.weights[places], query.literal[places]
+    return [
+        Hit(
+            document,
+            score,
+            TermMatches(term_ids[a:b], query_weights[a:b], weights[a:b], in_query[a:b], literal[a:b]),
+        )
+        for document, score, (a, b) in zip(documents, scores.tolist(), pairwise(indptr.tolist()), strict=True)
+    ]
+
+
+def _search_at_once(snapshot: Snapshot, call: _Call) -> tuple[Any, ...] | None:
+    """The search in one call of compiled code; None where there is no room for the candidates of a very large k."""
+    query, scratch = call.query, _scratch
+    for attempt in range(2):
+        scratch.claims[0] = 0
+        ranked = ranking.search(
+            snapshot.table,
+            scratch.claims_address,
+            call.masks,
+            snapshot.manifest.vocabulary_size,
+            snapshot.views[0].weights[:0],
+            query.term_ids,
+            query.weights,
+            call.margin,
+            call.k,
+            scratch.scores,
+            scratch.positions,
+            scratch.ordinals,
+            scratch.found_scores,
+        )
+        if ranked[0]:
+            found: tuple[Any, ...] = ranked[1:]
+            return found
+        if attempt == 0:
+            for view in snapshot.views:
+                view.load(snapshot.store, query.term_ids)
+    return None
+
+
+def _search_in_parts(snapshot: Snapshot, call: _Call, n_threads: int) -> tuple[Any, ...]:
+    """The search segment by segment, shared between threads: any number of candidates has room."""
+    floor, claims = np.zeros(1, np.float32), np.zeros(1, np.int64)
+    collecting = partial(_collect, snapshot, call, floor, claims)
+    parts = list(chain.from_iterable(the_pool().run([collecting] * min(n_threads, len(snapshot.views)))))
+    ranked: tuple[Any, ...] = ranking.rank(
+        snapshot.table,
+        snapshot.manifest.vocabulary_size,
+        snapshot.views[0].weights[:0],
+        call.query.term_ids,
+        call.query.weights,
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.ordinals for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        float(floor[0]) * call.margin,
+        call.k,
     )
-    if n_threads > 1 and snapshot.expected_postings(query.term_ids) < _SPLIT_FROM:
-        n_threads = 1
-    collecting = partial(_collect, snapshot, call)
-    candidates = list(chain.from_iterable(the_crew().run([collecting] * min(n_threads, n_segments))))
-    found = candidates[0] if len(candidates) == 1 else _Candidates(*map(np.concatenate, zip(*candidates, strict=True)))
-    ranked = _ranked(snapshot, query, k, found, float(call.floor[0]) * call.margin)
-    documents = snapshot.documents([docno for docno, _, _ in ranked])
-    return [Hit(documents[docno], score, matches) for docno, score, matches in ranked]
+    return ranked
 
 
-def _collect(snapshot: Snapshot, call: _Call) -> list[_Candidates]:
-    """The candidates of the segments that nobody else claims, in one part or more; call.floor is raised."""
-    best, n_best = np.empty(call.n_kept, np.float32), 0
+def _collect(
+    snapshot: Snapshot, call: _Call, floor: NDArray[np.float32], claims: NDArray[np.int64]
+) -> list[_Candidates]:
+    """The candidates of the segments that nobody else claims, in one part or more; ``floor`` is raised."""
+    best, n_best = np.empty(call.k, np.float32), 0
     scratch = _scratch
     candidates: list[_Candidates] = []
     position = -1
     while True:
         n_best, n_found, position = scoring.collect(
             snapshot.table,
-            address(call.claims),
+            address(claims),
             position,
-            call.allowed.addresses,
+            call.masks,
             snapshot.manifest.vocabulary_size,
             snapshot.views[0].weights[:0],
             call.query.term_ids,
             call.query.weights,
             call.margin,
-            call.exactness,
-            call.floor,
+            floor,
             scratch.scores,
             best,
             n_best,
@@ -174,25 +219,3 @@ def _collect(snapshot: Snapshot, call: _Call) -> list[_Candidates]:
         if position < 0:
             return candidates
         snapshot.views[position].load(snapshot.store, call.query.term_ids)
-
-
-def _ranked(
-    snapshot: Snapshot, query: _Query, k: int, found: _Candidates, cutoff: float
-) -> list[tuple[int, float, TermMatches]]:
-    """Insertion number, score and matches of the k best candidates, best first."""
-    docnos, scores, indptr, term_ids, query_weights, weights = scoring.rank(
-        snapshot.table,
-        snapshot.manifest.vocabulary_size,
-        snapshot.views[0].weights[:0],
-        query.term_ids,
-        query.weights,
-        found.positions,
-        found.ordinals,
-        found.scores,
-        cutoff,
-        k,
-    )
-    return [
-        (docno, score, TermMatches(term_ids[a:b], query_weights[a:b], weights[a:b]))
-        for docno, score, (a, b) in zip(docnos.tolist(), scores.tolist(), pairwise(indptr.tolist()), strict=True)
-    ]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.errors import CorruptIndexError, InvalidVectorError
+from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite import kernels
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arrays
-from pixie_retrievers.types import SparseVectors
+from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES, StoredVectors
 
 __all__ = [
     "HEAD_DTYPES",
@@ -40,10 +40,6 @@ _BLOCK_BYTES = 6 << 14
 
 HEAD_DTYPES = "i8 i4 i4 i4 f4 f4 i4"
 _MAX_DOCNO = 1 << 62
-
-_STORED = {"float32": "f4", "float16": "f2", "uint8": "u1"}
-_MAX_FLOAT16 = float(np.finfo(np.float16).max)
-_MIN_FLOAT16 = np.finfo(np.float16).smallest_subnormal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,33 +82,40 @@ class Segment:
         head: What it holds.
         ordinals: uint16, shape (n_postings,): term by term, ascending inside a term.
         weights: float32, float16 or uint8, shape (n_postings,): as stored.
+        literal: bool, shape (n_postings,): the document's text itself has the term. Stored as one bit a posting.
     """
 
     head: Head
     ordinals: NDArray[np.uint16]
     weights: NDArray[Any] = field(repr=False)
+    literal: NDArray[np.bool_] = field(repr=False)
 
 
-def build_segment(vectors: SparseVectors, docnos: NDArray[np.int64], weights: str) -> Segment:
+def build_segment(vectors: StoredVectors, docnos: NDArray[np.int64], vocabulary_size: int) -> Segment:
     """Turn vectors into a segment.
 
     Args:
         vectors: At most MAX_DOCUMENTS of them.
         docnos: int64, shape (len(vectors),), ascending.
-        weights: "float32" keeps the weights, "float16" rounds them, "uint8" rounds each document's weights to 255 steps
-            of its largest one. Rounding a document on its own terms means that no merge ever rounds it again.
-
-    Raises:
-        InvalidVectorError: A weight is too large for float16.
+        vocabulary_size: The number of terms.
     """
-    stored, scales = _rounded(vectors, weights)
-    counts = np.bincount(vectors.term_ids, minlength=vectors.vocabulary_size)
+    counts = np.bincount(vectors.term_ids, minlength=vocabulary_size)
     cursors = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)[:-1]])
     ordinals = np.empty(len(vectors.term_ids), np.uint16)
-    postings = np.empty(len(vectors.term_ids), stored.dtype)
+    weights = np.empty(len(vectors.term_ids), vectors.weights.dtype)
+    literal = np.empty(len(vectors.term_ids), np.bool_)
     # numba has no 16-bit floats on a CPU: they travel as the integers they are stored in.
-    kernels.transpose(vectors.indptr, vectors.term_ids, bits(stored), cursors, ordinals, bits(postings))
-    return Segment(make_head(docnos, counts, postings, ordinals, scales), ordinals, postings)
+    kernels.transpose(
+        vectors.indptr,
+        vectors.term_ids,
+        bits(vectors.weights),
+        vectors.literal,
+        cursors,
+        ordinals,
+        bits(weights),
+        literal,
+    )
+    return Segment(make_head(docnos, counts, weights, ordinals, vectors.scales), ordinals, weights, literal)
 
 
 def bits(weights: NDArray[Any]) -> NDArray[Any]:
@@ -146,21 +149,6 @@ def _block_starts(starts: NDArray[np.int64], n_postings: int) -> NDArray[np.int3
         filled = int(np.searchsorted(starts, starts[blocks[-1]] + n_postings, side="left"))
         blocks.append(min(filled, n_terms))
     return np.array(blocks, np.int32)
-
-
-def _rounded(vectors: SparseVectors, weights: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
-    no_scales = np.zeros(0, np.float32)
-    if weights == "float32" or not len(vectors.weights):
-        return vectors.weights.astype(_STORED[weights]), np.zeros(len(vectors) * (weights == "uint8"), np.float32)
-    if weights == "float16":
-        if float(vectors.weights.max()) > _MAX_FLOAT16:
-            raise InvalidVectorError(f"a weight is above {_MAX_FLOAT16}: build the index with weights='float32'")
-        return np.maximum(vectors.weights.astype(np.float16), _MIN_FLOAT16), no_scales
-    lengths = np.diff(vectors.indptr)
-    scales = np.zeros(len(vectors), np.float32)
-    scales[lengths > 0] = np.maximum.reduceat(vectors.weights, vectors.indptr[:-1][lengths > 0]) / np.float32(255)
-    steps = np.rint(vectors.weights / np.repeat(scales, lengths))
-    return np.clip(steps, 1, 255).astype(np.uint8), scales
 
 
 def segment_key(number: int) -> str:
@@ -225,7 +213,8 @@ def _numbered(starts: NDArray[np.int64], lengths: NDArray[np.int32], n_documents
     ):
         return None
     before = np.cumsum(lengths, dtype=np.int64) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(n_documents)
+    docnos: NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(n_documents)
+    return docnos
 
 
 def _ascend(numbers: NDArray[Any]) -> bool:
@@ -238,29 +227,32 @@ def encode_blocks(number: int, segment: Segment) -> Iterator[tuple[str, bytes]]:
     bounds = segment.head.starts[segment.head.blocks].tolist()
     for block, (start, end) in enumerate(pairwise(bounds)):
         key = block_key(number, block)
-        arrays = [segment.ordinals[start:end], segment.weights[start:end]]
+        literal = np.packbits(segment.literal[start:end], bitorder="little")
+        arrays = [segment.ordinals[start:end], segment.weights[start:end], literal]
         yield key, encode_arrays(Kind.BLOCK, key, arrays)
 
 
 def decode_block(
     number: int, block: int, frame: bytes | None, head: Head, weights: str
-) -> tuple[NDArray[np.uint16], NDArray[Any]]:
-    """Read a block's ordinals and weights back, checked so that a kernel may trust them.
+) -> tuple[NDArray[np.uint16], NDArray[Any], NDArray[np.bool_]]:
+    """Read a block's ordinals, weights and literal bits back, checked so that a kernel may trust them.
 
     Returns:
-        uint16 ordinals, and weights as the kernels take them: uint8 as stored, float16 widened to float32.
+        uint16 ordinals; weights as the kernels take them: uint8 as stored, float16 widened to float32; and bool for
+        the literal bits.
 
     Raises:
         CorruptIndexError: The frame is missing or damaged, or contradicts the head.
     """
     key = block_key(number, block)
-    ordinals, stored = decode_arrays(Kind.BLOCK, key, frame, f"u2 {_STORED[weights]}")
+    ordinals, stored, packed = decode_arrays(Kind.BLOCK, key, frame, f"u2 {STORED_DTYPES[weights].str[1:]} u1")
     values = stored.astype(np.float32) if weights == "float16" else stored
     counts = np.diff(head.starts[head.blocks[block] : head.blocks[block + 1] + 1]).astype(np.int32)
     if (
         len(ordinals) != len(values)
         or len(ordinals) != counts.sum()
+        or len(packed) != (len(ordinals) + 7) // 8
         or not kernels.postings_are_sound(counts, ordinals, values, head.n_documents)
     ):
         raise CorruptIndexError(f"block {key} contradicts its segment: restore the file from a copy")
-    return ordinals, values
+    return ordinals, values, np.unpackbits(packed, count=len(ordinals), bitorder="little").view(np.bool_)

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.errors import IncompatibleIndexError, IndexLockedError, StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, encode_arrays, encode_row
-from pixie_retrievers.index.sqlite.columns import Column, build_column, column_key, encode_column, merge_columns
+from pixie_retrievers.index.sqlite.columns.building import build_columns
+from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
+from pixie_retrievers.index.sqlite.columns.merging import merge_columns
+from pixie_retrievers.index.sqlite.columns.stored import column_keys, encode_columns
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.merge import merge_segments, pack, tail_to_merge
 from pixie_retrievers.index.sqlite.reader import Reader
@@ -35,9 +38,11 @@ from pixie_retrievers.index.sqlite.store import (
     POSTINGS,
     SEGMENTS,
     TOMBSTONES,
+    VECTORS,
     WriteStore,
     create_store,
 )
+from pixie_retrievers.index.sqlite.vectors import encode_vectors, round_vectors
 from pixie_retrievers.types import Document, SparseVectors
 
 __all__ = ["Writer"]
@@ -102,16 +107,18 @@ class Writer:
             changes = _Changes(snapshot, snapshot.docnos([document.id for document in documents]))
             manifest = snapshot.manifest
             docnos = np.arange(manifest.next_docno, manifest.next_docno + len(documents))
+            stored = round_vectors(vectors, manifest.weights)
             for start in range(0, len(documents), MAX_DOCUMENTS):
                 part = slice(start, start + MAX_DOCUMENTS)
-                metadata = {ordinal: document.metadata for ordinal, document in enumerate(documents[part])}
-                changes.append(build_segment(vectors[part], docnos[part], manifest.weights), metadata)
+                metadata = [document.metadata for document in documents[part]]
+                changes.append(build_segment(stored[part], docnos[part], manifest.vocabulary_size), metadata)
             changes.merge()
         rows = list(zip(docnos.tolist(), documents, strict=True))
         with self._store.transaction():
             changes.write(self._store, next_docno=manifest.next_docno + len(documents))
             texts = ((n, encode_row(docno_key(n), [doc.id, doc.text, dict(doc.metadata)])) for n, doc in rows)
             self._store.put(DOCUMENTS, texts)
+            self._store.put(VECTORS, encode_vectors(stored, docnos.tolist(), manifest.vocabulary_size))
             self._store.put(IDS, ((doc.id, encode_row(doc.id, [n])) for n, doc in rows))
 
     def delete(self, ids: Sequence[str]) -> int:
@@ -126,16 +133,6 @@ class Writer:
             changes.write(self._store, next_docno=snapshot.manifest.next_docno)
             self._store.remove(IDS, known)
         return len(known)
-
-    def index_field(self, field: str) -> None:
-        """Give a metadata field its column in every segment, in one commit."""
-        with self._reader.snapshot() as snapshot:
-            if field in snapshot.manifest.fields:
-                return
-            changes = _Changes(snapshot, {})
-            changes.add_field(field)
-        with self._store.transaction():
-            changes.write(self._store, next_docno=snapshot.manifest.next_docno)
 
     def compact(self) -> None:
         """Merge everything into as few segments as can be, in one commit, and shrink the file."""
@@ -162,8 +159,7 @@ class _Changes:
         self._dead_docnos = list(dead.values())
         self._entries: list[SegmentEntry] = list(snapshot.manifest.segments)
         self._segments: list[Segment | None] = [None] * len(self._entries)  # None: stays as it is stored
-        self._columns: list[dict[str, Column] | None] = [None] * len(self._entries)  # None: stay as they are stored
-        self._fields = snapshot.manifest.fields
+        self._columns: list[SegmentColumns | None] = [None] * len(self._entries)  # None: stay as they are stored
         self._tombstones: dict[int, NDArray[np.uint8]] = {}
         for position in range(len(self._entries)):
             bitmap = snapshot.tombstones(position)
@@ -176,19 +172,11 @@ class _Changes:
         for position, bitmap in self._tombstones.items():
             self._entries[position] = replace(self._entries[position], n_deleted=int(bitmap.sum()))
 
-    def append(self, segment: Segment, metadata: Mapping[int, Mapping[str, Any]]) -> None:
-        """Add a new segment behind the others, with its documents' metadata by ordinal."""
-        n_documents = segment.head.n_documents
-        self._columns.append({field: build_column(field, metadata, n_documents) for field in self._fields})
+    def append(self, segment: Segment, metadata: Sequence[Mapping[str, Any]]) -> None:
+        """Add a new segment behind the others, with its documents' metadata."""
+        self._columns.append(build_columns(metadata))
         self._entries.append(SegmentEntry(-1, segment.head.n_documents, 0, segment.head.n_postings))
         self._segments.append(segment)
-
-    def add_field(self, field: str) -> None:
-        """Build a field's column for every segment."""
-        self._fields = (*self._fields, field)
-        for position, entry in enumerate(self._entries):
-            column = build_column(field, self._snapshot.metadata(position), entry.n_documents)
-            self._columns[position] = {field: column}
 
     def merge(self, *, everything: bool = False) -> None:
         """Merge what the policy says, and rewrite segments that hold too many tombstones."""
@@ -198,7 +186,7 @@ class _Changes:
         runs += [range(run.start + start, run.stop + start) for run in tail]
         entries: list[SegmentEntry] = []
         segments: list[Segment | None] = []
-        columns: list[dict[str, Column] | None] = []
+        columns: list[SegmentColumns | None] = []
         tombstones: dict[int, NDArray[np.uint8]] = {}
         for run in runs:
             first = self._entries[run[0]]
@@ -218,17 +206,18 @@ class _Changes:
             if merged is not None:
                 entries.append(SegmentEntry(-1, merged.head.n_documents, 0, merged.head.n_postings))
                 segments.append(merged)
-                columns.append({field: self._merged_column(run, field) for field in self._fields})
+                columns.append(self._merged_columns(run))
         self._entries, self._segments, self._columns, self._tombstones = entries, segments, columns, tombstones
 
-    def _merged_column(self, run: range, field: str) -> Column:
-        parts, alive = [], []
-        for position in run:
-            built, dead = self._columns[position], self._tombstones.get(position)
-            parts.append(self._snapshot.column(position, field) if built is None else built[field])
-            n_documents = self._entries[position].n_documents
-            alive.append(np.ones(n_documents, bool) if dead is None else dead == 0)
-        return merge_columns(parts, alive)
+    def _merged_columns(self, run: range) -> SegmentColumns:
+        dead = [self._tombstones.get(position) for position in run]
+        return merge_columns(
+            [self._columns[position] or self._snapshot.columns(position) for position in run],
+            [
+                np.ones(self._entries[position].n_documents, bool) if bitmap is None else bitmap == 0
+                for position, bitmap in zip(run, dead, strict=True)
+            ],
+        )
 
     def write(self, store: WriteStore, *, next_docno: int) -> None:
         """Put the changes into the store's open transaction, the manifest among them."""
@@ -241,8 +230,9 @@ class _Changes:
                 store.put(POSTINGS, encode_blocks(next_segment, segment))
                 next_segment += 1
             number = self._entries[position].number
-            built = self._columns[position] or {}
-            store.put(COLUMNS, [encode_column(number, field, column) for field, column in built.items()])
+            columns = self._columns[position]
+            if columns is not None:
+                store.put(COLUMNS, encode_columns(number, columns))
         before = {entry.number: entry.n_deleted for entry in manifest.segments}
         for position, bitmap in self._tombstones.items():
             entry = self._entries[position]
@@ -254,16 +244,16 @@ class _Changes:
             if entry.number not in kept:
                 store.remove(SEGMENTS, [segment_key(entry.number)])
                 store.remove(TOMBSTONES, [segment_key(entry.number)])
-                store.remove(COLUMNS, [column_key(entry.number, field) for field in manifest.fields])
+                store.remove_range(COLUMNS, *column_keys(entry.number))
                 n_blocks = len(view.head.blocks) - 1
                 store.remove(POSTINGS, [block_key(entry.number, block) for block in range(n_blocks)])
         store.remove(DOCUMENTS, self._dead_docnos)
+        store.remove(VECTORS, self._dead_docnos)
         committed = replace(
             manifest,
             generation=manifest.generation + 1,
             next_docno=next_docno,
             next_segment=next_segment,
-            fields=self._fields,
             segments=tuple(self._entries),
         )
         store.put(META, [(MANIFEST_KEY, committed.encode())])

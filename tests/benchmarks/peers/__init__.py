@@ -25,8 +25,6 @@ def all_peers(milvus_python: Path | None = None) -> list[Peer]:
     return [
         Pixie(),
         Pixie(threads=2),
-        Pixie(exactness=0.7),
-        Pixie(exactness=0.15),
         Pixie("float16"),
         Pixie("uint8"),
         SpladeIndex(),

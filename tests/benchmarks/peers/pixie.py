@@ -24,7 +24,6 @@ class Pixie(Peer):
     Args:
         weights: "float32", "float16" or "uint8".
         threads: Threads inside one search.
-        exactness: Below 1, what the search gives away for speed.
     """
 
     package = "pixie-retrievers"
@@ -33,16 +32,13 @@ class Pixie(Peer):
     what = "SqliteIndex.search: snapshot, kernels, exact float64 scores, documents read from SQLite, matched weights"
     concurrent = True
 
-    def __init__(self, weights: str = "float32", threads: int = 1, exactness: float = 1.0) -> None:
-        self.weights, self.threads, self.exactness = weights, threads, exactness
+    def __init__(self, weights: str = "float32", threads: int = 1) -> None:
+        self.weights, self.threads = weights, threads
         self.name = (
-            "pixie"
-            + (f" {weights}" if weights != "float32" else "")
-            + (f" {threads} threads" if threads > 1 else "")
-            + (f" exactness {exactness}" if exactness < 1 else "")
+            "pixie" + (f" {weights}" if weights != "float32" else "") + (f" {threads} threads" if threads > 1 else "")
         )
-        self.exact = weights == "float32" and exactness == 1
-        self.cold = self.changes = threads == 1 and exactness == 1  # the others are the same files
+        self.exact = weights == "float32"
+        self.cold = self.changes = threads == 1  # the other is the same file
         self._index: Any = None
 
     @property
@@ -82,20 +78,11 @@ class Pixie(Peer):
         return sizes
 
     def search(self, query: SparseVectors, k: int) -> list[Hit]:
-        hits: list[Hit] = self._index.search(query, k, exactness=self.exactness)[0]
+        hits: list[Hit] = self._index.search(query, k)[0]
         return hits
 
     def search_batch(self, queries: SparseVectors, k: int) -> None:
         self._index.search(queries, k)
-
-    def index_field(self, field: str) -> None:
-        """Make filters on a metadata field fast."""
-        self._index.index_field(field)
-
-    def search_filtered(self, query: SparseVectors, k: int, filter: dict[str, Any]) -> list[Hit]:
-        """A search among the documents that pass a filter."""
-        hits: list[Hit] = self._index.search(query, k, filter=filter)[0]
-        return hits
 
     def read(self, result: list[Hit]) -> Answer:
         return Answer([int(hit.document.id) for hit in result], [hit.score for hit in result])

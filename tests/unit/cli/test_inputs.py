@@ -99,7 +99,7 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark_do_no_harm(file):
     [
         ('{"text": "x"', InvalidDocumentError, "not valid JSON"),
         ('{"text": "x"} {"text": "y"}', InvalidDocumentError, "not valid JSON"),
-        ('{"text": "x", "n": NaN}', InvalidDocumentError, "NaN is no JSON number"),
+        ('{"text": "x", "n": NaN}', InvalidDocumentError, "NaN is not a JSON number"),
         ('{"text": "x", "n": 1e999}', InvalidDocumentError, "inf"),
         ('{"text": "x", "n": ' + "9" * 5000 + "}", InvalidDocumentError, "not valid JSON"),
         ("[" * 100_000, InvalidDocumentError, "nested too deep"),

@@ -30,6 +30,11 @@ def dense(vectors):
     return vectors.to_scipy().toarray()
 
 
+def literal(vectors):
+    """The terms that each text itself is made of."""
+    return [set(row.term_ids[row.literal].tolist()) for row in vectors]
+
+
 def without_special(encoder, expected):
     expected = expected.to_dense().float().numpy().copy()
     expected[:, encoder._model.tokenizer.all_special_ids] = 0
@@ -125,7 +130,7 @@ def test_prompts_of_the_model_are_used_for_queries_and_documents(today_folder, c
         expected = encoder.encode_documents([prompts[kind] + text for text in sentences])
         assert np.abs(dense(encode(sentences)) - dense(expected)).max() <= TOLERANCE
     assert json.loads(prompted.fingerprint)["prompts"] == prompts
-    assert prompted.literal_terms(sentences) == encoder.literal_terms(sentences)
+    assert literal(prompted.encode_documents(sentences)) == literal(encoder.encode_documents(sentences))
     assert len(prompted.encode_queries(["", " \n"]).term_ids) == 0
     with pytest.raises(InvalidParameterError, match="prompt count"):
         PixieEncoder(folder, device="cpu", max_length=4)
@@ -150,8 +155,9 @@ def test_queries_and_documents_take_the_routes_of_a_router(
     assert routed.vocabulary_size == 50_000
     expected = encoder.encode_documents(sentences)
     assert np.abs(dense(routed.encode_documents(sentences)) - dense(expected)).max() <= TOLERANCE
-    for row, literal in zip(routed.encode_queries(sentences).to_dicts(), routed.literal_terms(sentences), strict=True):
-        assert row == dict.fromkeys(sorted(literal), 0.5)
+    queries = routed.encode_queries(sentences)
+    assert queries.literal.all()
+    assert set(queries.weights.tolist()) == {0.5}
 
 
 def test_a_router_that_version_5_wrote_loads_too(today_folder, tmp_path, make_splade_modules, sentences, encoder):
@@ -202,7 +208,7 @@ def test_special_tokens_get_no_weight_even_where_the_text_spells_them(encoder):
     special = set(encoder._model.tokenizer.all_special_ids)
     texts = ["[CLS] 위성 [SEP] [MASK] [UNK]"]
     assert not special & set(encoder.encode_documents(texts).term_ids.tolist())
-    assert not special & encoder.literal_terms(texts)[0]
+    assert not special & encoder._vocabulary.read(texts)[0].terms
 
 
 def test_weights_that_are_not_finite_are_refused(today_folder, copy_of):
@@ -222,7 +228,6 @@ def test_weights_that_are_not_finite_are_refused(today_folder, copy_of):
 def test_no_texts_give_no_vectors(encoder):
     for empty in (encoder.encode_documents([]), encoder.encode_queries(())):
         assert empty == SparseVectors.from_dicts([], 50_000)
-    assert encoder.literal_terms([]) == []
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\u3000", "\u00a0"])
@@ -237,7 +242,7 @@ def test_texts_without_content_keep_their_place(encoder, sentences):
     assert [len(row) > 0 for row in vectors.to_dicts()] == [False, True, False, True]
 
 
-@pytest.mark.parametrize("method", ["encode_queries", "encode_documents", "literal_terms"])
+@pytest.mark.parametrize("method", ["encode_queries", "encode_documents"])
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -265,13 +270,13 @@ def test_long_texts_are_cut_and_counted_in_the_log_without_their_content(encoder
     assert "비밀" not in caplog.text
 
 
-def test_max_length_cuts_texts_and_literal_terms_alike(today_folder, encoder, sentences):
+def test_max_length_cuts_texts_and_their_literal_terms_alike(today_folder, encoder, sentences):
     short = PixieEncoder(today_folder, device="cpu", max_length=8)
     assert short.max_length == 8
     text = sentences[0]
     whole = encoder._model.tokenizer(text, add_special_tokens=False).input_ids
     assert len(whole) > 6
-    assert short.literal_terms([text]) == [frozenset(whole[:6])]
+    assert short._vocabulary.read([text])[0].terms == frozenset(whole[:6])
     start = encoder._model.tokenizer.decode(whole[:6])
     assert np.abs(dense(short.encode_documents([text])) - dense(encoder.encode_documents([start]))).max() <= TOLERANCE
     assert json.loads(short.fingerprint)["max_length"] == 8
@@ -286,23 +291,28 @@ def test_any_texts_give_vectors_or_the_error_for_texts(encoder, texts):
     except InvalidTextError:
         assert any("\ud800" <= letter <= "\udfff" for text in texts for letter in text)
     else:
-        assert len(vectors) == len(texts) == len(encoder.literal_terms(texts))
+        assert len(vectors) == len(texts)
 
 
 # Terms
 
 
 def test_tokens_are_spelled_as_the_tokenizer_spells_them(encoder, sentences):
-    ids = sorted(encoder.literal_terms([sentences[0]])[0])
+    ids = encoder.encode_documents(sentences[:1]).term_ids.tolist()
     assert encoder.tokens(ids) == encoder._model.tokenizer.convert_ids_to_tokens(ids)
     assert encoder.surfaces(np.array(ids, np.int32)) == [token.removeprefix("##") for token in encoder.tokens(ids)]
 
 
 def test_literal_terms_are_those_of_the_text_itself(encoder):
-    terms = encoder.literal_terms(["위성", "위성 위성", ""])
-    assert terms[0] == terms[1]
-    assert "".join(encoder.surfaces(sorted(terms[0]))) == "위성"
-    assert terms[2] == frozenset()
+    vectors = encoder.encode_documents(["위성", "위성 위성", ""])
+    once, twice, empty = literal(vectors)
+    assert once == twice
+    own = encoder._vocabulary.read(["위성"])[0].terms
+    assert "".join(encoder.surfaces(sorted(own))) == "위성"
+    assert once == own & set(vectors[0].term_ids.tolist())  # those that the model gave no weight are in no vector
+    assert empty == set()
+    assert not vectors.literal.all()  # the rest the model expanded to
+    assert literal(encoder.encode_queries(["위성"])) == [once]
 
 
 # Behaviour around the model
@@ -317,13 +327,11 @@ def test_it_is_an_encoder_and_says_what_it_is(encoder):
 def test_many_threads_get_what_one_gets(today_folder, sentences):
     encoder = PixieEncoder(today_folder, device="cpu", max_batch_tokens=40)
     expected = dense(encoder.encode_documents(sentences))
-    literal = encoder.literal_terms(sentences)
+    own = literal(encoder.encode_documents(sentences))
 
     def work(n):
-        if n % 3 == 0:
-            return encoder.literal_terms(sentences) == literal
-        encode = encoder.encode_documents if n % 3 == 1 else encoder.encode_queries
-        return np.abs(dense(encode(sentences)) - expected).max() <= TOLERANCE
+        vectors = (encoder.encode_documents if n % 2 else encoder.encode_queries)(sentences)
+        return literal(vectors) == own and np.abs(dense(vectors) - expected).max() <= TOLERANCE
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(24)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from pixie_retrievers.encoder.vocabulary import Vocabulary
@@ -177,3 +177,32 @@ def test_a_term_that_the_tokenizer_has_no_name_for_is_numbered(word_piece):
 def test_a_term_outside_the_vocabulary_is_refused(word_piece, term):
     with pytest.raises(InvalidParameterError, match="outside a vocabulary"):
         vocabulary_of(word_piece).tokens([term])
+
+
+# What a text is made of
+
+
+def test_a_text_is_read_without_its_prompt_and_special_tokens(plain_unigram):
+    backend = Tokenizer.from_str(plain_unigram.to_str())
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    vocabulary = vocabulary_of(backend, cls_token="[CLS]", sep_token="[SEP]")
+    bare, prompted = vocabulary.read(["위성에서"])[0], vocabulary.read(["위성에서"], "_ ")[0]
+    assert set(vocabulary.tokens(sorted(bare.terms))) == {"위성", "에서"}
+    assert prompted.terms == bare.terms
+    assert (bare.n_tokens, prompted.n_tokens) == (4, 5)
+    assert vocabulary.read([]) == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t\u3000"])
+def test_a_text_without_a_token_of_its_own_reads_as_nothing(plain_unigram, text):
+    reading = vocabulary_of(plain_unigram).read([text], "_ ")[0]
+    assert (reading.n_tokens, reading.cut, reading.terms) == (0, False, frozenset())
+
+
+def test_a_text_that_is_too_long_is_read_as_far_as_the_model_reads_it(plain_unigram):
+    vocabulary = vocabulary_of(plain_unigram)
+    reading = vocabulary.read(["위성 " * 64 + "에서"])[0]
+    assert (reading.n_tokens, reading.cut) == (64, True)
+    assert vocabulary.tokens(sorted(reading.terms)) == ["위성"]

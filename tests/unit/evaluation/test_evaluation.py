@@ -270,7 +270,7 @@ def test_the_command_measures_prints_and_writes(folder, tmp_path):
         (["eval", "FOLDER", "--bm25", "syllable"], "syllable"),
         (["eval", "FOLDER", "--bm25", "word,word"], "stands twice"),
         (["eval", "/none/such"], "no corpus.jsonl"),
-        (["eval", "--task", "none-such"], "no task of the card"),
+        (["eval", "--task", "none-such"], "not a task of the card"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(folder, arguments, message):

@@ -40,7 +40,8 @@ class WordEncoder:
             for word in text.split():
                 row[self._term(word)] = row.get(self._term(word), 0.0) + 1.0
             rows.append(row)
-        return SparseVectors.from_dicts(rows, VOCABULARY_SIZE)
+        vectors = SparseVectors.from_dicts(rows, VOCABULARY_SIZE)
+        return vectors.with_literal(rows)  # a word is itself and stands for nothing else
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         return self._encode(texts)
@@ -53,9 +54,6 @@ class WordEncoder:
 
     def surfaces(self, term_ids: Sequence[int]) -> list[str]:
         return self.tokens(term_ids)
-
-    def literal_terms(self, texts: Sequence[str]) -> list[frozenset[int]]:
-        return [frozenset(self._term(word) for word in text.split()) for text in texts]
 
 
 @pytest.fixture

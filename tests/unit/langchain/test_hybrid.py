@@ -145,13 +145,15 @@ def test_relevance_scores_of_other_retrievers_count_as_scores(sparse):
     assert found[0].metadata["fusion_parts"]["other"]["score"] == 0.5
 
 
-@pytest.mark.parametrize("name", ["k", "top_k", "similarity_top_k"])
-def test_k_is_taken_at_construction_and_at_invoke(sparse, name):
+def test_k_is_taken_at_construction_and_at_invoke(sparse):
     parts = {"sparse": sparse, "dense": Dense(documents=DENSE)}
-    assert len(HybridRetriever(retrievers=parts, **{name: 1}).invoke("위성")) == 1
-    assert len(HybridRetriever(retrievers=parts).invoke("위성", **{name: 3})) == 3
-    with pytest.raises(InvalidParameterError, match="k is 0"):
-        HybridRetriever(retrievers=parts).invoke("위성", k=0)
+    assert len(HybridRetriever(retrievers=parts, k=1).invoke("위성")) == 1
+    assert len(HybridRetriever(retrievers=parts).invoke("위성", k=3)) == 3
+    for k in (0, True, 1.5):
+        with pytest.raises(InvalidParameterError, match="k is "):
+            HybridRetriever(retrievers=parts).invoke("위성", k=k)
+        with pytest.raises(InvalidParameterError, match="k is "):
+            HybridRetriever(retrievers=parts, k=k)
 
 
 def test_what_belongs_to_a_part_is_refused_by_name(hybrid):
@@ -187,7 +189,7 @@ def test_any_runnable_may_be_a_part(sparse):
 )
 def test_what_means_nothing_is_refused_before_anything_is_retrieved(sparse, options, words_):
     parts = {"sparse": sparse, "dense": Dense(documents=DENSE)}
-    with pytest.raises(ValidationError, match=words_):
+    with pytest.raises((InvalidParameterError, ValidationError), match=words_):
         HybridRetriever(**{"retrievers": parts, **options})
 
 

@@ -41,8 +41,8 @@ LEFT = {
 
 
 def stored(destination):
-    ids = destination.retriever.index.ids()
-    return {document.text for document in destination.retriever.get(ids)}
+    ids = destination.sparse_retriever.index.ids()
+    return {document.text for document in destination.sparse_retriever.get(ids)}
 
 
 @pytest.mark.parametrize("cleanup", LEFT)
@@ -78,7 +78,7 @@ def test_documents_keep_their_text_and_metadata_and_are_found(words, records):
         index(FIRST, records, retriever, cleanup="full", key_encoder="sha256")
         found = retriever.invoke("농업")[0]
         assert (found.page_content, found.metadata["source"]) == ("농업", "y")
-        assert found.id in retriever.retriever.index.ids()
+        assert found.id in retriever.sparse_retriever.index.ids()
 
 
 def test_a_changed_page_takes_the_place_of_the_old_one(destination, records):

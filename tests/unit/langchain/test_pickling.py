@@ -30,10 +30,10 @@ def test_what_is_pickled_opens_its_index_again_with_its_options(encoder, tmp_pat
 def test_a_deep_copy_shares_the_index(encoder):
     with PixieRetriever.from_documents(DOCUMENTS, encoder=encoder) as retriever:
         for twin in (copy.deepcopy(retriever), retriever.model_copy(deep=True)):
-            assert twin.retriever is retriever.retriever
+            assert twin.sparse_retriever is retriever.sparse_retriever
         assert copy.deepcopy(HybridRetriever(retrievers=[retriever])).invoke("위성")[0].id == "a"
     with PixieVectorStore.from_documents(DOCUMENTS, encoder=encoder) as store:
-        assert copy.deepcopy(store).retriever is store.retriever
+        assert copy.deepcopy(store).sparse_retriever is store.sparse_retriever
 
 
 def test_a_temporary_index_is_not_pickled(encoder):

@@ -28,7 +28,7 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     InvalidTextError,
 )
-from pixie_retrievers.index.base import open_index
+from pixie_retrievers.index.opening import open_index
 from pixie_retrievers.langchain import PixieRetriever
 from pixie_retrievers.retriever import SparseRetriever
 
@@ -136,9 +136,6 @@ class TestOptions:
         ("options", "expected"),
         [
             ({"k": 1}, ["a"]),
-            ({"top_k": 1}, ["a"]),
-            ({"similarity_top_k": 1}, ["a"]),
-            ({"k": 1, "top_k": 1}, ["a"]),
             ({"k": 1_000}, ["a", "b", "c"]),
             ({"filter": {"year": {"$gt": 2019}}}, ["b", "c"]),
             ({"filter": {"year": {"$gt": 2019}}, "k": 1}, ["b"]),
@@ -149,11 +146,13 @@ class TestOptions:
         ],
     )
     def test_mean_the_same_at_construction_and_at_invoke(self, retriever, options, expected):
-        constructed = PixieRetriever(retriever=retriever.retriever, **options)
+        constructed = PixieRetriever(sparse_retriever=retriever.sparse_retriever, **options)
         assert ids(retriever.invoke("위성", **options)) == ids(constructed.invoke("위성")) == expected
 
     def test_at_invoke_take_the_place_of_those_at_construction_for_that_call_alone(self, retriever):
-        strict = PixieRetriever(retriever=retriever.retriever, k=1, filter={"year": 2021}, score_threshold=50.0)
+        strict = PixieRetriever(
+            sparse_retriever=retriever.sparse_retriever, k=1, filter={"year": 2021}, score_threshold=50.0
+        )
         assert strict.invoke("위성") == []
         assert ids(strict.invoke("위성", k=9, filter={}, score_threshold=0.0)) == ["a", "b", "c"]
         assert ids(strict.invoke("위성", score_threshold=1.0)) == ["c"]
@@ -169,31 +168,27 @@ class TestOptions:
         off = retriever.invoke("위성", top_k_tokens=0)[0].metadata
         assert off == {"year": 2019, "score": 3.0}
 
-    @pytest.mark.parametrize("options", [{"k": 1, "top_k": 2}, {"top_k": 1, "similarity_top_k": 2}])
-    def test_that_contradict_are_refused(self, retriever, options):
-        with pytest.raises(InvalidParameterError, match="contradict"):
-            retriever.invoke("위성", **options)
-        with pytest.raises(ValidationError, match="contradict"):
-            PixieRetriever(retriever=retriever.retriever, **options)
-
-    @pytest.mark.parametrize("k", [0, -1, 2.5, "many"])
-    def test_k_below_one_or_not_a_whole_number_is_refused(self, retriever, words, k):
-        with pytest.raises(InvalidParameterError, match="k"):
-            retriever.invoke("위성", k=k)
-        with pytest.raises(ValidationError, match="k"):
-            PixieRetriever.from_texts(TEXTS, encoder=words, k=k)
-
-    def test_top_k_tokens_below_zero_is_refused(self, retriever):
-        with pytest.raises(InvalidParameterError, match="top_k_tokens"):
-            retriever.invoke("위성", top_k_tokens=-1)
-        with pytest.raises(ValidationError, match="top_k_tokens"):
-            PixieRetriever(retriever=retriever.retriever, top_k_tokens=-1)
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(("k", value) for value in (0, -1, 2.5, "many", True)),
+            *(("top_k_tokens", value) for value in (-1, 2.5, "many", True)),
+            *(("score_threshold", value) for value in (float("nan"), "much", True)),
+        ],
+    )
+    def test_numbers_out_of_range_and_other_things_are_refused(self, retriever, words, name, value):
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            retriever.invoke("위성", **{name: value})
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            PixieRetriever.from_texts(TEXTS, encoder=words, **{name: value})
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            setattr(retriever, name, value)
 
     def test_a_filter_that_means_nothing_is_refused_before_it_is_used(self, retriever):
         with pytest.raises(FilterError, match="near"):
             retriever.invoke("위성", filter={"year": {"$near": 2020}})
-        with pytest.raises(ValidationError, match="near"):
-            PixieRetriever(retriever=retriever.retriever, filter={"year": {"$near": 2020}})
+        with pytest.raises(FilterError, match="near"):
+            PixieRetriever(sparse_retriever=retriever.sparse_retriever, filter={"year": {"$near": 2020}})
 
     def test_unknown_ones_are_refused_by_name(self, retriever, words):
         with pytest.raises(TypeError, match="'fetch_k', 'search_type'"):
@@ -207,9 +202,9 @@ class TestOptions:
     def test_can_be_assigned_and_are_checked_then_too(self, retriever):
         retriever.k = 1
         assert ids(retriever.invoke("위성")) == ["a"]
-        with pytest.raises(ValidationError, match="k"):
+        with pytest.raises(InvalidParameterError, match="k"):
             retriever.k = 0
-        with pytest.raises(ValidationError, match="near"):
+        with pytest.raises(FilterError, match="near"):
             retriever.filter = {"year": {"$near": 2020}}
         assert ids(retriever.invoke("위성")) == ["a"]
 
@@ -272,19 +267,19 @@ class TestDocumentsGoingIn:
             PixieRetriever.from_texts(["위성", "위성"], [{}, metadata], ["a", id], encoder=words, path=path)
         with PixieRetriever.from_texts(["농업"], encoder=words, path=path) as retriever:
             with pytest.raises(error):
-                retriever.retriever.add_texts(["위성", "위성"], [{}, metadata], ["a", id])
-            assert len(retriever.retriever) == 1
+                retriever.sparse_retriever.add_texts(["위성", "위성"], [{}, metadata], ["a", id])
+            assert len(retriever.sparse_retriever) == 1
             assert retriever.invoke("위성") == []
 
     def test_that_came_from_a_retrieval_lose_what_it_added(self, retriever):
         retriever.add_documents(retriever.invoke("위성", k=1))
-        stored = retriever.retriever.get(["a"])[0]
+        stored = retriever.sparse_retriever.get(["a"])[0]
         assert stored.metadata == {"year": 2019}
 
     def test_keep_a_score_of_their_own_which_filters_see_and_results_hide(self, words):
         documents = [Document("위성", id="a", metadata={"score": 9.5}), Document("위성", id="b")]
         with PixieRetriever.from_documents(documents, encoder=words) as retriever:
-            assert retriever.retriever.get(["a"])[0].metadata == {"score": 9.5}
+            assert retriever.sparse_retriever.get(["a"])[0].metadata == {"score": 9.5}
             found = retriever.invoke("위성", filter={"score": {"$gt": 9}})
             assert [(d.id, d.metadata["score"]) for d in found] == [("a", 1.0)]
 
@@ -313,7 +308,7 @@ class TestFromIndex:
         with open_index(path) as index, SparseRetriever.open(path, encoder=words) as facade:
             PixieRetriever.from_index(index, encoder=words).close()
             PixieRetriever.from_index(facade).close()
-            PixieRetriever(retriever=facade).close()
+            PixieRetriever(sparse_retriever=facade).close()
             assert len(index) == len(facade) == len(facade.search("농업")) + 2 == 4
 
     def test_retrieves_while_another_writes_and_locks_nothing_before_its_first_write(self, words, tmp_path):
@@ -333,14 +328,14 @@ class TestFromIndex:
         assert list(tmp_path.iterdir()) == []
 
     def test_refuses_a_second_encoder_beside_a_facade(self, retriever, words):
-        assert PixieRetriever.from_index(retriever.retriever, encoder=words).k == 4
+        assert PixieRetriever.from_index(retriever.sparse_retriever, encoder=words).k == 4
         with pytest.raises(InvalidParameterError, match="encoder"):
-            PixieRetriever.from_index(retriever.retriever, encoder=type(words)())
+            PixieRetriever.from_index(retriever.sparse_retriever, encoder=type(words)())
 
     def test_closes_the_file_again_when_an_option_is_refused(self, words, tmp_path):
         path = tmp_path / "corpus.db"
         PixieRetriever.from_texts(TEXTS, encoder=words, path=path).close()
-        with pytest.raises(ValidationError):
+        with pytest.raises(InvalidParameterError):
             PixieRetriever.from_index(path, encoder=words, k=0)
 
 

@@ -99,7 +99,7 @@ def test_tools_and_functions_are_described_by_name_and_docstring():
     assert describe_tool(get_weather) == ToolDescription("get_weather", "도시의 오늘 날씨를 알려 준다.")
     assert describe_tool(send_mail) == ToolDescription("send_mail", "받는 사람에게 전자 우편을 보낸다.")
     assert describe_tool(undescribed) == ToolDescription("undescribed", "")
-    with pytest.raises(InvalidParameterError, match="dict is no tool"):
+    with pytest.raises(InvalidParameterError, match="dict is not a tool"):
         describe_tool({"name": "search"})
 
 

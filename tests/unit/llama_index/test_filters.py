@@ -9,7 +9,7 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 
 from pixie_retrievers.errors import FilterError
-from pixie_retrievers.filters import compile_filter
+from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import NODE_KEY
 
@@ -51,7 +51,7 @@ def passing(filters):
     translated = translate(filters)
     if translated is None:
         return set(METADATAS)
-    passes = compile_filter(translated)
+    passes = parse_filter(translated).matches
     return {name for name, metadata in METADATAS.items() if passes(metadata)}
 
 

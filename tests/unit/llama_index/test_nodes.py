@@ -8,6 +8,7 @@ import pickle
 from typing import ClassVar
 
 import pytest
+from explanations import explanation_of
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import (
@@ -31,17 +32,16 @@ from pixie_retrievers import types
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidDocumentError
 from pixie_retrievers.index.documents import check_documents
 from pixie_retrievers.llama_index.nodes import (
-    EXPLANATION_KEY,
-    FUSION_KEY,
     NODE_KEY,
     REF_DOC_KEY,
     annotated,
     to_document,
     to_node,
 )
+from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
 
-EXPLANATION = types.Explanation(
-    6.0, (types.TokenContribution("##성", "성", 7, 2.0, 3.0, 6.0, in_query=True, in_document=False),), 0.0, 1
+EXPLANATION = explanation_of(
+    [types.TokenContribution("##성", "성", 7, 2.0, 3.0, 6.0, in_query=True, in_document=False)]
 )
 RELATIONSHIPS = {
     NodeRelationship.SOURCE: RelatedNodeInfo(
@@ -179,7 +179,7 @@ def test_an_explained_node_is_still_what_it_was(node):
     assert restored.get_type() == node.get_type()
     assert restored.relationships == node.relationships
     assert restored.hash == node.hash
-    assert restored.metadata[EXPLANATION_KEY] == [EXPLANATION.contributions[0].to_dict()]
+    assert restored.metadata[TOKEN_EXPLANATIONS] == [EXPLANATION.contributions[0].to_dict()]
     for mode in (MetadataMode.NONE, MetadataMode.LLM, MetadataMode.EMBED):
         assert restored.get_content(mode) == node.get_content(mode)
 
@@ -196,9 +196,9 @@ def test_the_hash_of_an_explained_node_still_follows_text_and_metadata():
 
 def test_a_node_of_another_origin_takes_notes_and_keeps_what_it_is(node):
     before = copy.deepcopy(node)
-    noted = annotated(annotated(node, {FUSION_KEY: {"a": 1}}), {EXPLANATION_KEY: [2]})
-    assert (noted.metadata[FUSION_KEY], noted.metadata[EXPLANATION_KEY]) == ({"a": 1}, [2])
-    assert annotated(noted, {FUSION_KEY: {"b": 3}}).metadata[FUSION_KEY] == {"b": 3}
+    noted = annotated(annotated(node, {FUSION_PARTS: {"a": 1}}), {TOKEN_EXPLANATIONS: [2]})
+    assert (noted.metadata[FUSION_PARTS], noted.metadata[TOKEN_EXPLANATIONS]) == ({"a": 1}, [2])
+    assert annotated(noted, {FUSION_PARTS: {"b": 3}}).metadata[FUSION_PARTS] == {"b": 3}
     assert (noted.hash, noted.node_id, noted.embedding) == (node.hash, node.node_id, node.embedding)
     for mode in (MetadataMode.NONE, MetadataMode.LLM, MetadataMode.EMBED):
         assert noted.get_content(mode) == node.get_content(mode)
@@ -254,7 +254,7 @@ def test_storing_a_node_leaves_it_alone(node):
 def test_the_node_that_an_index_node_stands_for_has_the_explanation_too():
     target = NODES["text"]
     restored = to_node(stored(IndexNode(text="요약", index_id="글", obj=target)), EXPLANATION)
-    assert restored.obj.metadata[EXPLANATION_KEY] == restored.metadata[EXPLANATION_KEY]
+    assert restored.obj.metadata[TOKEN_EXPLANATIONS] == restored.metadata[TOKEN_EXPLANATIONS]
     assert restored.obj.hash == target.hash
     assert to_document(restored) == to_document(IndexNode(id_=restored.id_, text="요약", index_id="글", obj=target))
 
@@ -313,7 +313,7 @@ def test_a_node_that_cannot_be_built_is_an_error_of_the_package(spoil):
         to_node(document)
 
 
-@pytest.mark.parametrize("key", [NODE_KEY, REF_DOC_KEY, EXPLANATION_KEY, FUSION_KEY])
+@pytest.mark.parametrize("key", [NODE_KEY, REF_DOC_KEY, TOKEN_EXPLANATIONS, FUSION_PARTS])
 def test_reserved_metadata_keys_are_refused(key):
     with pytest.raises(InvalidDocumentError, match="reserved"):
         to_document(TextNode(text="글", metadata={key: 1}))

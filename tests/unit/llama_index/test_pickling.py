@@ -13,8 +13,10 @@ def found(retriever):
 
 
 def test_what_is_pickled_opens_its_index_again_with_its_settings(nodes, encoder, tmp_path):
-    with PixieRetriever.from_nodes(nodes, encoder=encoder, path=tmp_path / "a.db", k=1, top_k_tokens=2) as retriever:
-        for one in (retriever, HybridRetriever([retriever], k=1)):
+    with PixieRetriever.from_nodes(
+        nodes, encoder=encoder, path=tmp_path / "a.db", similarity_top_k=1, top_k_tokens=2
+    ) as retriever:
+        for one in (retriever, HybridRetriever([retriever], similarity_top_k=1)):
             assert found(pickle.loads(pickle.dumps(one))) == found(one) != []
 
 

@@ -175,28 +175,21 @@ class TestSettings:
     def test_more_nodes_than_there_are_is_no_error(self, retriever):
         assert 2 <= len(retriever.with_options(similarity_top_k=1000).retrieve(QUERY)) <= 4
 
-    @pytest.mark.parametrize("name", ["similarity_top_k", "k", "top_k"])
-    def test_top_k_has_the_names_people_use(self, retriever, name):
-        assert retriever.with_options(**{name: 1}).similarity_top_k == 1
-        assert PixieRetriever(retriever.sparse_retriever, **{name: 7}).similarity_top_k == 7
-
-    def test_names_of_one_setting_must_agree(self, retriever):
-        assert PixieRetriever(retriever.sparse_retriever, similarity_top_k=3, k=3).similarity_top_k == 3
-        with pytest.raises(InvalidParameterError, match="similarity_top_k=3, top_k=5"):
-            PixieRetriever(retriever.sparse_retriever, similarity_top_k=3, top_k=5)
-        with pytest.raises(InvalidParameterError, match="k=1, top_k=2"):
-            retriever.with_options(k=1, top_k=2)
-
-    @pytest.mark.parametrize("value", [0, -1, 2.5, True, "3"])
-    def test_a_top_k_that_is_no_count_is_refused(self, retriever, value):
-        with pytest.raises(InvalidParameterError, match="1 or more"):
-            retriever.similarity_top_k = value
-        with pytest.raises(InvalidParameterError, match="k is"):
-            PixieRetriever(retriever.sparse_retriever, k=value)
-
-    def test_a_negative_number_of_tokens_is_refused(self, retriever):
-        with pytest.raises(InvalidParameterError, match="top_k_tokens"):
-            retriever.with_options(top_k_tokens=-1)
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *(("similarity_top_k", value) for value in (0, -1, 2.5, True, "3", None)),
+            *(("top_k_tokens", value) for value in (-1, 2.5, True, "3")),
+            *(("score_threshold", value) for value in (float("nan"), True, "3")),
+        ],
+    )
+    def test_numbers_out_of_range_and_other_things_are_refused(self, retriever, name, value):
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            setattr(retriever, name, value)
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            PixieRetriever(retriever.sparse_retriever, **{name: value})
+        with pytest.raises(InvalidParameterError, match=f"{name} is "):
+            retriever.with_options(**{name: value})
 
     def test_a_threshold_drops_what_scores_less(self, retriever):
         best, second = retriever.retrieve(QUERY)
@@ -212,7 +205,7 @@ class TestSettings:
         filters = {"field": "농업"}
         twin = retriever.with_options(filters=filters, similarity_top_k=9, score_threshold=0.5, top_k_tokens=3)
         assert (twin.filters, twin.similarity_top_k, twin.score_threshold, twin.top_k_tokens) == (filters, 9, 0.5, 3)
-        again = twin.with_options(k=1)
+        again = twin.with_options(similarity_top_k=1)
         assert (again.filters, again.similarity_top_k, again.score_threshold, again.top_k_tokens) == (
             filters,
             1,
@@ -231,7 +224,7 @@ class TestSettings:
 class TestFilters:
     def test_filters_hold_before_the_best_are_taken(self, nodes, encoder):
         filters = MetadataFilters(filters=[MetadataFilter(key="year", operator=">", value=2020)])
-        with PixieRetriever.from_nodes(nodes, encoder=encoder, k=1, filters=filters) as retriever:
+        with PixieRetriever.from_nodes(nodes, encoder=encoder, similarity_top_k=1, filters=filters) as retriever:
             assert ids(retriever.retrieve(QUERY)) == ["rocket"]
 
     def test_filters_change_from_query_to_query(self, retriever):
@@ -251,7 +244,7 @@ class TestFilters:
         either = MetadataFilters(filters=[food, old_space], condition="or")
         neither = MetadataFilters(filters=[either], condition="not")
         query = f"{QUERY} 빵 벼 로켓"
-        everything = retriever.with_options(k=10)
+        everything = retriever.with_options(similarity_top_k=10)
         assert set(ids(everything.with_filters(either).retrieve(query))) == {"orbit", "bread"}
         assert set(ids(everything.with_filters(neither).retrieve(query))) == {"rocket", "rice"}
 
@@ -367,7 +360,7 @@ class TestDefaults:
             retriever.close()
             assert ids(retriever.retrieve(QUERY)) == ["orbit", "rocket"]
             store.add([TextNode(id_="moon", text="달은 지구를 도는 위성이다.")])  # no stale copy of a docstore
-            assert "moon" in ids(retriever.with_options(k=5).retrieve(QUERY))
+            assert "moon" in ids(retriever.with_options(similarity_top_k=5).retrieve(QUERY))
             with pytest.raises(InvalidParameterError, match="its own file"):
                 PixieRetriever.from_defaults(index, path="elsewhere.db")
 
@@ -411,7 +404,7 @@ class TestPersistence:
     def test_an_index_brings_the_model_it_was_built_with(self, nodes, encoder, tmp_path):
         path = tmp_path / "corpus.db"
         PixieRetriever.from_nodes(nodes, encoder=PixieEncoder.bundled(), path=path).close()
-        with PixieRetriever.from_index(str(path), top_k=1) as retriever:
+        with PixieRetriever.from_index(str(path), similarity_top_k=1) as retriever:
             assert retriever.sparse_retriever.encoder.fingerprint == PixieEncoder.bundled().fingerprint
             assert ids(retriever.retrieve(QUERY)) == ["orbit"]
 
@@ -437,7 +430,7 @@ class TestPersistence:
                 assert len(index) == 4
 
     def test_a_second_encoder_beside_a_sparse_retriever_is_refused(self, retriever):
-        with pytest.raises(InvalidParameterError, match="its own encoder"):
+        with pytest.raises(InvalidParameterError, match="encoder of its own"):
             PixieRetriever.from_index(retriever.sparse_retriever, encoder=Stub())
 
     def test_documents_that_were_no_nodes_come_back_as_text_nodes(self, encoder):
@@ -465,7 +458,11 @@ class TestClosing:
         assert not folder.exists()
 
     def test_a_copy_keeps_the_index_of_a_dropped_retriever_open(self, nodes, encoder):
-        twin = PixieRetriever.from_nodes(nodes, encoder=encoder).with_filters({"field": "우주"}).with_options(k=1)
+        twin = (
+            PixieRetriever.from_nodes(nodes, encoder=encoder)
+            .with_filters({"field": "우주"})
+            .with_options(similarity_top_k=1)
+        )
         gc.collect()
         assert ids(twin.retrieve(QUERY)) == ["orbit"]
         twin.close()
@@ -481,27 +478,29 @@ class TestObjects:
         page = TextNode(id_="page", text="위성에 관한 긴 글 전체")
         nodes = [
             IndexNode(id_="to page", text="인공위성 요약", index_id="page", obj=page),
-            IndexNode(id_="to retriever", text="빵 요리책", index_id="cook", obj=retriever.with_options(k=1)),
+            IndexNode(
+                id_="to retriever", text="빵 요리책", index_id="cook", obj=retriever.with_options(similarity_top_k=1)
+            ),
         ]
         before = [node.obj for node in nodes]
         path = tmp_path / "objects.db"
-        with PixieRetriever.from_nodes(nodes, encoder=encoder, path=path, k=1) as outer:
+        with PixieRetriever.from_nodes(nodes, encoder=encoder, path=path, similarity_top_k=1) as outer:
             found = outer.retrieve("인공위성")[0]
             assert (found.node_id, found.node.hash) == ("page", page.hash)
             assert {part["surface"] for part in found.metadata["token_explanations"]} >= {"위성"}
             assert ids(outer.retrieve("빵")) == ["bread"]
-            twin = outer.with_options(k=2)
-            farm = IndexNode(text="논농사 안내", index_id="farm", obj=retriever.with_options(k=1))
+            twin = outer.with_options(similarity_top_k=2)
+            farm = IndexNode(text="논농사 안내", index_id="farm", obj=retriever.with_options(similarity_top_k=1))
             outer.add_nodes(node for node in [farm])
             assert "rice" in ids(twin.retrieve("논"))
         assert [node.obj for node in nodes] == before
 
-        with PixieRetriever.from_index(path, encoder=encoder, k=1) as reopened:
+        with PixieRetriever.from_index(path, encoder=encoder, similarity_top_k=1) as reopened:
             # A node is stored with what stands for it.
             assert reopened.with_options(top_k_tokens=0).retrieve("인공위성")[0].node == page
             assert reopened.retrieve("빵")[0].node.index_id == "cook"  # a retriever cannot be
-        objects = {"cook": retriever.with_options(k=1)}
-        with PixieRetriever.from_index(path, encoder=encoder, k=1, object_map=objects) as reopened:
+        objects = {"cook": retriever.with_options(similarity_top_k=1)}
+        with PixieRetriever.from_index(path, encoder=encoder, similarity_top_k=1, object_map=objects) as reopened:
             assert ids(reopened.retrieve("빵")) == ["bread"]
         assert list(objects) == ["cook"]
 

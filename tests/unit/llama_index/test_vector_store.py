@@ -58,7 +58,7 @@ def key(name, value, operator="=="):
 class TestQuerying:
     def test_it_finds_what_the_retriever_finds_with_the_same_explanations(self, store):
         result = store.query(sparse())
-        found = PixieRetriever(store.client, similarity_top_k=10).retrieve(QUERY)
+        found = PixieRetriever(store.sparse_retriever, similarity_top_k=10).retrieve(QUERY)
         assert result.nodes == [hit.node for hit in found]
         assert result.similarities == [hit.score for hit in found]
         assert result.ids == [hit.node_id for hit in found]
@@ -140,9 +140,6 @@ class TestWriting:
         store.delete(SPACE)
         assert store.get_nodes() == nodes[2:]
         store.delete(SPACE)
-
-    def test_delete_does_not_read_every_document(self, store):
-        assert "_llama_index_ref_doc" in store.client.index.stats().indexed_fields
 
     def test_nodes_are_deleted_by_id_by_filter_or_by_both(self, store, nodes):
         store.delete_nodes(["bread", "none"])
@@ -227,7 +224,7 @@ class TestKeeping:
             dumped, pickled = store.to_json(), pickle.dumps(store)
         assert json.loads(dumped) == {
             "class_name": "PixieVectorStore",
-            "path": str(tmp_path / "corpus.db"),
+            "path_or_index": str(tmp_path / "corpus.db"),
             "fingerprint": encoder.fingerprint,
             "top_k_tokens": 3,
         }
@@ -241,11 +238,11 @@ class TestKeeping:
         with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as store:
             dumped = store.to_dict()
         with PixieVectorStore.from_dict(dumped) as twin:
-            assert twin.client.encoder.fingerprint == encoder.fingerprint
+            assert twin.sparse_retriever.encoder.fingerprint == encoder.fingerprint
 
     def test_a_copy_is_the_same_store(self, store):
         for twin in (copy.copy(store), copy.deepcopy(store), store.model_copy(deep=True)):
-            assert twin.client is store.client
+            assert twin.sparse_retriever is store.sparse_retriever
 
     def test_another_model_than_the_files_is_refused(self, nodes, encoder, tmp_path):
         with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as store:
@@ -255,7 +252,7 @@ class TestKeeping:
             PixieVectorStore.from_dict(dumped | {"fingerprint": encoder.fingerprint.replace('"min_weight":0.0', "")})
 
     def test_a_temporary_store_does_not_claim_to_be_persisted(self, store, encoder, tmp_path):
-        with pytest.raises(InvalidParameterError, match="path="):
+        with pytest.raises(InvalidParameterError, match="at a path"):
             store.persist(str(tmp_path / "x"))
         with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as kept:
             kept.persist(str(tmp_path / "x"))
@@ -263,14 +260,14 @@ class TestKeeping:
 
     def test_what_was_passed_in_stays_open(self, nodes, encoder):
         with SparseRetriever.open(encoder=encoder) as sparse_retriever:
-            with PixieVectorStore(retriever=sparse_retriever) as store:
+            with PixieVectorStore(sparse_retriever) as store:
                 store.add(nodes)
             assert len(sparse_retriever) == 4
-            with pytest.raises(InvalidParameterError, match="leave path and encoder out"):
-                PixieVectorStore(retriever=sparse_retriever, encoder=encoder)
+            with pytest.raises(InvalidParameterError, match="encoder of its own"):
+                PixieVectorStore(sparse_retriever, encoder=object())
 
     def test_wrong_settings_are_refused_and_the_file_is_let_go(self, encoder, tmp_path):
-        with pytest.raises(ValueError, match="top_k_tokens"):
+        with pytest.raises(InvalidParameterError, match="top_k_tokens"):
             PixieVectorStore(tmp_path / "corpus.db", encoder=encoder, top_k_tokens=-1)
         with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as store:
             store.add([TextNode(text="글")])
@@ -278,7 +275,7 @@ class TestKeeping:
             store.query(sparse())
 
     def test_the_retriever_reads_what_the_store_wrote_and_the_other_way_round(self, store, nodes):
-        retriever = PixieRetriever.from_index(store.client)
+        retriever = PixieRetriever.from_index(store.sparse_retriever)
         assert retriever.get_nodes(["orbit"]) == [nodes[0]]
         page = TextNode(id_="page", text="위성 사진 모음")
         retriever.add_nodes([IndexNode(id_="to page", text="달 탐사 요약", index_id="page", obj=page)])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Crew", "the_crew"]
+__all__ = ["SearchPool", "the_pool"]
 
 _T = TypeVar("_T")
 
@@ -50,7 +50,7 @@ class _Job(Generic[_T]):
         return self._outcome[0]
 
 
-class Crew:
+class SearchPool:
     """Hands tasks to threads that wait for them, and counts the searches that are running.
 
     An executor of the standard library does the same with twice the time from one thread to the other, which is what a
@@ -59,25 +59,30 @@ class Crew:
 
     def __init__(self) -> None:
         self.n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.turns = threading.Semaphore(self.n_cores)
+        self._large_turns = threading.Semaphore(self.n_cores)
+        self._small_turns = threading.Lock()  # far cheaper than a semaphore
         self._lock = threading.Lock()
         self._n_searching = 0
         self._n_threads = 0
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Let only as many searches run at once as there are cores.
+    def turn(self, *, is_large: bool) -> Iterator[None]:
+        """Let only as many searches run at once as gain by it: over a large index one a core, over a small one one.
 
-        More would gain nothing, and lose much: a search goes into compiled code and out of it a dozen times, and each
-        time its thread would wait for all others to hand it the interpreter.
+        More would lose: a search goes into compiled code and out of it several times, and each time its thread would
+        wait for another to hand it the interpreter. Over a small index that takes longer than the search itself.
+
+        Args:
+            is_large: Most of a search is compiled code, during which other threads may run.
         """
-        has_one = self.turns.acquire(timeout=_PATIENCE_S)
+        turns = self._large_turns if is_large else self._small_turns
+        has_one = turns.acquire(timeout=_PATIENCE_S)
         try:
             yield
         finally:
             if has_one:
-                self.turns.release()
+                turns.release()
 
     @contextlib.contextmanager
     def searching(self) -> Iterator[int]:
@@ -95,7 +100,7 @@ class Crew:
         """Do the tasks side by side, the first in this thread; on an error too, not before every one is done."""
         others = [_Job(task) for task in tasks[1:]]
         if others:
-            self._man(len(others))
+            self._start_threads(len(others))
             for job in others:
                 self._jobs.put(job)
         try:
@@ -105,7 +110,7 @@ class Crew:
                 job.finish()
         return [first, *(job.result() for job in others)]
 
-    def _man(self, wanted: int) -> None:
+    def _start_threads(self, wanted: int) -> None:
         """Start threads, up to one a core."""
         if self._n_threads < min(wanted, self.n_cores):
             with self._lock:
@@ -118,17 +123,17 @@ class Crew:
             self._jobs.get().work()
 
 
-_crew = Crew()
+_pool = SearchPool()
 
 
-def the_crew() -> Crew:
-    """The one crew of this process."""
-    return _crew
+def the_pool() -> SearchPool:
+    """The one pool of this process."""
+    return _pool
 
 
 def _renew() -> None:
-    global _crew  # noqa: PLW0603  # a forked process has neither the threads nor a lock it may trust
-    _crew = Crew()
+    global _pool  # noqa: PLW0603  # a forked process has neither the threads nor a lock it may trust
+    _pool = SearchPool()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,61 +1,30 @@
-"""The values that travel between encoder, index and adapters: immutable, and plain to read."""
+"""Sparse vectors: a batch of them in compressed sparse rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.errors import InvalidVectorError
+from pixie_retrievers.errors import InvalidVectorError, OptionalDependencyError
 
-__all__ = [
-    "MAX_WEIGHT",
-    "MIN_WEIGHT",
-    "Document",
-    "Explanation",
-    "Hit",
-    "SearchResult",
-    "SparseVectors",
-    "TermMatches",
-    "TokenContribution",
-    "sum_contributions",
-]
+__all__ = ["MAX_WEIGHT", "MIN_WEIGHT", "SparseVectors"]
 
 MIN_WEIGHT = 2.0**-60
 MAX_WEIGHT = 2.0**50
 """Weights stay inside [MIN_WEIGHT, MAX_WEIGHT], so that no product and no sum of a query can leave the range of a
 normal float32: the index relies on it to select candidates in float32 without losing one."""
 
-
-def sum_contributions(contributions: NDArray[np.float64] | Sequence[float]) -> float:
-    """Add up in float64, one after the other from the first to the last: how every score is made.
-
-    The built-in ``sum`` compensates for rounding from Python 3.12 on, and ``numpy.sum`` adds in pairs: each may differ
-    in its last bits from what the index's compiled loops find, and turn a tie.
-
-    Args:
-        contributions: Shape (m,), by ascending term.
-    """
-    return float(np.add.accumulate(np.asarray(contributions, np.float64))[-1]) if len(contributions) else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """What a caller stores and gets back.
-
-    Attributes:
-        id: The caller's own key, not empty; storing another document under it replaces this one.
-        text: The text that is encoded and shown.
-        metadata: JSON types only: str keys; str, int, finite float, bool, None, list and dict values.
-    """
-
-    id: str
-    text: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+_ARRAYS = {
+    "indptr": np.dtype(np.int64),
+    "term_ids": np.dtype(np.int32),
+    "weights": np.dtype(np.float32),
+    "literal": np.dtype(np.bool_),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +36,8 @@ class SparseVectors:
         term_ids: int32, shape (nnz,): ascending inside a row, no duplicates, below ``vocabulary_size``.
         weights: float32, shape (nnz,): finite, in [MIN_WEIGHT, MAX_WEIGHT].
         vocabulary_size: The number of terms.
+        literal: bool, shape (nnz,): the text itself is made of this term; otherwise the model expanded to it. None
+            where nobody knows, which counts as no term being literal.
 
     Raises:
         InvalidVectorError: An array breaks what is said above.
@@ -76,18 +47,21 @@ class SparseVectors:
     term_ids: NDArray[np.int32]
     weights: NDArray[np.float32]
     vocabulary_size: int
+    literal: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once made
 
     def __post_init__(self) -> None:
         if self.vocabulary_size < 1:
             raise InvalidVectorError(f"vocabulary_size is {self.vocabulary_size}; it must be at least 1")
-        for name, dtype in (("indptr", np.int64), ("term_ids", np.int32), ("weights", np.float32)):
+        if self.literal is None:
+            object.__setattr__(self, "literal", np.zeros(len(self.term_ids), np.bool_))
+        for name, dtype in _ARRAYS.items():
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
-                raise InvalidVectorError(f"{name} must be a one-dimensional numpy array of {np.dtype(dtype)}")
+                raise InvalidVectorError(f"{name} must be a one-dimensional numpy array of {dtype}")
         indptr, term_ids, weights = self.indptr, self.term_ids, self.weights
         nnz = len(term_ids)
-        if len(weights) != nnz:
-            raise InvalidVectorError(f"{nnz} term ids but {len(weights)} weights")
+        if len(weights) != nnz or len(self.literal) != nnz:
+            raise InvalidVectorError(f"{nnz} term ids but {len(weights)} weights and {len(self.literal)} literal bits")
         if len(indptr) < 1 or indptr[0] != 0 or indptr[-1] != nnz or bool((indptr[1:] < indptr[:-1]).any()):
             raise InvalidVectorError(f"indptr must rise from 0 to the number of term ids ({nnz})")
         if nnz == 0:
@@ -124,8 +98,16 @@ class SparseVectors:
                 raise IndexError(f"row {rows} of {len(self)}")
             stop = start + 1
         low, high = int(self.indptr[start]), int(self.indptr[stop])
-        indptr = self.indptr[start : stop + 1] - low
-        return SparseVectors(indptr, self.term_ids[low:high], self.weights[low:high], self.vocabulary_size)
+        part = object.__new__(SparseVectors)  # rows of what was checked need no check
+        for name, value in (
+            ("indptr", self.indptr[start : stop + 1] - low),
+            ("term_ids", self.term_ids[low:high]),
+            ("weights", self.weights[low:high]),
+            ("vocabulary_size", self.vocabulary_size),
+            ("literal", self.literal[low:high]),
+        ):
+            object.__setattr__(part, name, value)
+        return part
 
     def __iter__(self) -> Iterator[SparseVectors]:
         return (self[i] for i in range(len(self)))
@@ -138,6 +120,7 @@ class SparseVectors:
             and np.array_equal(self.indptr, other.indptr)
             and np.array_equal(self.term_ids, other.term_ids)
             and np.array_equal(self.weights, other.weights)
+            and np.array_equal(self.literal, other.literal)
         )
 
     __hash__ = None  # type: ignore[assignment]  # arrays have no hash
@@ -165,7 +148,30 @@ class SparseVectors:
             np.concatenate([np.zeros(0, np.int32), *(part.term_ids for part in parts)]),
             np.concatenate([np.zeros(0, np.float32), *(part.weights for part in parts)]),
             vocabulary_size,
+            np.concatenate([np.zeros(0, np.bool_), *(part.literal for part in parts)]),
         )
+
+    def with_literal(self, terms: Sequence[Collection[int] | NDArray[np.int32]]) -> SparseVectors:
+        """The same vectors, marked with the terms that each text itself is made of.
+
+        Args:
+            terms: One collection of term ids a row; terms that a row has no weight for change nothing.
+
+        Raises:
+            InvalidVectorError: There is not one collection a row, or a term is outside the vocabulary.
+        """
+        if len(terms) != len(self):
+            raise InvalidVectorError(f"{len(self)} vectors but {len(terms)} collections of literal terms")
+        literal = np.zeros(len(self.term_ids), np.bool_)
+        marked = np.zeros(self.vocabulary_size, np.bool_)
+        for row, (start, stop) in zip(terms, pairwise(self.indptr.tolist()), strict=True):
+            ids = np.fromiter(row, np.int64, len(row))
+            if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocabulary_size:
+                raise InvalidVectorError(f"a literal term is outside a vocabulary of {self.vocabulary_size} terms")
+            marked[ids] = True
+            literal[start:stop] = marked[self.term_ids[start:stop]]
+            marked[ids] = False
+        return replace(self, literal=literal)
 
     @classmethod
     def from_dicts(cls, rows: Iterable[Mapping[int, float]], vocabulary_size: int) -> SparseVectors:
@@ -218,8 +224,15 @@ class SparseVectors:
         )
 
     def to_scipy(self) -> Any:
-        """A ``scipy.sparse.csr_array`` of float32, shape (n, vocabulary_size)."""
-        from scipy.sparse import csr_array
+        """A ``scipy.sparse.csr_array`` of float32, shape (n, vocabulary_size).
+
+        Raises:
+            OptionalDependencyError: scipy is not installed.
+        """
+        try:
+            from scipy.sparse import csr_array
+        except ImportError as error:
+            raise OptionalDependencyError("to_scipy needs scipy: pip install scipy") from error
 
         return csr_array((self.weights, self.term_ids, self.indptr), shape=(len(self), self.vocabulary_size))
 
@@ -242,139 +255,3 @@ class SparseVectors:
             values[kept].astype(np.float32),
             vocabulary_size,
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TermMatches:
-    """Every term that a query and a document share.
-
-    Attributes:
-        term_ids: int32, shape (m,), ascending.
-        query_weights: float32, shape (m,).
-        document_weights: float32, shape (m,): as the index stores them.
-    """
-
-    term_ids: NDArray[np.int32]
-    query_weights: NDArray[np.float32]
-    document_weights: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.term_ids)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, TermMatches):
-            return NotImplemented
-        return (
-            np.array_equal(self.term_ids, other.term_ids)
-            and np.array_equal(self.query_weights, other.query_weights)
-            and np.array_equal(self.document_weights, other.document_weights)
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # arrays have no hash
-
-    @property
-    def contributions(self) -> NDArray[np.float64]:
-        """float64, shape (m,): query weight times document weight, which is exact; their sum is the score."""
-        return self.query_weights.astype(np.float64) * self.document_weights.astype(np.float64)
-
-    @property
-    def score(self) -> float:
-        """The sum of the contributions by ascending term: to the last bit what the index ranks by."""
-        return sum_contributions(self.contributions)
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A document that an index found.
-
-    Attributes:
-        document: The stored document.
-        score: The dot product of query and document.
-        matches: The terms that made it, all of them.
-    """
-
-    document: Document
-    score: float
-    matches: TermMatches
-
-
-@dataclass(frozen=True, slots=True)
-class TokenContribution:
-    """What one token added to a score.
-
-    Attributes:
-        token: The vocabulary's own spelling, markers included (``##에서``, ``▁위성``, ``ìľĦìĦ±``).
-        surface: The token as a person reads it.
-        token_id: The term.
-        query_weight: Its weight in the query.
-        document_weight: Its weight in the document.
-        contribution: The product of the two weights.
-        in_query: The query's text literally has the token; otherwise the model expanded to it.
-        in_document: The document's text literally has the token.
-    """
-
-    token: str
-    surface: str
-    token_id: int
-    query_weight: float
-    document_weight: float
-    contribution: float
-    in_query: bool
-    in_document: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON types, keys in the order of the attributes."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a document got its score: contributions, largest first, and what was left out.
-
-    Attributes:
-        score: The whole score: all contributions, added in float64 by ascending token id.
-        contributions: The tokens shown, by contribution descending, then by token id.
-        residual: The score of the tokens not shown, added in the same way; 0 when all are shown. Contributions and
-            residual sum to the score: in another order than that of token ids, to within the rounding of ``n_tokens``
-            additions, a share of at most ``n_tokens * 2**-52`` of the score.
-        n_tokens: How many tokens matched, shown or not.
-    """
-
-    score: float
-    contributions: tuple[TokenContribution, ...]
-    residual: float
-    n_tokens: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON types."""
-        return {
-            "score": self.score,
-            "contributions": [contribution.to_dict() for contribution in self.contributions],
-            "residual": self.residual,
-            "n_tokens": self.n_tokens,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """A document found for a query, with the reason.
-
-    Attributes:
-        document: The stored document.
-        score: The dot product of query and document.
-        explanation: The tokens that made the score; None when explanations were switched off.
-    """
-
-    document: Document
-    score: float
-    explanation: Explanation | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON types."""
-        return {
-            "id": self.document.id,
-            "score": self.score,
-            "text": self.document.text,
-            "metadata": dict(self.document.metadata),
-            "explanation": None if self.explanation is None else self.explanation.to_dict(),
-        }

@@ -117,6 +117,26 @@ def test_arrays_of_another_dtype_or_shape_are_refused():
         build([0], [], [], vocabulary_size=0)
 
 
+def test_nobody_knowing_which_terms_are_literal_counts_as_none_being(vectors):
+    assert vectors.literal.tolist() == [False] * 3
+
+
+def test_literal_terms_travel_with_their_rows(vectors):
+    marked = vectors.with_literal([{3, 7}, {1}, frozenset()])
+    assert marked.literal.tolist() == [False, True, False]
+    assert marked != vectors
+    assert [row.literal.tolist() for row in marked] == [[False, True], [], [False]]
+    assert SparseVectors.concatenate([marked[2], marked[0]], 10).literal.tolist() == [False, False, True]
+    with pytest.raises(InvalidVectorError, match="3 vectors but 1 collections"):
+        vectors.with_literal([{3}])
+    with pytest.raises(InvalidVectorError, match="outside a vocabulary of 10"):
+        vectors.with_literal([{10}, (), ()])
+    with pytest.raises(InvalidVectorError, match="literal"):
+        SparseVectors(vectors.indptr, vectors.term_ids, vectors.weights, 10, np.zeros(2, np.bool_))
+    with pytest.raises(InvalidVectorError, match="literal must be"):
+        SparseVectors(vectors.indptr, vectors.term_ids, vectors.weights, 10, np.zeros(3, np.int8))
+
+
 def test_a_term_may_fall_from_one_row_to_the_next():
     assert build([0, 0, 2, 2, 3, 3], [4, 9, 0], [1, 1, 1]).to_dicts() == [{}, {4: 1, 9: 1}, {}, {0: 1}, {}]
 

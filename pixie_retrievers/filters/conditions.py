@@ -1,0 +1,197 @@
+"""A parsed filter: an immutable tree of comparisons, which also says which fields it looks at and what it equals."""
+
+from __future__ import annotations
+
+import json
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pixie_retrievers.filters.paths import MISSING, resolve
+
+__all__ = ["All", "Comparison", "Condition", "Either", "Negation", "PredicateCall"]
+
+
+class Condition(ABC):
+    """What documents must fulfil.
+
+    Attributes:
+        fields: The paths that it looks at; None where a callable may look at any.
+        key: A text that is the same only for conditions that hold for the same documents; None where a callable may
+            answer differently each time.
+    """
+
+    @cached_property
+    @abstractmethod
+    def fields(self) -> frozenset[str] | None: ...
+
+    @cached_property
+    @abstractmethod
+    def key(self) -> str | None: ...
+
+    @abstractmethod
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether it holds for a document's metadata."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Condition):
+    """One operator on one field.
+
+    Attributes:
+        field: A dotted path.
+        operator: ``$eq $gt $gte $lt $lte $in $exists $contains $text``; the others are these, negated.
+        operand: JSON values; for ``$in`` a tuple of them.
+    """
+
+    field: str
+    operator: str
+    operand: Any
+
+    @cached_property
+    def fields(self) -> frozenset[str] | None:
+        return frozenset((self.field,))
+
+    @cached_property
+    def key(self) -> str | None:
+        if self.operator != "$in":
+            return _text([self.field, self.operator, self.operand])
+        # In any order: sorted by what they are where that can be, which is far faster than by their texts.
+        if len(set(map(type, self.operand))) == 1 and isinstance(self.operand[0], (str, int, float)):
+            return _text([self.field, "$in", sorted(set(self.operand))])
+        return f"{_text([self.field, '$in'])}{sorted({_text(value) for value in self.operand})}"
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        return self._test(resolve(metadata, self.field))
+
+    @cached_property
+    def _test(self) -> Callable[[Any], bool]:
+        operand = self.operand
+        if self.operator == "$eq":
+            return lambda value: bool(value == operand)
+        if self.operator in _ORDERED:
+            compare = _ORDERED[self.operator]
+            kinds = str if isinstance(operand, str) else (int, float)
+            return lambda value: isinstance(value, kinds) and bool(compare(value, operand))
+        if self.operator == "$in":
+            return _one_of(operand)
+        if self.operator == "$exists":
+            return lambda value: (value is not MISSING) is operand
+        if self.operator == "$contains":
+            return lambda value: _contains(value, operand)
+        folded = operand.casefold()
+        return lambda value: isinstance(value, str) and folded in value.casefold()
+
+
+@dataclass(frozen=True, eq=False)
+class All(Condition):
+    """All parts hold; no parts always do."""
+
+    parts: tuple[Condition, ...]
+
+    @cached_property
+    def fields(self) -> frozenset[str] | None:
+        return _fields(self.parts)
+
+    @cached_property
+    def key(self) -> str | None:
+        return _key("$and", self.parts)
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        return all(part.matches(metadata) for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Either(Condition):
+    """At least one part holds."""
+
+    parts: tuple[Condition, ...]
+
+    @cached_property
+    def fields(self) -> frozenset[str] | None:
+        return _fields(self.parts)
+
+    @cached_property
+    def key(self) -> str | None:
+        return _key("$or", self.parts)
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        return any(part.matches(metadata) for part in self.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Negation(Condition):
+    """The part does not hold."""
+
+    part: Condition
+
+    @cached_property
+    def fields(self) -> frozenset[str] | None:
+        return self.part.fields
+
+    @cached_property
+    def key(self) -> str | None:
+        return _key("$not", (self.part,))
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        return not self.part.matches(metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class PredicateCall(Condition):
+    """A callable on the metadata holds."""
+
+    predicate: Callable[[Mapping[str, Any]], bool]
+
+    @cached_property
+    def fields(self) -> frozenset[str] | None:
+        return None
+
+    @cached_property
+    def key(self) -> str | None:
+        return None
+
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
+        return bool(self.predicate(metadata))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _key(name: str, parts: tuple[Condition, ...]) -> str | None:
+    keys = [part.key for part in parts]
+    known = [key for key in keys if key is not None]
+    return f"{name}({','.join(sorted(set(known)))})" if len(known) == len(keys) else None
+
+
+def _fields(parts: tuple[Condition, ...]) -> frozenset[str] | None:
+    fields: frozenset[str] = frozenset()
+    for part in parts:
+        if part.fields is None:
+            return None
+        fields |= part.fields
+    return fields
+
+
+def _one_of(operands: tuple[Any, ...]) -> Callable[[Any], bool]:
+    scalars = frozenset(value for value in operands if not isinstance(value, (list, dict)))
+    others = [value for value in operands if isinstance(value, (list, dict))]
+    return lambda value: value in others if isinstance(value, (list, dict)) else value in scalars
+
+
+def _contains(value: Any, operand: Any) -> bool:
+    if isinstance(value, str):
+        return isinstance(operand, str) and operand in value
+    return isinstance(value, list) and operand in value
+
+
+_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}

@@ -1,0 +1,98 @@
+"""The operands of a filter, as JSON would have them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, time
+from typing import Any
+
+import numpy as np
+
+from pixie_retrievers.errors import FilterError
+
+__all__ = ["as_boolean", "as_json", "as_ordered", "as_string", "as_values"]
+
+_MAX_DEPTH = 100  # as in a document's metadata
+_MAX_INT_BITS = 1024
+
+
+def as_json(operand: Any, where: str) -> Any:
+    """An operand that a stored value may equal."""
+    return _plain(operand, where, 0)
+
+
+def as_ordered(operand: Any, where: str) -> int | float | str:
+    """An operand that values come before or after."""
+    if isinstance(operand, (float, np.floating)) and math.isinf(operand):
+        return float(operand)  # everything is on one side of it
+    value = _plain(operand, where, 0)
+    if not isinstance(value, (int, float, str)):
+        raise FilterError(f"{where} compares numbers or strings, not {type(operand).__name__}")
+    return value
+
+
+def as_values(operand: Any, where: str) -> tuple[Any, ...]:
+    """The operands of ``$in``."""
+    if not isinstance(operand, (list, tuple, set, frozenset)):
+        raise FilterError(f"{where} takes a list of values, not {type(operand).__name__}")
+    if set(map(type, operand)) == {str}:
+        as_string("".join(operand), where)  # thousands of ids are common: checked in one go
+        return tuple(operand)
+    return tuple(as_json(value, where) for value in operand)
+
+
+def as_boolean(operand: Any, where: str) -> bool:
+    """The operand of ``$exists``."""
+    if not isinstance(operand, (bool, np.bool_)):
+        raise FilterError(f"{where} takes true or false, not {type(operand).__name__}")
+    return bool(operand)
+
+
+def as_string(operand: Any, where: str) -> str:
+    """The operand of ``$text``, or the name of a field."""
+    if not isinstance(operand, str):
+        raise FilterError(f"{where} takes a string, not {type(operand).__name__}")
+    try:
+        operand.encode()
+    except UnicodeEncodeError:
+        raise FilterError(f"{where}: the text holds a lone surrogate; repair the decoding that it came from") from None
+    return str.__str__(operand)  # of a subclass, what JSON would write
+
+
+def _plain(value: Any, where: str, depth: int) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return as_string(value, where)
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64):
+        return _whole(int(value), where)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        if not math.isfinite(number):
+            raise FilterError(f"{where} with {number} finds nothing: stored numbers are finite; pass a finite one")
+        return number
+    if isinstance(value, (date, time)):
+        if value != value:  # noqa: PLR0124  # pandas' NaT is a datetime that does not equal itself
+            raise FilterError(f"{where} with NaT finds nothing: pass a date")
+        return value.isoformat()
+    if depth > _MAX_DEPTH:
+        raise FilterError(f"{where}: the value is nested deeper than {_MAX_DEPTH} levels, or holds itself")
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, where, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        return {as_string(key, f"{where}: a key"): _plain(item, where, depth + 1) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        raise FilterError(f"{where} takes no set, which has no order: pass a list, or use $in or $nin")
+    raise FilterError(
+        f"{where} cannot compare with a value of type {type(value).__name__}: pass a string, a number, true,"
+        " false, None, a date, a list or a dict"
+    )
+
+
+def _whole(value: int, where: str) -> int:
+    if value.bit_length() > _MAX_INT_BITS:  # never printed: Python refuses to print some
+        raise FilterError(f"{where}: a whole number of more than {_MAX_INT_BITS} bits is larger than any stored one")
+    return value

@@ -1,0 +1,142 @@
+"""Columns as they stand in the store: a directory for each segment, and a frame for each column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixie_retrievers.errors import CorruptIndexError
+from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_arrays, encode_row
+from pixie_retrievers.index.sqlite.columns.column import MAX_FIELDS, SEPARATOR, Column, SegmentColumns
+from pixie_retrievers.index.sqlite.segment import segment_key
+from pixie_retrievers.index.sqlite.store import COLUMNS, ReadStore
+
+__all__ = ["Directory", "column_key", "column_keys", "encode_columns", "read_column", "read_columns", "read_directory"]
+
+_WIDTHS = {1: "<u1", 2: "<u2", 4: "<i4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Which columns a segment has.
+
+    Attributes:
+        number: The segment's number.
+        places: The fields that have columns, and the place of each.
+        complete: A field that is not among them, and may have a column, is in none of the documents.
+    """
+
+    number: int
+    places: Mapping[str, int]
+    complete: bool
+
+
+def column_key(number: int, place: int) -> str:
+    """The key of a segment's column; the directory stands under the segment's own key."""
+    return f"{segment_key(number)}.{place:04d}"
+
+
+def column_keys(number: int) -> tuple[str, str]:
+    """The first and the last key that a segment's directory and columns may have."""
+    return segment_key(number), column_key(number, MAX_FIELDS)
+
+
+def encode_columns(number: int, segment: SegmentColumns) -> Iterator[tuple[str, str | bytes]]:
+    """A segment's directory and columns as (key, value) pairs."""
+    key = segment_key(number)
+    yield key, encode_row(key, [list(segment.columns), segment.complete])
+    for place, column in enumerate(segment.columns.values()):
+        key = column_key(number, place)
+        arrays: list[NDArray[Any]] = [
+            _as_bytes(column.codes),
+            column.floats,
+            column.integers,
+            np.frombuffer(column.strings, np.uint8),
+            column.list_starts,
+            _as_bytes(column.elements),
+        ]
+        yield key, encode_arrays(Kind.COLUMN, key, arrays)
+
+
+def read_directory(store: ReadStore, number: int) -> Directory:
+    """Which columns a segment has.
+
+    Raises:
+        CorruptIndexError: The row is missing or damaged.
+    """
+    key = segment_key(number)
+    fields, complete = decode_row(key, store.get(COLUMNS, key), 2)
+    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+        raise CorruptIndexError(f"the columns of segment {number} have no names: restore the file from a copy")
+    return Directory(number, {field: place for place, field in enumerate(fields)}, complete is True)
+
+
+def read_column(store: ReadStore, directory: Directory, field: str, n_documents: int) -> Column:
+    """A column that the directory names.
+
+    Raises:
+        CorruptIndexError: The frame is missing or damaged, or contradicts its segment.
+    """
+    key = column_key(directory.number, directory.places[field])
+    frame = store.get(COLUMNS, key)
+    codes, floats, integers, strings, list_starts, elements = decode_arrays(
+        Kind.COLUMN, key, frame, "u1 f8 i8 u1 i4 u1"
+    )
+    n_elements = int(list_starts[-1]) if len(list_starts) else 0
+    try:
+        column = Column(
+            _of_width(codes, n_documents),
+            floats,
+            integers,
+            strings.tobytes(),
+            list_starts,
+            _of_width(elements, n_elements),
+        )
+    except (ValueError, KeyError):
+        column = None
+    if column is None or not _is_sound(column):
+        raise CorruptIndexError(f"column {key} contradicts its segment: restore the file from a copy")
+    return column
+
+
+def read_columns(store: ReadStore, number: int, n_documents: int) -> SegmentColumns:
+    """All columns of a segment.
+
+    Raises:
+        CorruptIndexError: One is missing or damaged, or contradicts its segment.
+    """
+    directory = read_directory(store, number)
+    columns = {field: read_column(store, directory, field, n_documents) for field in directory.places}
+    return SegmentColumns(columns, directory.complete)
+
+
+def _as_bytes(codes: NDArray[Any]) -> NDArray[np.uint8]:
+    return codes.astype(codes.dtype.newbyteorder("<"), copy=False).view(np.uint8)
+
+
+def _of_width(content: NDArray[np.uint8], length: int) -> NDArray[Any]:
+    """Codes whose width is what their number leaves for each."""
+    if length == 0 and len(content) == 0:
+        return content
+    codes: NDArray[Any] = content.view(_WIDTHS[len(content) // max(length, 1)])
+    if len(codes) != length:
+        raise ValueError(length)
+    return codes
+
+
+def _is_sound(column: Column) -> bool:
+    starts, elements = column.list_starts, column.elements
+    return bool(
+        len(starts) > 0
+        and starts[0] == 0
+        and (starts[1:] >= starts[:-1]).all()
+        and (not column.strings or column.strings.endswith(SEPARATOR))
+        and (not len(column.codes) or 0 <= column.codes.min() <= column.codes.max() < column.n_codes)
+        and (not len(elements) or 0 <= elements.min() <= elements.max() < column.first_list)
+        and (column.floats[1:] > column.floats[:-1]).all()
+        and (column.integers[1:] > column.integers[:-1]).all()
+    )

@@ -1,0 +1,273 @@
+"""Which documents of a commit point count: those alive, and of these the ones that a condition lets pass.
+
+What is once worked out is kept. Segments never change, so a condition is held against a new segment alone; and while no
+commit comes, the same condition costs one look into a table.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixie_retrievers.errors import CorruptIndexError
+from pixie_retrievers.filters import Condition
+from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays
+from pixie_retrievers.index.sqlite.columns.column import Column, may_have_column
+from pixie_retrievers.index.sqlite.columns.evaluation import evaluate
+from pixie_retrievers.index.sqlite.columns.stored import Directory, read_column, read_directory
+from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
+from pixie_retrievers.index.sqlite.segment import segment_key
+from pixie_retrievers.index.sqlite.store import TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.view import SegmentView, address
+from pixie_retrievers.types import Document
+
+__all__ = ["Allowed", "MaskCache", "Masks", "read_tombstones"]
+
+_ALL = np.zeros(0, np.uint8)
+_MAX_BYTES = 64 << 20
+"""How much memory the masks of conditions may take, and again those of whole commit points: a byte a document each."""
+_DOCUMENTS_AT_ONCE = 1000
+
+_Value = TypeVar("_Value")
+
+
+class Allowed(NamedTuple):
+    """Which documents a search may find.
+
+    Attributes:
+        masks: uint8, shape (n_documents,), a segment: 1 where a live document passes the filter; empty when all do.
+        addresses: int64, shape (n_segments,): where the masks lie, for compiled code.
+    """
+
+    masks: Sequence[NDArray[np.uint8]]
+    addresses: NDArray[np.int64]
+
+
+class _Passing(NamedTuple):
+    """Which documents of a segment pass a condition.
+
+    Attributes:
+        since: With at least so many tombstones this is true: those of them had no row to read. 0 where columns decided.
+        mask: uint8, shape (n_documents,).
+    """
+
+    since: int
+    mask: NDArray[np.uint8]
+
+
+class _Recent(Generic[_Value]):
+    """Values by key, the least recently used of which go when all together take too many bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._values: OrderedDict[Hashable, tuple[_Value, int]] = OrderedDict()
+
+    def get(self, key: Hashable) -> _Value | None:
+        found = self._values.get(key)
+        if found is None:
+            return None
+        self._values.move_to_end(key)
+        return found[0]
+
+    def put(self, key: Hashable, value: _Value, n_bytes: int) -> None:
+        self.drop(key)
+        self._values[key] = value, n_bytes
+        self._n_bytes += n_bytes
+        while self._n_bytes > self._max_bytes:
+            self.drop(next(iter(self._values)))
+
+    def drop(self, key: Hashable) -> None:
+        found = self._values.pop(key, None)
+        if found is not None:
+            self._n_bytes -= found[1]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._values))
+
+
+class MaskCache:
+    """What is kept of masks from search to search, for any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._manifest: Manifest | None = None
+        self._allowed: _Recent[Allowed] = _Recent(_MAX_BYTES)
+        self._passing: _Recent[_Passing] = _Recent(_MAX_BYTES)
+        self._live: dict[tuple[int, int], NDArray[np.uint8]] = {}
+        self._directories: dict[int, Directory] = {}
+
+    def renew_lock(self) -> None:
+        """Forget a lock that another thread may have held when this process was forked."""
+        self._lock = threading.Lock()
+
+    def forget_all_but(self, entries: Sequence[SegmentEntry]) -> None:
+        """Drop what belongs to segments, or to states of segments, that are gone."""
+        with self._lock:
+            states = {(entry.number, entry.n_deleted) for entry in entries}
+            numbers = {entry.number for entry in entries}
+            self._live = {key: mask for key, mask in self._live.items() if key in states}
+            self._directories = {number: found for number, found in self._directories.items() if number in numbers}
+            for key in self._passing:
+                if key[0] not in numbers:
+                    self._passing.drop(key)
+
+    def allowed(self, manifest: Manifest, key: Hashable) -> Allowed | None:
+        """What is known at a commit point of a condition, of none at all, or of either among some ids."""
+        with self._lock:
+            return self._allowed.get(key) if self._manifest is manifest else None
+
+    def keep_allowed(self, manifest: Manifest, key: Hashable, allowed: Allowed) -> None:
+        """Keep it until the next commit."""
+        with self._lock:
+            if self._manifest is not manifest:
+                if self._manifest is not None and self._manifest.generation > manifest.generation:
+                    return
+                self._manifest, self._allowed = manifest, _Recent(_MAX_BYTES)
+            self._allowed.put(key, allowed, sum(mask.nbytes for mask in allowed.masks) + allowed.addresses.nbytes)
+
+    def passing(self, entry: SegmentEntry, key: str) -> NDArray[np.uint8] | None:
+        """What is known of a condition in a segment."""
+        with self._lock:
+            found = self._passing.get((entry.number, key))
+            return None if found is None or found.since > entry.n_deleted else found.mask
+
+    def keep_passing(self, number: int, key: str, mask: NDArray[np.uint8], since: int) -> None:
+        """Keep it for as long as the segment lives."""
+        with self._lock:
+            self._passing.put((number, key), _Passing(since, mask), mask.nbytes)
+
+    def live(self, entry: SegmentEntry, read: Callable[[], NDArray[np.uint8] | None]) -> NDArray[np.uint8]:
+        """uint8, shape (n_documents,): 1 for each document of a segment that is not deleted; empty when none is."""
+        if entry.n_deleted == 0:
+            return _ALL
+        mask = self._live.get((entry.number, entry.n_deleted))
+        if mask is None:
+            dead = read()
+            mask = _ALL if dead is None else 1 - dead
+            with self._lock:
+                self._live[entry.number, entry.n_deleted] = mask
+        return mask
+
+    def directory(self, number: int, read: Callable[[], Directory]) -> Directory:
+        """Which columns a segment has."""
+        found = self._directories.get(number)
+        if found is None:
+            found = read()
+            with self._lock:
+                self._directories[number] = found
+        return found
+
+
+class Masks:
+    """Which documents of one commit point count.
+
+    Args:
+        store: A reading connection inside a transaction.
+        manifest: The commit point.
+        views: The manifest's segments, in its order.
+        documents: Reads the documents under some insertion numbers, in order.
+        cache: What is known from searches before.
+    """
+
+    def __init__(
+        self,
+        store: ReadStore,
+        manifest: Manifest,
+        views: Sequence[SegmentView],
+        documents: Callable[[Sequence[int]], Sequence[Document]],
+        cache: MaskCache,
+    ) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._views = views
+        self._documents = documents
+        self._cache = cache
+
+    def allowed(self, condition: Condition | None) -> Allowed:
+        """Which documents a search under this condition may find."""
+        key = None if condition is None else condition.key
+        cached = condition is None or key is not None
+        found = self._cache.allowed(self._manifest, key) if cached else None
+        if found is None:
+            masks = [self.of_segment(position, condition) for position in range(len(self._manifest.segments))]
+            found = Allowed(masks, np.array([address(mask) for mask in masks], np.int64))
+            if cached:
+                self._cache.keep_allowed(self._manifest, key, found)
+        return found
+
+    def of_segment(self, position: int, condition: Condition | None) -> NDArray[np.uint8]:
+        """uint8, shape (n_documents,): 1 for each live document of a segment that passes; empty when all do."""
+        entry = self._manifest.segments[position]
+        live = self._cache.live(entry, lambda: read_tombstones(self._store, entry))
+        if condition is None:
+            return live
+        passing = self._passing(position, condition)
+        return passing & live if len(live) else passing
+
+    def _passing(self, position: int, condition: Condition) -> NDArray[np.uint8]:
+        entry = self._manifest.segments[position]
+        key = condition.key
+        mask = None if key is None else self._cache.passing(entry, key)
+        if mask is None:
+            mask, since = self._evaluate(position, condition)
+            if key is not None:
+                self._cache.keep_passing(entry.number, key, mask, since)
+        return mask
+
+    def _evaluate(self, position: int, condition: Condition) -> tuple[NDArray[np.uint8], int]:
+        """Which documents of a segment pass, and from how many tombstones on that is true."""
+        entry = self._manifest.segments[position]
+        directory = self._cache.directory(entry.number, lambda: read_directory(self._store, entry.number))
+        columns: dict[str, Column | None] = {}
+
+        def column_of(field: str) -> Column | None:
+            if field not in columns:
+                columns[field] = self._column(directory, field, entry.n_documents)
+            return columns[field]
+
+        certain, possible = evaluate(condition, column_of, entry.n_documents)
+        mask = certain.view(np.uint8)
+        if certain is possible:
+            return mask, 0
+        undecided = possible & ~certain
+        live = self._cache.live(entry, lambda: read_tombstones(self._store, entry))
+        ordinals = np.flatnonzero(undecided & live if len(live) else undecided)
+        mask[ordinals] = self._read(condition, self._views[position].head.docnos[ordinals].tolist())
+        return mask, entry.n_deleted
+
+    def _column(self, directory: Directory, field: str, n_documents: int) -> Column | None:
+        if not may_have_column(field):
+            return None
+        if field in directory.places:
+            return read_column(self._store, directory, field, n_documents)
+        return Column.absent(n_documents) if directory.complete else None
+
+    def _read(self, condition: Condition, docnos: Sequence[int]) -> NDArray[np.uint8]:
+        """Hold a condition against documents themselves."""
+        passes: list[bool] = []
+        for start in range(0, len(docnos), _DOCUMENTS_AT_ONCE):
+            part = docnos[start : start + _DOCUMENTS_AT_ONCE]
+            passes += [condition.matches(document.metadata) for document in self._documents(part)]
+        return np.array(passes, np.uint8)
+
+
+def read_tombstones(store: ReadStore, entry: SegmentEntry) -> NDArray[np.uint8] | None:
+    """uint8, shape (n_documents,): 1 for each deleted document of a segment; None when it has none.
+
+    Raises:
+        CorruptIndexError: They are missing or damaged, or contradict the manifest.
+    """
+    if entry.n_deleted == 0:
+        return None
+    key = segment_key(entry.number)
+    (bitmap,) = decode_arrays(Kind.TOMBSTONES, key, store.get(TOMBSTONES, key), "u1")
+    dead = np.unpackbits(bitmap)[: entry.n_documents]
+    if len(dead) != entry.n_documents or int(dead.sum()) != entry.n_deleted:
+        raise CorruptIndexError(f"tombstones {key} contradict the manifest: restore the file from a copy")
+    return dead

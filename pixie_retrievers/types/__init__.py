@@ -1,0 +1,27 @@
+"""The values that travel between encoder, index and adapters: immutable, and plain to read."""
+
+from pixie_retrievers.types.explanations import (
+    Explanation,
+    KnownNames,
+    TermMatches,
+    TermNames,
+    TokenContribution,
+    sum_contributions,
+)
+from pixie_retrievers.types.results import Document, Hit, SearchResult
+from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
+
+__all__ = [
+    "MAX_WEIGHT",
+    "MIN_WEIGHT",
+    "Document",
+    "Explanation",
+    "Hit",
+    "KnownNames",
+    "SearchResult",
+    "SparseVectors",
+    "TermMatches",
+    "TermNames",
+    "TokenContribution",
+    "sum_contributions",
+]

@@ -1,0 +1,66 @@
+"""What a caller stores, what an index finds, and what a search returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pixie_retrievers.types.explanations import Explanation, TermMatches
+
+__all__ = ["Document", "Hit", "SearchResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a caller stores and gets back.
+
+    Attributes:
+        id: The caller's own key, not empty; storing another document under it replaces this one.
+        text: The text that is encoded and shown.
+        metadata: JSON types only: str keys; str, int, finite float, bool, None, list and dict values.
+    """
+
+    id: str
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document that an index found.
+
+    Attributes:
+        document: The stored document.
+        score: The dot product of query and document.
+        matches: The terms that made it, all of them.
+    """
+
+    document: Document
+    score: float
+    matches: TermMatches
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A document found for a query, with the reason.
+
+    Attributes:
+        document: The stored document.
+        score: The dot product of query and document.
+        explanation: The tokens that made the score; None when explanations were switched off.
+    """
+
+    document: Document
+    score: float
+    explanation: Explanation | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON types."""
+        return {
+            "id": self.document.id,
+            "score": self.score,
+            "text": self.document.text,
+            "metadata": dict(self.document.metadata),
+            "explanation": None if self.explanation is None else self.explanation.to_dict(),
+        }

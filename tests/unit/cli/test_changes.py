@@ -1,0 +1,72 @@
+"""`pixie delete` and `pixie compact`: what goes, what stays, and what they say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pixie_retrievers.index.sqlite.engine import SqliteIndex
+from pixie_retrievers.types import Document, SparseVectors
+
+
+@pytest.fixture
+def index(tmp_path):
+    path = tmp_path / "corpus.db"
+    with SqliteIndex(path, vocabulary_size=9) as index:
+        index.upsert(
+            [Document(f"문서-{n}", f"글 {n}" * 2000) for n in range(50)], SparseVectors.from_dicts([{1: 1.0}] * 50, 9)
+        )
+    return path
+
+
+def ids(path):
+    with SqliteIndex(path, read_only=True) as index:
+        return index.ids()
+
+
+def test_documents_are_deleted_by_id_and_what_is_not_there_is_named(pixie, index):
+    result = pixie("delete", index, "문서-3", "문서-7", "아무도", "문서-3")
+    assert (result.exit_code, result.stdout) == (0, "2 deleted, 48 left\n")
+    assert result.stderr == "not there: 아무도\n"
+    assert len(ids(index)) == 48
+    assert not {"문서-3", "문서-7"} & set(ids(index))
+
+
+def test_deleting_says_the_same_as_json(pixie, index):
+    result = pixie("delete", index, "문서-3", "아무도", "--json")
+    assert json.loads(result.stdout) == {
+        "index": str(index),
+        "n_deleted": 1,
+        "not_there": ["아무도"],
+        "n_documents": 49,
+    }
+
+
+def test_deleting_nothing_or_from_nothing_is_refused(pixie, index, tmp_path):
+    assert pixie("delete", index).exit_code == 2
+    missing = pixie("delete", tmp_path / "other.db", "a")
+    assert missing.exit_code == 1
+    assert missing.stderr.startswith("error: there is no index at")
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_compacting_shrinks_the_file_and_keeps_the_documents(pixie, index):
+    pixie("delete", index, *(f"문서-{n}" for n in range(40)))
+    kept = ids(index)
+    said = json.loads(pixie("compact", index, "--json").stdout)
+    assert said["n_documents"] == 10
+    assert said["file_bytes"]["after"] < said["file_bytes"]["before"] / 2
+    assert said["n_segments"]["after"] == 1
+    assert ids(index) == kept
+    assert pixie("compact", index).stdout.startswith("10 documents; ")
+
+
+def test_a_locked_index_is_neither_changed_nor_waited_for_ever(pixie, index):
+    with SqliteIndex(index) as writer:
+        writer.delete(["문서-0"])
+        for command in (("delete", index, "문서-1"), ("compact", index)):
+            result = pixie(*command)
+            assert result.exit_code == 1
+            assert "another writer" in result.stderr
+    assert "문서-1" in ids(index)

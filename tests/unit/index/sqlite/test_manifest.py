@@ -1,0 +1,45 @@
+"""The manifest: what it says comes back, and nothing else passes for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pixie_retrievers import CorruptIndexError, IncompatibleIndexError
+from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION, decode_row, encode_row
+from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest, SegmentEntry
+
+MANIFEST = Manifest(
+    50_000,
+    "model-1",
+    "float16",
+    generation=17,
+    next_docno=4200,
+    next_segment=9,
+    segments=(SegmentEntry(6, 4000, 12, 480_000), SegmentEntry(8, 200, 0, 24_000)),
+)
+
+
+def test_a_manifest_comes_back_as_it_was():
+    assert Manifest.decode(MANIFEST.encode().encode()) == MANIFEST
+    assert MANIFEST.n_live == 4188
+
+
+def test_a_new_file_begins_with_a_manifest_and_with_what_never_changes():
+    rows = MANIFEST.first_rows()
+    assert rows.keys() == {MANIFEST_KEY, IDENTITY_KEY}
+    (identity,) = decode_row(IDENTITY_KEY, rows[IDENTITY_KEY].encode(), 1)
+    assert identity == {"vocabulary_size": 50_000, "fingerprint": "model-1", "weights": "float16"}
+
+
+def test_a_manifest_of_a_newer_format_is_refused_and_said_to_be_newer():
+    row = encode_row(MANIFEST_KEY, [FORMAT_VERSION + 1, {"anything": 1}]).encode()
+    with pytest.raises(IncompatibleIndexError, match=f"format {FORMAT_VERSION + 1}"):
+        Manifest.decode(row)
+
+
+@pytest.mark.parametrize("content", [{}, [], None, 5, {"segments": 3}, {"segments": [[1]]}, {"segments": [], "new": 1}])
+def test_a_manifest_that_does_not_hold_what_it_should_is_refused(content):
+    with pytest.raises(CorruptIndexError, match="manifest"):
+        Manifest.decode(encode_row(MANIFEST_KEY, [FORMAT_VERSION, content]).encode())
+    with pytest.raises(CorruptIndexError, match="manifest"):
+        Manifest.decode(None)
