@@ -38,7 +38,7 @@ def max_marginal_relevance(
     """
     terms = np.unique(documents.term_ids)
     rows = _unit_rows(documents, terms)
-    relevance = rows @ _unit_rows(query, terms)[0] if len(documents) else np.zeros(0, np.float32)
+    relevance = _cosines(rows, _unit_rows(query, terms)[0])
     closest = np.zeros(len(documents), np.float32)
     left = np.ones(len(documents), bool)
     chosen: list[int] = []
@@ -47,8 +47,14 @@ def max_marginal_relevance(
         best = int(np.argmax(np.where(left, gain, -np.inf)))
         chosen.append(best)
         left[best] = False
-        closest = np.maximum(closest, rows @ rows[best])
+        closest = np.maximum(closest, _cosines(rows, rows[best]))
     return chosen
+
+
+def _cosines(rows: NDArray[Any], one: NDArray[Any]) -> NDArray[Any]:
+    """Of each row with one of length 1, added up row by row: a matrix product may give equal rows unequal numbers."""
+    cosines: NDArray[Any] = (rows * one).sum(axis=1)
+    return cosines
 
 
 def _unit_rows(vectors: SparseVectors, terms: NDArray[np.int32]) -> NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +69,13 @@ def test_numbers_out_of_range_are_refused(encoder, options):
         pytest.raises(InvalidParameterError, match=next(iter(options))),
     ):
         retriever.search_diverse("위성", **options)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_equals_the_first_is_chosen(seed):
+    rng = np.random.default_rng(seed)
+    n_terms = int(rng.integers(3, 500))
+    query, one, other = (dict(enumerate(rng.random(n_terms).tolist())) for _ in range(3))
+    documents = SparseVectors.from_dicts([other, *[one] * 17, other, one], n_terms)
+    chosen = max_marginal_relevance(SparseVectors.from_dicts([query], n_terms), documents, 2, lambda_mult=0.5)
+    assert sorted(chosen) == [0, 1]
