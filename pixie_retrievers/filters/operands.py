@@ -36,8 +36,13 @@ def as_values(operand: Any, where: str) -> tuple[Any, ...]:
     """The operands of ``$in``."""
     if not isinstance(operand, (list, tuple, set, frozenset)):
         raise FilterError(f"{where} takes a list of values, not {type(operand).__name__}")
-    if set(map(type, operand)) == {str}:
-        as_string("".join(operand), where)  # thousands of ids are common: checked in one go
+    kinds = set(map(type, operand))
+    if kinds == {str}:  # thousands of ids or numbers are common: checked in one go
+        as_string("".join(operand), where)
+        return tuple(operand)
+    if kinds == {int}:
+        _whole(min(operand), where)
+        _whole(max(operand), where)
         return tuple(operand)
     return tuple(as_json(value, where) for value in operand)
 
