@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from pixie_retrievers import SparseRetriever, SparseVectors
 
-__all__ = ["BARE", "EXPLAINED", "FETCHED", "INDEX", "READ", "Door", "K", "all_doors"]
+__all__ = ["BARE", "EXPLAINED", "FETCHED", "INDEX", "N_IDS", "READ", "Door", "K", "all_doors"]
 
 INDEX = "index.search"
 BARE = "no explanations"
@@ -21,6 +22,9 @@ READ = "explained, read"
 
 K = (4, 10)
 """How many documents are asked for: LangChain's usual number, and the facade's."""
+
+N_IDS = 5_000
+"""How many ids ``ids=`` is given."""
 
 FETCHED = 20
 """How many ``search_diverse`` chooses from."""
@@ -52,7 +56,7 @@ def all_doors(
         retriever: The facade; its index was built with its encoder.
         vectors: One a query, of length 1.
         questions: The texts they came from.
-        ids: What ``ids=`` is given; None leaves that door out.
+        ids: All ids in random order, of which ``ids=`` is given ``N_IDS``; None leaves those doors out.
     """
     doors = [door for k in K for door in _doors(retriever, vectors, questions, k)]
     k = max(K)
@@ -65,10 +69,22 @@ def all_doors(
         )
     )
     if ids is not None:
-        doors.append(
-            Door(f"ids= of {len(ids):,}", k, lambda query: retriever.search(questions[query], k, ids=ids), (INDEX,))
-        )
+        doors += _limited(retriever, questions, ids, k)
     return doors
+
+
+def _limited(retriever: SparseRetriever, questions: Sequence[str], ids: Sequence[str], k: int) -> list[Door]:
+    """Searches among some ids: others at each call, for what is kept of one call's may serve the next."""
+    starts, always = count(step=N_IDS // 7), ids[:N_IDS]
+
+    def others(query: int) -> Any:
+        start = next(starts) % (len(ids) - N_IDS)
+        return retriever.search(questions[query], k, ids=ids[start : start + N_IDS])
+
+    return [
+        Door("ids=, others each time", k, others, (INDEX,)),
+        Door("ids=, the same", k, lambda query: retriever.search(questions[query], k, ids=always), (INDEX,)),
+    ]
 
 
 def _doors(
