@@ -163,7 +163,9 @@ def check_fusion(
         by_name = {name: weights[name] for name in names}
     else:
         if isinstance(weights, (str, bytes)) or not isinstance(weights, Sequence):
-            raise InvalidParameterError(f"weights is a {type(weights).__name__}; pass one number a list, or a mapping")
+            raise InvalidParameterError(
+                f"weights is of type {type(weights).__name__}; pass one number a list, or a mapping"
+            )
         if len(weights) != len(names):
             raise InvalidParameterError(f"{len(names)} lists but {len(weights)} weights; pass one a list")
         by_name = dict(zip(names, weights, strict=True))

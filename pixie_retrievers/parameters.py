@@ -48,11 +48,18 @@ def check_number(
     """
     if value is None and none_means is not None:
         return
-    if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
+    if isinstance(value, bool) or not isinstance(value, Real) or not _is_between(low, value, high):
         limits = f" from {low:g} to {high:g}" if math.isfinite(high) else f" of {low:g} or more"
         range_ = "" if math.isinf(low) and math.isinf(high) else limits
         otherwise = "" if none_means is None else f", or None for {none_means}"
         raise InvalidParameterError(f"{name} is {value!r}; it must be a number{range_}{otherwise}")
+
+
+def _is_between(low: float, value: Any, high: float) -> bool:
+    try:
+        return low <= float(value) <= high
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def check_top_k_tokens(value: Any) -> None:

@@ -149,7 +149,7 @@ class SparseRetriever:
             return cls.from_index(source, encoder=encoder), True
         if not isinstance(source, Index):
             raise InvalidParameterError(
-                f"the index is a {type(source).__name__}: pass a path, an open index or a SparseRetriever"
+                f"the index is of type {type(source).__name__}: pass a path, an open index or a SparseRetriever"
             )
         return cls.from_index(source, encoder=encoder), False
 

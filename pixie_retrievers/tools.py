@@ -231,7 +231,7 @@ def _document(tool: ToolDescription) -> Document:
         raise InvalidDocumentError(f"{tool.name!r} is not a name for a tool: it must be a string that is not empty")
     if not isinstance(tool.description, str):
         raise InvalidTextError(
-            f"tool {tool.name!r}: its description is a {type(tool.description).__name__}, not a string"
+            f"tool {tool.name!r}: its description is of type {type(tool.description).__name__}, not a string"
         )
     # Words joined by underscores are words: a tokenizer that does not split there would find none of them.
     text = f"{tool.name.replace('_', ' ')}: {tool.description}"

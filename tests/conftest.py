@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 from figures import pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401  # the table of a soak
+from hypothesis import settings
 
 # Threads of a model that wait for each other sleep: awake, they hold up whatever else runs on the same cores, as the
 # tests beside them. To be said before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+settings.register_profile("pixie", deadline=None)  # a deadline is a timed assertion
+settings.load_profile("pixie")
 
 if find_spec("llama_index"):
     # llama-index-core ships the data that its splitters need; older versions look for it elsewhere, and would fetch it.

@@ -20,8 +20,8 @@ def check_packages() -> None:
     missing = [name for name in _NEEDED if not _is_installed(name)]
     if missing:
         raise OptionalDependencyError(
-            f'running a model needs {", ".join(missing)}: pip install "pixie-retrievers[encoder]"; an index is searched'
-            " without them by whoever brings vectors, or an encoder, of their own"
+            f'running a model needs {", ".join(missing)}: pip install "pixie-retrievers[encoder]"; without them'
+            " an index is searched with your own vectors or encoder"
         )
 
 

@@ -27,18 +27,20 @@ def check_documents(documents: Sequence[Document]) -> None:
     seen: set[str] = set()
     for position, document in enumerate(documents):
         if not isinstance(document, Document):
-            raise InvalidDocumentError(f"item {position} is a {type(document).__name__}, not a Document")
+            raise InvalidDocumentError(f"item {position} is of type {type(document).__name__}, not a Document")
         _check_id(document.id, f"document {position}")
         where = f"document {document.id!r}"
         if document.id in seen:
             raise DuplicateIdError(f"{where} stands twice in one call: ids must be unique; keep one of the two")
         seen.add(document.id)
         if not isinstance(document.text, str):
-            raise InvalidTextError(f"{where}: its text is a {type(document.text).__name__}, not a string")
+            raise InvalidTextError(f"{where}: its text is of type {type(document.text).__name__}, not a string")
         if not _is_utf8(document.text):
             raise InvalidTextError(f"{where}: its text holds a lone surrogate; repair the decoding it came from")
         if not isinstance(document.metadata, Mapping):
-            raise InvalidDocumentError(f"{where}: its metadata is a {type(document.metadata).__name__}, not a dict")
+            raise InvalidDocumentError(
+                f"{where}: its metadata is of type {type(document.metadata).__name__}, not a dict"
+            )
         _check_json(document.metadata, f"{where}: metadata", 0)
 
 
@@ -65,7 +67,7 @@ def check_limit(limit: int | None) -> None:
 
 def _check_id(id: Any, where: str) -> None:
     if not isinstance(id, str):
-        raise InvalidDocumentError(f"{where}: the id is a {type(id).__name__}, not a string")
+        raise InvalidDocumentError(f"{where}: the id is of type {type(id).__name__}, not a string")
     if not id:
         raise InvalidDocumentError(f"{where}: the id is empty")
     if not _is_utf8(id):
@@ -96,7 +98,8 @@ def _check_json(value: Any, where: str, depth: int) -> None:
             _check_json(item, f"{where}[{position}]", depth + 1)
     else:
         raise InvalidDocumentError(
-            f"{where} is a {type(value).__name__}; only JSON types are stored (str, int, float, bool, None, list, dict)"
+            f"{where} is of type {type(value).__name__}; only JSON types are stored (str, int, float, bool, None, list,"
+            " dict)"
         )
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, SkipValidation, field_validator, model_validator
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, check_fusion, fuse, told_apart
+from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse, told_apart
 from pixie_retrievers.langchain.options import Checked, refuse_unknown
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.retriever import content_id
@@ -60,16 +60,17 @@ class HybridRetriever(Checked, BaseRetriever):
     retrievers: dict[str, Runnable[str, list[Document]]] = Field(exclude=True, repr=False)
     """The parts by name; a list of them is named after their classes."""
 
-    method: Method = "rrf"
+    # What check_fusion holds to its rules, pydantic leaves alone: it would take True and "1" for numbers.
+    method: SkipValidation[Method] = "rrf"
     """``"rrf"`` joins by rank, ``"weighted"`` by score, which every part must then give in its metadata."""
 
-    weights: dict[str, float] | list[float] | None = None
+    weights: SkipValidation[Weights | None] = None
     """One number of 0 or more a part, in order or by name; None counts all alike."""
 
-    normalization: Normalization = "min-max"
+    normalization: SkipValidation[Normalization] = "min-max"
     """For ``"weighted"``: how a part's scores are brought to one scale: ``min-max``, ``z-score`` or ``none``."""
 
-    rank_constant: float = 60
+    rank_constant: SkipValidation[float] = 60
     """For ``"rrf"``: the larger, the less the first ranks stand out."""
 
     k: int = 4

@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from pixie_retrievers.errors import PixieError
+from pixie_retrievers.errors import InvalidParameterError, PixieError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
 __all__ = ["Checked", "refuse_unknown"]
 
 
 class Checked(BaseModel):
-    """A model whose validators' own errors come out as they are, not inside one of pydantic's."""
+    """A model that refuses settings as everything else here does: with the package's errors, not with pydantic's.
+
+    A setting that it does not have is a TypeError, as for any function.
+    """
 
     def __init__(self, **values: Any) -> None:
+        known = type(self).model_fields
+        refuse_unknown(type(self).__name__, sorted(values.keys() - known), ", ".join(sorted(known)))
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -31,11 +36,19 @@ class Checked(BaseModel):
 
 
 def _own(error: ValidationError) -> Exception:
-    causes = (one.get("ctx", {}).get("error") for one in error.errors())
-    return next((cause for cause in causes if isinstance(cause, PixieError)), error)
+    found = error.errors()
+    for one in found:
+        cause = one.get("ctx", {}).get("error")
+        if isinstance(cause, PixieError):
+            return cause
+    first = found[0]
+    name, message = first["loc"][0], first["msg"][:1].lower() + first["msg"][1:]
+    if first["type"] == "missing":
+        return TypeError(f"{name} is missing: pass it by name")
+    return InvalidParameterError(f"{name} is of type {type(first['input']).__name__}: {message}")
 
 
-def refuse_unknown(who: str, given: Mapping[str, Any], known: str) -> None:
+def refuse_unknown(who: str, given: Collection[str], known: str) -> None:
     """Refuse keyword arguments that nobody took.
 
     Raises:

@@ -116,9 +116,9 @@ class PixieRetriever(Checked, DocumentIndex):
         check_top_k_tokens(top_k_tokens)
         return top_k_tokens
 
-    @field_validator("filter")
+    @field_validator("filter", mode="before")
     @classmethod
-    def _refuse_meaningless(cls, filter: Filter | None) -> Filter | None:
+    def _refuse_meaningless(cls, filter: Any) -> Any:
         if filter is not None:
             parse_filter(filter)
         return filter
@@ -328,7 +328,7 @@ class PixieRetriever(Checked, DocumentIndex):
     ) -> list[Document]:
         if not isinstance(query, str):
             raise InvalidTextError(
-                f"the query is a {type(query).__name__}, not a string; in a chain, pick it out first, as in"
+                f"the query is of type {type(query).__name__}, not a string; in a chain, pick it out first, as in"
                 " itemgetter('question') | retriever"
             )
         top_k_tokens = kwargs.pop("top_k_tokens", self.top_k_tokens)

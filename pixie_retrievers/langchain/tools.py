@@ -84,7 +84,9 @@ def describe_tool(tool: BaseTool | Callable[..., Any]) -> ToolDescription:
         return ToolDescription(tool.name, tool.description)
     name = getattr(tool, "__name__", None)
     if name is None:
-        raise InvalidParameterError(f"a {type(tool).__name__} is not a tool: pass a BaseTool or a function")
+        raise InvalidParameterError(
+            f"an object of type {type(tool).__name__} is not a tool: pass a BaseTool or a function"
+        )
     return ToolDescription(name, tool.__doc__ or "")
 
 

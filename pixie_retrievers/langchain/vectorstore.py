@@ -305,4 +305,4 @@ class PixieVectorStore(VectorStore):
 
 def _check_query(query: str) -> None:
     if not isinstance(query, str):
-        raise InvalidTextError(f"the query is a {type(query).__name__}, not a string")
+        raise InvalidTextError(f"the query is of type {type(query).__name__}, not a string")

@@ -10,6 +10,7 @@ from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, Sp
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import sum_contributions
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class PixieSparseEmbedding(BaseSparseEmbedding):
             raise InvalidParameterError(
                 f"fingerprint is {fingerprint!r}, the encoder's is {encoder.fingerprint!r}; pass one of the two"
             )
+        check_whole_number("embed_batch_size", embed_batch_size)
+        check_whole_number("num_workers", num_workers, none_means="one after the other")
         fields: dict[str, Any] = {
             "model_name": model_name or getattr(encoder, "name", type(encoder).__name__),
             "fingerprint": encoder.fingerprint,

@@ -79,13 +79,17 @@ class HybridRetriever(BaseRetriever):
         verbose: bool = False,
     ) -> None:
         super().__init__(callback_manager=callback_manager or Settings.callback_manager, verbose=verbose)
+        if not isinstance(retrievers, (Mapping, Sequence)):
+            raise InvalidParameterError(
+                f"retrievers is of type {type(retrievers).__name__}; pass a list of retrievers, or a mapping by name"
+            )
         if not isinstance(retrievers, Mapping):
             names = told_apart(type(part).__name__ for part in retrievers)
             retrievers = dict(zip(names, retrievers, strict=True))
         self._retrievers = dict(retrievers)
         for name, part in self._retrievers.items():
             if not isinstance(part, BaseRetriever):
-                raise InvalidParameterError(f"{name!r} is a {type(part).__name__}, not a LlamaIndex retriever")
+                raise InvalidParameterError(f"{name!r} is of type {type(part).__name__}, not a LlamaIndex retriever")
         if not self._retrievers:
             raise InvalidParameterError("there are no retrievers to join: pass at least one")
         self._weights = check_fusion(

@@ -62,7 +62,7 @@ def to_document(node: BaseNode) -> Document:
     """
     if not isinstance(node, BaseNode):
         raise InvalidDocumentError(
-            f"a {type(node).__name__} is not a LlamaIndex node: pass TextNode(text=...) or another node"
+            f"an object of type {type(node).__name__} is not a LlamaIndex node: pass TextNode(text=...) or another node"
         )
     node = without_notes(node)
     for key in (*STORED_KEYS, *_NOTES):

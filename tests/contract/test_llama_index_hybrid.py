@@ -158,7 +158,7 @@ class TestJoining:
     def test_what_cannot_be_joined_is_refused(self, sparse, dense):
         for retrievers, options, match in (
             ([], {}, "no retrievers"),
-            ({"a": sparse, "b": "dense"}, {}, "'b' is a str"),
+            ({"a": sparse, "b": "dense"}, {}, "'b' is of type str"),
             ([sparse, dense], {"method": "sum"}, "method"),
             ([sparse, dense], {"weights": [1]}, "weights"),
             ([sparse, dense], {"similarity_top_k": 0}, "similarity_top_k"),

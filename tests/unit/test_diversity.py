@@ -76,6 +76,6 @@ def test_of_equals_the_first_is_chosen(seed):
     rng = np.random.default_rng(seed)
     n_terms = int(rng.integers(3, 500))
     query, one, other = (dict(enumerate(rng.random(n_terms).tolist())) for _ in range(3))
-    documents = SparseVectors.from_dicts([other, *[one] * 17, other, one], n_terms)
+    documents = SparseVectors.from_dicts([other, *[one] * (2 + seed), other, one], n_terms)
     chosen = max_marginal_relevance(SparseVectors.from_dicts([query], n_terms), documents, 2, lambda_mult=0.5)
     assert sorted(chosen) == [0, 1]

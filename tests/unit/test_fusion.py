@@ -132,7 +132,7 @@ def test_sizes_of_scores_do_not_matter_to_a_scale():
         ({"weights": [0, 0]}, "every weight is 0"),
         ({"weights": {"sparse": 1}}, "one weight a list"),
         ({"weights": {"sparse": 1, "dense": 1, "bm25": 1}}, "one weight a list"),
-        ({"weights": "11"}, "weights is a str"),
+        ({"weights": "11"}, "weights is of type str"),
         ({"weights": 1.0}, "weights is a float"),
         ({"rank_constant": -1}, "rank_constant is -1"),
         ({"rank_constant": float("nan")}, "rank_constant is nan"),

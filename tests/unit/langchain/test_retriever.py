@@ -17,7 +17,6 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.load import dumps
 from langchain_core.runnables import ConfigurableField
-from pydantic import ValidationError
 
 from pixie_retrievers.errors import (
     DuplicateIdError,
@@ -27,6 +26,7 @@ from pixie_retrievers.errors import (
     InvalidDocumentError,
     InvalidParameterError,
     InvalidTextError,
+    PixieError,
 )
 from pixie_retrievers.index.opening import open_index
 from pixie_retrievers.langchain import PixieRetriever
@@ -190,10 +190,18 @@ class TestOptions:
         with pytest.raises(FilterError, match="near"):
             PixieRetriever(sparse_retriever=retriever.sparse_retriever, filter={"year": {"$near": 2020}})
 
+    def test_what_is_not_of_its_type_is_refused_in_the_packages_words(self, retriever):
+        with pytest.raises(FilterError, match="not int"):
+            retriever.filter = 3
+        with pytest.raises(InvalidParameterError, match="sparse_retriever is of type int"):
+            PixieRetriever(sparse_retriever=3)
+        with pytest.raises(TypeError, match="sparse_retriever is missing"):
+            PixieRetriever(k=3)
+
     def test_unknown_ones_are_refused_by_name(self, retriever, words):
         with pytest.raises(TypeError, match="'fetch_k', 'search_type'"):
             retriever.invoke("위성", fetch_k=3, search_type="mmr")
-        with pytest.raises(ValidationError, match="fetch_k"):
+        with pytest.raises(TypeError, match="does not take 'fetch_k'; it takes filter, k,"):
             PixieRetriever.from_texts(TEXTS, encoder=words, fetch_k=3)
 
     def test_langchains_own_are_let_through(self, retriever):
@@ -365,7 +373,7 @@ class TestLifetime:
     )
     def test_of_a_temporary_index_ends_when_filling_it_fails(self, words, tmp_path, monkeypatch, bad):
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        with pytest.raises(ValueError):
+        with pytest.raises((PixieError, TypeError)):
             PixieRetriever.from_texts(["위성"], encoder=words, **bad)
         assert list(tmp_path.iterdir()) == []
 
