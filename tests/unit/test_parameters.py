@@ -13,13 +13,13 @@ from pixie_retrievers.parameters import check_number, check_whole_number
 
 @pytest.mark.parametrize("value", [True, np.bool_(1), 1.0, "1", 0, -3, math.nan, [1]])
 def test_what_is_not_a_whole_number_in_range_is_refused_by_name(value):
-    with pytest.raises(InvalidParameterError, match="n_things is .*whole number of 1 or more, or None for all"):
+    with pytest.raises(InvalidParameterError, match=r"n_things is .*whole number of 1 or more, or None for all"):
         check_whole_number("n_things", value, none_means="all")
 
 
 @pytest.mark.parametrize("value", [True, "0.5", math.nan, math.inf, -0.1, 1.1, 10**400, None])
 def test_what_is_not_a_number_in_range_is_refused_by_name(value):
-    with pytest.raises(InvalidParameterError, match="share is .*number from 0 to 1"):
+    with pytest.raises(InvalidParameterError, match=r"share is .*number from 0 to 1"):
         check_number("share", value, low=0, high=1)
 
 
