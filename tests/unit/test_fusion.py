@@ -133,7 +133,7 @@ def test_sizes_of_scores_do_not_matter_to_a_scale():
         ({"weights": {"sparse": 1}}, "one weight a list"),
         ({"weights": {"sparse": 1, "dense": 1, "bm25": 1}}, "one weight a list"),
         ({"weights": "11"}, "weights is of type str"),
-        ({"weights": 1.0}, "weights is a float"),
+        ({"weights": 1.0}, "weights is of type float"),
         ({"rank_constant": -1}, "rank_constant is -1"),
         ({"rank_constant": float("nan")}, "rank_constant is nan"),
     ],
