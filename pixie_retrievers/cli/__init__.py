@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 
@@ -10,6 +11,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    # Threads of a model that wait for each other sleep: awake, they take the cores from whatever else runs there, and
+    # on a busy machine from each other. To be said before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from pixie_retrievers.cli.app import app
 
     for stream in (sys.stdout, sys.stderr):
