@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from pixie_retrievers.index.sqlite.compilation import compiled
 
 __all__ = [
     "append_postings",
@@ -22,7 +23,7 @@ __all__ = [
 ]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def transpose(
     indptr: NDArray[np.int64],
     term_ids: NDArray[np.int32],
@@ -57,7 +58,7 @@ def transpose(
             out_literal[place] = literal[entry]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def count_postings(
     term_ids: NDArray[np.int32],
     starts: NDArray[np.int64],
@@ -85,7 +86,7 @@ def count_postings(
         counts[term_ids[term]] += kept
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def append_postings(
     term_ids: NDArray[np.int32],
     starts: NDArray[np.int64],
@@ -127,7 +128,7 @@ def append_postings(
         cursors[term_ids[term]] = place
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def pack_bits(values: NDArray[np.bool_], packed: NDArray[np.uint8], first: int) -> None:
     """Write bits into packed ones, lowest bit first, from bit ``first`` on; the bits around them stay.
 
@@ -145,7 +146,7 @@ def pack_bits(values: NDArray[np.bool_], packed: NDArray[np.uint8], first: int) 
             packed[place >> 3] |= np.uint8(1 << (place & 7))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def postings_are_sound(
     counts: NDArray[np.int32], ordinals: NDArray[np.uint16], weights: NDArray[Any], n_documents: int
 ) -> bool:

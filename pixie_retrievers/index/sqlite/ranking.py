@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit  # type: ignore[attr-defined]  # numba does not list carray
+from numba import carray  # type: ignore[attr-defined]  # numba does not list carray
 from numpy.typing import NDArray
 
+from pixie_retrievers.index.sqlite.compilation import compiled
 from pixie_retrievers.index.sqlite.intrinsics import at
 from pixie_retrievers.index.sqlite.scoring import (
     DOCNOS,
@@ -29,7 +30,7 @@ from pixie_retrievers.index.sqlite.scoring import (
 __all__ = ["rank", "search"]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def rank(
     segments: NDArray[np.int64],
     vocabulary_size: int,
@@ -116,7 +117,7 @@ def rank(
     return docnos[order], scores[order], indptr, query_places, its_weights, its_literal
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def search(
     segments: NDArray[np.int64],
     claims: int,

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit  # type: ignore[attr-defined]  # numba does not list carray
+from numba import carray  # type: ignore[attr-defined]  # numba does not list carray
 from numpy.typing import NDArray
 
+from pixie_retrievers.index.sqlite.compilation import compiled
 from pixie_retrievers.index.sqlite.intrinsics import at, claim, prefetch
 
 __all__ = [
@@ -61,7 +62,7 @@ _STRIDE = 64
 _TINY = np.float32(1e-45)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def falling(keys: NDArray[np.float64], ties: NDArray[np.int64]) -> NDArray[np.int64]:
     """The positions of keys, the largest first, equal ones by rising tie.
 
@@ -94,7 +95,7 @@ def falling(keys: NDArray[np.float64], ties: NDArray[np.int64]) -> NDArray[np.in
     return order
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def collect(
     segments: NDArray[np.int64],
     claims: int,
@@ -230,7 +231,7 @@ def collect(
         position = -1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _collect_segment(
     position: int,
     n_documents: int,
@@ -302,7 +303,7 @@ def _collect_segment(
     return n_best, n_found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _add(
     ordinals: NDArray[np.uint16],
     weights: NDArray[Any],
@@ -342,7 +343,7 @@ def _add(
         scores[ordinals[np.uint64(i)]] += factor * np.float32(weights[np.uint64(i)])
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def first_at_least(values: NDArray[Any], low: int, high: int, wanted: int) -> int:
     """The first position in [low, high) whose value is at least ``wanted``; values ascend."""
     if low >= high or values[low] >= wanted:
@@ -356,7 +357,7 @@ def first_at_least(values: NDArray[Any], low: int, high: int, wanted: int) -> in
     return low
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _push(best: NDArray[np.float32], n_best: int, score: np.float32) -> int:
     """Put a score on the min-heap of the k best, pushing out the least when it is full; the new size."""
     k = len(best)
