@@ -69,7 +69,7 @@ def demo(
 
 
 def _tell(path: Path, model: str | None, device: str | None, n_chosen: int, console: Console) -> dict[str, Any]:
-    from pixie_retrievers.cli.reopen import ranking
+    from pixie_retrievers.cli.reopen import NewProcess, ranking
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.retriever import SparseRetriever
 
@@ -81,17 +81,21 @@ def _tell(path: Path, model: str | None, device: str | None, n_chosen: int, cons
     _heading(console, 1, "The model")
     encoder, report["model"] = _load(model, device, console)
     index = SqliteIndex(path, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint)
-    with SparseRetriever(encoder, index) as retriever:
-        _heading(console, 2, "A corpus in one SQLite file")
-        report["index"] = _fill(retriever, index, console)
-        _heading(console, 3, "Questions, and why each passage was found")
-        report["queries"] = _ask(retriever, searches, console)
-        report["quality"] = _measure(retriever, list(questions.values()), console)
-        _heading(console, 4, "One document deleted, one updated")
-        report |= _change(retriever, searches[0][0], console)
-        before = [ranking(retriever.search(text, _K, filter=filter, top_k_tokens=0)) for text, filter in searches]
-    _heading(console, 5, "The file opened again, in a new process")
-    report["reopened"] = _reopen(path, searches, before, model, device, console)
+    with NewProcess() as process:
+        with SparseRetriever(encoder, index) as retriever:
+            _heading(console, 2, "A corpus in one SQLite file")
+            report["index"] = _fill(retriever, index, console)
+            _heading(console, 3, "Questions, and why each passage was found")
+            report["queries"] = _ask(retriever, searches, console)
+            report["quality"] = _measure(retriever, list(questions.values()), console)
+            _heading(console, 4, "One document deleted, one updated")
+            report |= _change(retriever, searches[0][0], console)
+            before = [ranking(retriever.search(text, _K, filter=filter, top_k_tokens=0)) for text, filter in searches]
+        _heading(console, 5, "The file opened again, in a new process")
+        began = time.perf_counter()
+        with notes().status("a new process opens the file"):
+            after = process.search(str(path), searches, k=_K, model=model, device=device)
+        report["reopened"] = _compare(searches, before, after, time.perf_counter() - began, console)
     return report
 
 
@@ -216,20 +220,9 @@ def _change(retriever: SparseRetriever, query: str, console: Console) -> dict[st
     }
 
 
-def _reopen(
-    path: Path,
-    searches: Sequence[Search],
-    before: Sequence[Ranking],
-    model: str | None,
-    device: str | None,
-    console: Console,
+def _compare(
+    searches: Sequence[Search], before: Sequence[Ranking], after: Sequence[Ranking], seconds: float, console: Console
 ) -> dict[str, Any]:
-    from pixie_retrievers.cli.reopen import search_in_new_process
-
-    began = time.perf_counter()
-    with notes().status("a new process opens the file"):
-        after = search_in_new_process(str(path), searches, k=_K, model=model, device=device)
-    seconds = time.perf_counter() - began
     n_same = sum(_same(old, new) for old, new in zip(before, after, strict=True))
     console.print(
         f"{n_same} of {len(searches)} questions find the same documents with the same scores; {seconds:.1f} s",

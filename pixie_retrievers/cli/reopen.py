@@ -12,33 +12,49 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Ranking", "Search", "ranking", "search_in_new_process"]
+__all__ = ["NewProcess", "Ranking", "Search", "ranking"]
 
 Search = tuple[str, "dict[str, Any] | None"]
 Ranking = list[tuple[str, float]]
 
 
-def search_in_new_process(
-    index_file: str, searches: Sequence[Search], *, k: int, model: str | None, device: str | None
-) -> list[Ranking]:
-    """The ranking of each search, from a process that knows nothing but the file.
+class NewProcess:
+    """A process that knows nothing but a file's name. It loads its packages while others still work on the file.
 
-    Raises:
-        PixieError: The process failed.
+    Used in a ``with`` block, whose end leaves no process behind.
     """
-    from pixie_retrievers.errors import PixieError
 
-    task = {"index": index_file, "model": model, "device": device, "k": k, "searches": searches}
-    process = subprocess.run(
-        [sys.executable, "-m", "pixie_retrievers.cli.reopen"],
-        input=json.dumps(task).encode(),
-        capture_output=True,
-        check=False,
-    )
-    if process.returncode:
-        lines = process.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise PixieError(f"the new process left with exit code {process.returncode}: {lines[-1]}")
-    return [[(id, score) for id, score in hits] for hits in json.loads(process.stdout)]
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pixie_retrievers.cli.reopen"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def __enter__(self) -> NewProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def search(
+        self, index_file: str, searches: Sequence[Search], *, k: int, model: str | None, device: str | None
+    ) -> list[Ranking]:
+        """Open the file there, search it, and end the process; the ranking of each search.
+
+        Raises:
+            PixieError: The process failed.
+        """
+        from pixie_retrievers.errors import PixieError
+
+        task = {"index": index_file, "model": model, "device": device, "k": k, "searches": searches}
+        found, errors = self._process.communicate(json.dumps(task).encode())
+        if self._process.returncode:
+            lines = errors.decode(errors="replace").strip().splitlines() or ["no message"]
+            raise PixieError(f"the new process left with exit code {self._process.returncode}: {lines[-1]}")
+        return [[(id, score) for id, score in hits] for hits in json.loads(found)]
 
 
 def ranking(results: Sequence[Any]) -> Ranking:
@@ -48,6 +64,8 @@ def ranking(results: Sequence[Any]) -> Ranking:
 
 def _main() -> None:
     from contextlib import closing
+
+    import sentence_transformers  # noqa: F401  # what takes longest, while there is nothing to do yet
 
     from pixie_retrievers.cli.models import encoder_for_index
     from pixie_retrievers.index.opening import open_index
