@@ -17,7 +17,7 @@ demo: $(DEMO)
 test: $(READY) lint  # everything
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-QUICK := tests/unit tests/contract tests/property --ignore tests/unit/encoder --ignore tests/unit/evaluation
+QUICK := tests/unit tests/contract tests/property --ignore tests/unit/encoder --ignore tests/unit/evaluation -m "not new_process"
 
 unit: $(READY)  # in about a minute: unit, contract and property tests at small figures, but for the encoder's
 	PIXIE_QUICK=1 $(BIN)/python -m pytest -q -n auto $(QUICK)

@@ -27,7 +27,8 @@ if uv pip install --help 2> /dev/null | grep -q -e --group; then # an old one kn
     [ -x "$folder/bin/python" ] || uv venv --quiet --python "$python" "$folder"
 else
     uv=$folder/bin/uv
-    [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
+    # An environment that uv once made has no pip; venv adds it to what is there.
+    "$folder/bin/python" -c 'import pip' 2> /dev/null || "$python" -m venv "$folder"
     [ -x "$uv" ] || "$folder/bin/python" -m pip install --quiet --constraint tests/lock.txt uv
 fi
 

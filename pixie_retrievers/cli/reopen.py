@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from typing_extensions import Self
+
 __all__ = ["NewProcess", "Ranking", "Search", "ranking"]
 
 Search = tuple[str, "dict[str, Any] | None"]
@@ -32,7 +34,7 @@ class NewProcess:
             stderr=subprocess.PIPE,
         )
 
-    def __enter__(self) -> NewProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -65,12 +67,12 @@ def ranking(results: Sequence[Any]) -> Ranking:
 def _main() -> None:
     from contextlib import closing
 
-    import sentence_transformers  # noqa: F401  # what takes longest, while there is nothing to do yet
-
     from pixie_retrievers.cli.models import encoder_for_index
+    from pixie_retrievers.encoder.packages import import_packages
     from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.retriever import SparseRetriever
 
+    import_packages()
     task = json.load(sys.stdin.buffer)
     with closing(open_index(task["index"], read_only=True)) as index:
         encoder = encoder_for_index(index.fingerprint, task["model"], device=task["device"])

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from pixie_retrievers.errors import OptionalDependencyError
 
-__all__ = ["check_packages"]
+__all__ = ["check_packages", "import_packages"]
 
 _NEEDED = ("torch", "transformers", "sentence_transformers", "tokenizers", "safetensors", "huggingface_hub")
 
@@ -23,6 +23,11 @@ def check_packages() -> None:
             f'running a model needs {", ".join(missing)}: pip install "pixie-retrievers[encoder]"; without them'
             " an index is searched with your own vectors or encoder"
         )
+
+
+def import_packages() -> None:
+    """Import what loading a model imports: seconds, which a process may spend while it waits for something else."""
+    import sentence_transformers  # noqa: F401  # imports torch and transformers
 
 
 def _is_installed(name: str) -> bool:

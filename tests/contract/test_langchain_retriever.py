@@ -133,6 +133,7 @@ def test_ids_texts_and_metadata_come_back_as_they_went_in(retriever):
         assert found.metadata.keys() - original.metadata.keys() == {"score", "token_explanations"}
 
 
+@pytest.mark.new_process
 def test_another_process_finds_the_same_in_the_file(retriever, path):
     code = """
 import json, sys

@@ -203,6 +203,7 @@ class TestTheRetrievalOfTools:
         ToolRetriever(index, tools[:1])
         assert index.names() == ["weather"]
 
+    @pytest.mark.new_process
     def test_another_process_finds_the_stored_tools_by_name_and_encodes_none_again(self, encoder, tools, tmp_path):
         path = tmp_path / "tools.db"
         with ToolIndex.open(path, encoder=encoder) as index:

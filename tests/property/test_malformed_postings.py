@@ -295,6 +295,7 @@ print(json.dumps({"refused": n_refused, "answers": n_answers, "problems": proble
 
 
 @holds(BOUNDS)
+@pytest.mark.new_process
 def test_kernels_stay_inside_their_arrays_whatever_the_file_says(tmp_path):
     found = script(
         BOUNDS_SCRIPT,

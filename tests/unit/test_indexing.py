@@ -91,6 +91,7 @@ def test_progress_counts_every_document_and_shows_a_rate(retriever, capfd):
     assert "texts/s" in err
 
 
+@pytest.mark.new_process
 def test_several_processes_give_what_one_gives(retriever, encoder, tmp_path):
     texts = documents(150)
     assert retriever.add_stream(texts, devices=["cpu", "cpu"]).added == 150
@@ -108,6 +109,7 @@ def test_devices_that_are_none_are_refused(retriever, devices):
         retriever.add_stream(documents(1), devices=devices)
 
 
+@pytest.mark.new_process
 def test_a_worker_that_ends_is_reported(retriever, monkeypatch):
     from pixie_retrievers.errors import ModelUnavailableError
 

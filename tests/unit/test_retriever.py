@@ -117,6 +117,7 @@ def test_a_document_is_explained_whether_or_not_a_search_finds_it(retriever):
         retriever.explain(QUERY, "rocket", top_k_tokens=-1)
 
 
+@pytest.mark.new_process
 def test_a_spawned_process_opens_the_retriever_that_it_is_handed(tmp_path, encoder):
     with SparseRetriever.open(tmp_path / "index.db", encoder=encoder) as retriever:
         retriever.add_texts(TEXTS, ids=IDS)

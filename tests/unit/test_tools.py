@@ -142,6 +142,7 @@ def test_a_cut_between_the_two_commits_leaves_nothing_that_the_next_sync_does_no
     assert index.names() == [*(tool.name for tool in TOOLS[:3]), "translate"]
 
 
+@pytest.mark.new_process
 def test_another_process_finds_the_same_tools_by_the_same_names(encoder, tmp_path):
     path = tmp_path / "tools.db"
     with ToolIndex.open(path, encoder=encoder) as index:

@@ -374,6 +374,7 @@ class TestDefaults:
 
 
 class TestPersistence:
+    @pytest.mark.new_process
     def test_another_process_finds_the_same_nodes(self, nodes, encoder, tmp_path):
         path = tmp_path / "corpus.db"
         with PixieRetriever.from_nodes(nodes, encoder=encoder, path=path) as retriever:

@@ -31,6 +31,7 @@ def test_a_compiled_loop_computes_what_the_loop_does_and_keeps_its_name():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders' modes")
+@pytest.mark.new_process
 def test_where_no_folder_can_be_written_searches_work_and_one_warning_says_what_it_costs(tmp_path):
     package = tmp_path / "installed" / "pixie_retrievers"
     shutil.copytree(

@@ -79,7 +79,7 @@ def test_strings_compare_as_python_compares_them(operator):
 
 
 def test_letter_case_is_folded_as_python_folds_it_in_every_script():
-    code_points = itertools.chain(range(0xD800), range(0xE000, 0x110000))
+    code_points = itertools.chain(range(0xD800), range(0xE000, 0x20000))  # beyond are characters without case
     assert [
         hex(code_point)
         for code_point in code_points
