@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, OptionalDependencyError
 from pixie_retrievers.evaluation.collections import Collection
 from pixie_retrievers.evaluation.metrics import DEPTH, Run
@@ -153,10 +154,12 @@ class DenseSystem:
         device: As for PixieEncoder.
 
     Raises:
+        OptionalDependencyError: The extra ``encoder`` is not installed.
         ModelUnavailableError: It cannot be loaded.
     """
 
     def __init__(self, model: str, *, device: str | None = None) -> None:
+        check_packages()
         from sentence_transformers import SentenceTransformer
 
         self.name = Path(model).name if Path(model).is_dir() else model
@@ -166,7 +169,9 @@ class DenseSystem:
             )
         except Exception as error:  # whatever the hub and the parsers raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelUnavailableError(f"the dense model {model!r} could not be loaded ({reason})") from error
+            raise ModelUnavailableError(
+                f"the dense model {model!r} could not be loaded ({reason}): pass a model's id on the hub, or its folder"
+            ) from error
 
     def rank(self, collection: Collection, advance: Callable[[int], Any]) -> Run:
         options: dict[str, Any] = {"normalize_embeddings": True, "show_progress_bar": False}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_the_tasks_of_the_card_become_collections():
 
 
 def test_a_task_without_the_package_for_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(OptionalDependencyError, match="pip install datasets"):
         card_task("PublicHealthQA")
 
@@ -268,7 +269,9 @@ def test_the_command_measures_prints_and_writes(folder, tmp_path):
         (["eval"], "nothing to measure on"),
         (["eval", "FOLDER", "--bm25", ""], "nothing to measure:"),
         (["eval", "FOLDER", "--bm25", "syllable"], "syllable"),
+        (["eval", "FOLDER", "--bm25", ","], "nothing to measure:"),
         (["eval", "FOLDER", "--bm25", "word,word"], "stands twice"),
+        (["eval", "FOLDER", "--dense", ""], "pass a model's id on the hub, or its folder"),
         (["eval", "/none/such"], "no corpus.jsonl"),
         (["eval", "--task", "none-such"], "not a task of the card"),
     ],
@@ -278,3 +281,10 @@ def test_what_cannot_be_measured_is_refused_in_one_line(folder, arguments, messa
     assert finished.exit_code == 1
     assert message in finished.stderr
     assert len(finished.stderr.strip().splitlines()) == 1
+
+
+def test_a_dense_model_without_the_packages_for_it_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    finished = CliRunner().invoke(app, ["eval", str(folder), "--bm25", "", "--dense", "some/model"])
+    assert finished.exit_code == 1
+    assert finished.stderr.startswith("error: running a model needs sentence_transformers: pip install")
