@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pixie_retrievers import PixieError, __version__
+from pixie_retrievers import IndexNotFoundError, PixieError, __version__
 from pixie_retrievers.cli.check import check
 from pixie_retrievers.cli.compact import compact
 from pixie_retrievers.cli.delete import delete
@@ -33,6 +33,10 @@ class Commands(TyperGroup):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()  # a reader that has gone away is noticed here, not while the interpreter shuts down
+        except IndexNotFoundError as error:  # its advice is for Python
+            found = one_line(error).rpartition(": check the path")[0]
+            typer.echo(f"error: {found}: check the path, or build an index with `pixie index`", err=True)
+            raise typer.Exit(1) from None
         except PixieError as error:
             typer.echo(f"error: {one_line(error)}", err=True)
             raise typer.Exit(1) from None

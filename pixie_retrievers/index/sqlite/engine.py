@@ -104,7 +104,11 @@ class SqliteIndex:
             self._compare(vocabulary_size=vocabulary_size, fingerprint=fingerprint, weights=weights)
             return
         if read_only or vocabulary_size is None:
-            how = "build one there first" if read_only else "pass vocabulary_size to begin a new one"
+            how = (
+                "build one there first"
+                if read_only
+                else "begin a new one with SparseRetriever.open, or with SqliteIndex and its vocabulary_size"
+            )
             raise IndexNotFoundError(f"there is no index at {self.path}: check the path, or {how}")
         if not self.path.parent.is_dir():
             raise StorageError(f"{self.path.parent} is not a folder: make it first")

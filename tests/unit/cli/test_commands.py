@@ -330,11 +330,28 @@ def test_info_shows_a_hostile_fingerprint_inert(pixie, tmp_path):
 def test_what_is_no_index_is_refused(pixie, corpus, tmp_path, command):
     name, *rest = command
     assert "not an SQLite database" in refusal(pixie(name, corpus, *rest))
-    assert "no index at" in refusal(pixie(name, tmp_path / "nowhere.db", *rest))
-    assert not (tmp_path / "nowhere.db").exists()
     refusal(pixie(name, tmp_path, *rest))
     (tmp_path / "empty.db").touch()
     refusal(pixie(name, tmp_path / "empty.db", *rest))
+
+
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        ("search", [QUERY]),
+        ("explain", [QUERY, "위성"]),
+        ("delete", ["위성"]),
+        ("compact", []),
+        ("info", []),
+        ("check", []),
+        ("repair", ["new.db"]),
+    ],
+)
+def test_a_missing_index_is_answered_with_what_to_do_at_the_command_line(pixie, tmp_path, command, rest):
+    path = tmp_path / "nowhere.db"
+    error = refusal(pixie(command, path, *rest))
+    assert error == f"error: there is no index at {path}: check the path, or build an index with `pixie index`\n"
+    assert not path.exists()
 
 
 def test_an_index_of_another_model_is_refused(pixie, corpus, tmp_path, encoder):

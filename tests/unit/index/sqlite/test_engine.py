@@ -37,12 +37,12 @@ def test_a_new_index_makes_no_file_before_its_first_write(tmp_path):
 
 
 def test_there_must_be_an_index_unless_its_vocabulary_is_known(tmp_path):
-    for attempt in (
-        lambda: SqliteIndex(tmp_path / "no.db"),
-        lambda: SqliteIndex(tmp_path / "no.db", vocabulary_size=200, read_only=True),
-        lambda: open_index(tmp_path / "no.db"),
+    for attempt, advice in (
+        (lambda: SqliteIndex(tmp_path / "no.db"), "begin a new one with SparseRetriever.open"),
+        (lambda: SqliteIndex(tmp_path / "no.db", vocabulary_size=200, read_only=True), "build one there first"),
+        (lambda: open_index(tmp_path / "no.db"), "begin a new one with SparseRetriever.open"),
     ):
-        with pytest.raises(IndexNotFoundError, match="no index at"):
+        with pytest.raises(IndexNotFoundError, match=f"no index at .*: check the path, or {advice}"):
             attempt()
     assert list(tmp_path.iterdir()) == []
 
