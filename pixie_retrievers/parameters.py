@@ -10,6 +10,9 @@ from pixie_retrievers.errors import InvalidParameterError
 
 __all__ = ["check_number", "check_score_threshold", "check_top_k_tokens", "check_whole_number"]
 
+_LARGEST = 2**63 - 1
+_LONGEST = 100  # characters of a value in a message
+
 
 def check_whole_number(name: str, value: Any, *, at_least: int = 1, none_means: str | None = None) -> None:
     """Refuse what is not a whole number.
@@ -21,15 +24,16 @@ def check_whole_number(name: str, value: Any, *, at_least: int = 1, none_means: 
         none_means: What None stands for, where it may be passed.
 
     Raises:
-        InvalidParameterError: It is of another type, or too low.
+        InvalidParameterError: It is of another type, too low, or needs more than 64 bits.
     """
-    if type(value) is int and value >= at_least:  # nearly always, and fast
+    if type(value) is int and at_least <= value <= _LARGEST:  # nearly always, and fast
         return
     if value is None and none_means is not None:
         return
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not at_least <= value <= _LARGEST:
+        limits = f" of {at_least} or more" + (" and at most 64 bits" if _is_long(value) else "")
         otherwise = "" if none_means is None else f", or None for {none_means}"
-        raise InvalidParameterError(f"{name} is {value!r}; it must be a whole number of {at_least} or more{otherwise}")
+        raise InvalidParameterError(f"{name} is {_shown(value)}; it must be a whole number{limits}{otherwise}")
 
 
 def check_number(
@@ -44,22 +48,39 @@ def check_number(
         none_means: What None stands for, where it may be passed.
 
     Raises:
-        InvalidParameterError: It is of another type, NaN, or outside the range.
+        InvalidParameterError: It is of another type, NaN, outside the range, or a whole number of more than 64 bits.
     """
     if value is None and none_means is not None:
         return
     if isinstance(value, bool) or not isinstance(value, Real) or not _is_between(low, value, high):
-        limits = f" from {low:g} to {high:g}" if math.isfinite(high) else f" of {low:g} or more"
-        range_ = "" if math.isinf(low) and math.isinf(high) else limits
+        if math.isfinite(high):
+            limits = f" from {low:g} to {high:g}"
+        else:
+            bounds = [f"{low:g} or more"] if math.isfinite(low) else []
+            bounds += ["at most 64 bits"] if _is_long(value) else []
+            limits = f" of {' and '.join(bounds)}" if bounds else ""
         otherwise = "" if none_means is None else f", or None for {none_means}"
-        raise InvalidParameterError(f"{name} is {value!r}; it must be a number{range_}{otherwise}")
+        raise InvalidParameterError(f"{name} is {_shown(value)}; it must be a number{limits}{otherwise}")
 
 
 def _is_between(low: float, value: Any, high: float) -> bool:
     try:
-        return low <= float(value) <= high
-    except OverflowError:  # a whole number that no float holds
+        return not _is_long(value) and low <= float(value) <= high
+    except OverflowError:  # a fraction that no float holds
         return False
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, Integral) and not -_LARGEST <= value <= _LARGEST
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it; Python itself refuses to write some whole numbers."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = ""
+    return text if 0 < len(text) <= _LONGEST else f"of type {type(value).__name__}, too long to show"
 
 
 def check_top_k_tokens(value: Any) -> None:

@@ -47,7 +47,8 @@ def index(
     ] = None,
     device: Device = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Encode in so many processes, each with a model of its own, on --device.")
+        int,
+        typer.Option(min=1, max=1024, help="Encode in so many processes, each with a model of its own, on --device."),
     ] = 1,
     weights: Annotated[
         Weights | None,

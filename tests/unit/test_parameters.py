@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -23,9 +24,42 @@ def test_what_is_not_a_number_in_range_is_refused_by_name(value):
         check_number("share", value, low=0, high=1)
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (2**63, "9223372036854775808"),
+        (np.uint64(2**64 - 1), "18446744073709551615"),
+        (10**30, "1000000000000000000000000000000"),
+        (-(10**30), "-1000000000000000000000000000000"),
+        (10**5000, "of type int, too long to show"),
+        (-(10**5000), "of type int, too long to show"),
+    ],
+    ids=range(6),  # pytest cannot write the last ones either
+)
+def test_whole_numbers_of_more_than_64_bits_are_refused_readably(value, shown):
+    with pytest.raises(InvalidParameterError) as caught:
+        check_whole_number("k", value)
+    said = str(caught.value).replace("np.uint64(18446744073709551615)", "18446744073709551615")  # since numpy 2
+    assert said == f"k is {shown}; it must be a whole number of 1 or more and at most 64 bits"
+    with pytest.raises(InvalidParameterError) as caught:
+        check_number("score", value, none_means="no threshold")
+    said = str(caught.value).replace("np.uint64(18446744073709551615)", "18446744073709551615")
+    assert said == f"score is {shown}; it must be a number of at most 64 bits, or None for no threshold"
+    with pytest.raises(InvalidParameterError, match="it must be a number of 0 or more and at most 64 bits$"):
+        check_number("weight", value, low=0)
+
+
+@pytest.mark.parametrize("value", [[10**5000], "1" * 5000, Fraction(10**5000)], ids=range(3))
+def test_what_cannot_be_shown_is_named_by_its_type(value):
+    message = f"^share is of type {type(value).__name__}, too long to show; it must be a number from 0 to 1$"
+    with pytest.raises(InvalidParameterError, match=message):
+        check_number("share", value, low=0, high=1)
+
+
 def test_numbers_in_range_pass():
     check_whole_number("n_things", 1)
     check_whole_number("n_things", np.int64(7))
+    check_whole_number("n_things", 2**63 - 1)
     check_whole_number("n_things", 0, at_least=0)
     check_whole_number("n_things", None, none_means="all")
     check_number("share", np.float32(0.5), low=0, high=1)

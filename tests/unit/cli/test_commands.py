@@ -396,6 +396,7 @@ def test_an_index_of_a_local_folder_asks_where_the_folder_is(pixie, tmp_path):
         ("index", "-o", "x.db"),
         ("index", "a.jsonl"),
         ("index", "a.jsonl", "-o", "x.db", "--weights", "int4"),
+        ("index", "a.jsonl", "-o", "x.db", "--processes", str(10**30)),
         ("index", "a.jsonl", "-o", "x.db", "--split", "word"),
         ("info",),
         ("demo", "--queries", "-1"),
