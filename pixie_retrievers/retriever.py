@@ -225,7 +225,7 @@ class SparseRetriever:
         id_list: list[str | None] = [None] * len(texts) if ids is None else list(ids)
         for name, values in (("metadatas", metadata_list), ("ids", id_list)):
             if len(values) != len(texts):
-                raise InvalidParameterError(f"{len(texts)} texts but {len(values)} {name}; pass one a text")
+                raise InvalidParameterError(f"{name} must hold one entry a text, not {len(values)} for {len(texts)}")
         seen: dict[str, int] = {}
         documents = []
         for text, metadata, given in zip(texts, metadata_list, id_list, strict=True):

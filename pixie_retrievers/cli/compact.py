@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from pixie_retrievers.cli.options import IndexFile
-from pixie_retrievers.cli.terminal import file_size, notes, output, print_json
+from pixie_retrievers.cli.terminal import counted, file_size, notes, output, print_json
 
 __all__ = ["compact"]
 
@@ -37,4 +37,4 @@ def compact(
         )
         return
     sizes = f"{file_size(before.file_bytes)} before, {file_size(after.file_bytes)} now"
-    output().print(Text(f"{after.n_documents} documents; {sizes}"))
+    output().print(Text(f"{counted(after.n_documents, 'document')}; {sizes}"))

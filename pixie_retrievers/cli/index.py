@@ -11,7 +11,7 @@ import typer
 
 from pixie_retrievers.cli.inputs import Fields, Split
 from pixie_retrievers.cli.options import Device
-from pixie_retrievers.cli.terminal import file_size, notes, output, print_json
+from pixie_retrievers.cli.terminal import counted, file_size, notes, output, print_json
 
 __all__ = ["index"]
 
@@ -120,7 +120,8 @@ def index(
         return
     counts = ", ".join(f"{getattr(stored, name)} {name}" for name in ("added", "updated", "unchanged"))
     output().print(
-        f"{target}: {counts}; {n_documents} documents, {file_size(target.stat().st_size)}, {summary['seconds']:.1f} s",
+        f"{target}: {counts}; {counted(n_documents, 'document')}, {file_size(target.stat().st_size)},"
+        f" {summary['seconds']:.1f} s",
         markup=False,
         soft_wrap=True,
     )

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pixie_retrievers.cli.options import IndexFile
-from pixie_retrievers.cli.terminal import file_size, notes, one_line, output, print_json
+from pixie_retrievers.cli.terminal import counted, file_size, notes, one_line, output, print_json
 from pixie_retrievers.encoder.fingerprint import parse
 from pixie_retrievers.errors import IncompatibleIndexError
 
@@ -41,11 +41,11 @@ def info(
         for name, value in (
             ("file", f"{stats.path} ({file_size(stats.file_bytes)})"),
             ("model", _model(stats.fingerprint)),
-            ("vocabulary", f"{stats.vocabulary_size:,} terms"),
+            ("vocabulary", counted(stats.vocabulary_size, "term")),
             ("documents", f"{stats.n_documents:,}"),
             ("postings", f"{stats.n_postings:,}, weights as {stats.weights}"),
             ("segments", f"{stats.n_segments:,}"),
-            ("deleted", f"{stats.n_deleted:,} documents await a merge"),
+            ("deleted", f"{counted(stats.n_deleted, 'document')}, to be dropped by a merge"),
             ("commits", f"{stats.generation:,}"),
         ):
             table.add_row(name, Text(one_line(value)))  # a file may hold anything, its fingerprint too

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from pixie_retrievers.cli.options import IndexFile
-from pixie_retrievers.cli.terminal import notes, one_line, output, print_json
+from pixie_retrievers.cli.terminal import counted, notes, one_line, output, print_json
 
 __all__ = ["repair"]
 
@@ -44,9 +44,9 @@ def repair(
     else:
         for loss in lost:
             output().print(Text(f"lost: {one_line(loss['what'])}: {loss['why']}"), soft_wrap=True)
-        output().print(Text(f"{target}: {report.n_documents} documents"), soft_wrap=True)
+        output().print(Text(f"{target}: {counted(report.n_documents, 'document')}"), soft_wrap=True)
         if texts is not None:
-            message = f"{report.n_texts} documents kept their text but not their vector: encode and add {texts} again"
-            notes().print(Text(message), soft_wrap=True)
+            kept = f"the texts, but not the vectors, of {counted(report.n_texts, 'document')} are in {texts}"
+            notes().print(Text(f"{kept}: encode and add them again"), soft_wrap=True)
     if lost:
         raise typer.Exit(1)

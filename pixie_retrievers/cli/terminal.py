@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pixie_retrievers.encoder.progress import rate_column
 
-__all__ = ["file_size", "notes", "one_line", "output", "print_json", "progress_bar"]
+__all__ = ["counted", "file_size", "notes", "one_line", "output", "print_json", "progress_bar"]
 
 _NARROWEST = 60  # below it a table of tokens is not a table any more
 
@@ -71,6 +71,11 @@ def progress_bar(console: Console) -> Progress:
 def one_line(error: BaseException | str) -> str:
     """An error's message, whatever line breaks and control characters it holds."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
+
+
+def counted(n: int, noun: str) -> str:
+    """As a person writes it: 1 document, 1,024 documents."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def file_size(n_bytes: float) -> str:

@@ -61,7 +61,9 @@ class SparseVectors:
         indptr, term_ids, weights = self.indptr, self.term_ids, self.weights
         nnz = len(term_ids)
         if len(weights) != nnz or len(self.literal) != nnz:
-            raise InvalidVectorError(f"{nnz} term ids but {len(weights)} weights and {len(self.literal)} literal bits")
+            raise InvalidVectorError(
+                f"term_ids, weights and literal must be equally long, not {nnz}, {len(weights)} and {len(self.literal)}"
+            )
         if len(indptr) < 1 or indptr[0] != 0 or indptr[-1] != nnz or bool((indptr[1:] < indptr[:-1]).any()):
             raise InvalidVectorError(f"indptr must rise from 0 to the number of term ids ({nnz})")
         if nnz == 0:
@@ -127,7 +129,8 @@ class SparseVectors:
 
     def __repr__(self) -> str:
         return (
-            f"SparseVectors({len(self)} vectors, {len(self.term_ids)} weights, vocabulary_size={self.vocabulary_size})"
+            f"SparseVectors(n_vectors={len(self)}, n_weights={len(self.term_ids)},"
+            f" vocabulary_size={self.vocabulary_size})"
         )
 
     @classmethod
@@ -161,7 +164,7 @@ class SparseVectors:
             InvalidVectorError: There is not one collection a row, or a term is outside the vocabulary.
         """
         if len(terms) != len(self):
-            raise InvalidVectorError(f"{len(self)} vectors but {len(terms)} collections of literal terms")
+            raise InvalidVectorError(f"pass one collection of literal terms a vector, not {len(terms)} for {len(self)}")
         literal = np.zeros(len(self.term_ids), np.bool_)
         marked = np.zeros(self.vocabulary_size, np.bool_)
         for row, (start, stop) in zip(terms, pairwise(self.indptr.tolist()), strict=True):

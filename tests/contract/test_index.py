@@ -338,7 +338,7 @@ def test_vectors_of_another_vocabulary_are_refused(filled):
 
 
 def test_as_many_vectors_as_documents_are_needed(filled):
-    with pytest.raises(InvalidVectorError, match="2 documents but 3 vectors"):
+    with pytest.raises(InvalidVectorError, match="one vector a document, not 3 for 2"):
         filled.upsert(documents(2), random_vectors(3))
 
 

@@ -123,8 +123,8 @@ def test_sizes_of_scores_do_not_matter_to_a_scale():
     [
         ({"method": "borda"}, "rrf, weighted"),
         ({"normalization": "softmax"}, "min-max, z-score, none"),
-        ({"weights": [1]}, "2 lists but 1 weights"),
-        ({"weights": [1, 2, 3]}, "2 lists but 3 weights"),
+        ({"weights": [1]}, "one weight a list, not 1 for 2"),
+        ({"weights": [1, 2, 3]}, "one weight a list, not 3 for 2"),
         ({"weights": [1, -0.5]}, "'dense' is -0.5"),
         ({"weights": [1, float("nan")]}, "'dense' is nan"),
         ({"weights": [float("inf"), 1]}, "'sparse' is inf"),

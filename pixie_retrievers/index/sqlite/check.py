@@ -107,7 +107,7 @@ def _problems(store: ReadStore) -> Iterator[str]:
     for table, expected in counts.items():
         found = store.count(table)
         if found != expected:
-            yield f"the table {table} has {found} rows where {expected} belong"
+            yield f"the number of rows in the table {table} is {found}, not {expected}"
 
 
 def _vector_problems(snapshot: Snapshot, segment: Segment, dead: NDArray[np.uint8] | None) -> Iterator[str]:

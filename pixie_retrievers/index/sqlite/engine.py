@@ -164,7 +164,7 @@ class SqliteIndex:
         check_documents(documents)
         self._check_vectors(vectors)
         if len(vectors) != len(documents):
-            raise InvalidVectorError(f"{len(documents)} documents but {len(vectors)} vectors; pass one a document")
+            raise InvalidVectorError(f"pass one vector a document, not {len(vectors)} for {len(documents)}")
         if documents:
             with self._writing() as writer:
                 writer.upsert(documents, vectors)

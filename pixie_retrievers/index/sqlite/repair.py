@@ -194,7 +194,9 @@ class _Salvage:
         self.texts: list[int] = []
         self.lost: list[Loss] = []
         if pages.n_frames_lost:
-            self._lose("write-ahead log", f"{pages.n_frames_lost} pages of it do not verify: the last commits may miss")
+            self._lose(
+                "write-ahead log", f"does not verify ({pages.n_frames_lost} of its pages): the last commits may be lost"
+            )
         self._found = _Found()
         for place, key, value in pages.rows():
             with suppress(CorruptIndexError, ValueError):  # what does not verify is missed where it belongs
@@ -247,7 +249,8 @@ class _Salvage:
         if found.manifest is not None:
             n_nameless = found.manifest.n_live - len(newest)
         if n_nameless > 0:
-            self._lose(f"{n_nameless} documents", "none of their rows says which they were")
+            what = "1 document" if n_nameless == 1 else f"{n_nameless} documents"
+            self._lose(what, "no row that verifies says which")
 
     def _value(self, place: Place | None) -> bytes:
         row = None if place is None else self._pages.row(place)

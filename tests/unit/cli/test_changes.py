@@ -1,8 +1,10 @@
-"""`pixie delete` and `pixie compact`: what goes, what stays, and what they say."""
+"""`pixie delete`, `compact` and `repair`: what goes, what stays, and what they say."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -56,6 +58,25 @@ def test_compacting_shrinks_the_file_and_keeps_the_documents(pixie, index):
     assert said["n_segments"]["after"] == 1
     assert ids(index) == kept
     assert pixie("compact", index).stdout.startswith("10 documents; ")
+
+
+def test_one_document_is_counted_as_one(pixie, index, tmp_path):
+    pixie("delete", index, "문서-0")
+    assert "deleted     1 document, to be dropped by a merge" in pixie("info", index).stdout
+    pixie("delete", index, *(f"문서-{n}" for n in range(2, 50)))
+    assert pixie("compact", index).stdout.startswith("1 document; ")
+    repaired = pixie("repair", index, tmp_path / "new.db")
+    assert (repaired.exit_code, repaired.stdout) == (0, f"{tmp_path / 'new.db'}: 1 document\n")
+    with closing(sqlite3.connect(index)) as database:
+        database.execute("DELETE FROM vectors")
+        database.commit()
+    repaired = pixie("repair", index, tmp_path / "newer.db")
+    assert repaired.exit_code == 1
+    assert f"{tmp_path / 'newer.db'}: 0 documents\n" in repaired.stdout
+    texts = f"{tmp_path / 'newer.db'}.lost.jsonl"
+    assert repaired.stderr == (
+        f"the texts, but not the vectors, of 1 document are in {texts}: encode and add them again\n"
+    )
 
 
 def test_a_locked_index_is_neither_changed_nor_waited_for_ever(pixie, index):

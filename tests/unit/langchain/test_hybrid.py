@@ -175,7 +175,7 @@ def test_any_runnable_may_be_a_part(sparse):
     ("options", "words_"),
     [
         ({"retrievers": {}}, "at least one"),
-        ({"weights": [1]}, "2 lists but 1 weights"),
+        ({"weights": [1]}, "one weight a list, not 1 for 2"),
         ({"weights": [1, -1]}, "0 or more"),
         ({"weights": [1, float("nan")]}, "'dense' is nan"),
         ({"weights": {"sparse": 1}}, "one weight a list"),

@@ -127,7 +127,7 @@ def test_literal_terms_travel_with_their_rows(vectors):
     assert marked != vectors
     assert [row.literal.tolist() for row in marked] == [[False, True], [], [False]]
     assert SparseVectors.concatenate([marked[2], marked[0]], 10).literal.tolist() == [False, False, True]
-    with pytest.raises(InvalidVectorError, match="3 vectors but 1 collections"):
+    with pytest.raises(InvalidVectorError, match="one collection of literal terms a vector, not 1 for 3"):
         vectors.with_literal([{3}])
     with pytest.raises(InvalidVectorError, match="outside a vocabulary of 10"):
         vectors.with_literal([{10}, (), ()])

@@ -54,9 +54,9 @@ def test_vectors_that_are_missing_damaged_or_too_many_are_named(path, sql):
     problems = check_file(path).problems
     assert any("vector of document number 3 is missing" in problem for problem in problems)
     assert any("vector of document number 8 is damaged" in problem for problem in problems)
-    assert "the table vectors has 19 rows where 20 belong" in problems
+    assert "the number of rows in the table vectors is 19, not 20" in problems
     sql("INSERT INTO vectors SELECT key + 100, value FROM vectors")
-    assert "the table vectors has 38 rows where 20 belong" in check_file(path).problems
+    assert "the number of rows in the table vectors is 38, not 20" in check_file(path).problems
 
 
 def test_maxima_that_are_not_the_postings_are_found(path, sql):
