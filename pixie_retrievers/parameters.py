@@ -30,7 +30,7 @@ def check_whole_number(name: str, value: Any, *, at_least: int = 1, none_means: 
         return
     if value is None and none_means is not None:
         return
-    if isinstance(value, bool) or not isinstance(value, Integral) or not at_least <= value <= _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not at_least <= int(value) <= _LARGEST:
         limits = f" of {at_least} or more" + (" and at most 64 bits" if _is_long(value) else "")
         otherwise = "" if none_means is None else f", or None for {none_means}"
         raise InvalidParameterError(f"{name} is {_shown(value)}; it must be a whole number{limits}{otherwise}")
@@ -71,7 +71,7 @@ def _is_between(low: float, value: Any, high: float) -> bool:
 
 
 def _is_long(value: Any) -> bool:
-    return isinstance(value, Integral) and not -_LARGEST <= value <= _LARGEST
+    return isinstance(value, Integral) and not -_LARGEST <= int(value) <= _LARGEST
 
 
 def _shown(value: Any) -> str:

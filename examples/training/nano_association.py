@@ -19,7 +19,7 @@ class Association:
     Args:
         tokenizer: Gives the tokens.
         texts: Token ids of each passage.
-        frequent: A token in more than this share of the passages is no content word.
+        frequent: A token in more than this share of the passages is not a content word.
         passages_needed: A token, or a pair of tokens, in fewer passages is left out.
     """
 

@@ -56,7 +56,7 @@ def demo(
 ) -> None:
     """Index a small Korean corpus, search it, see why each hit matched, change it, and open it again."""
     if target is not None and target.exists():
-        raise InvalidParameterError(f"{target} exists already: name a new file, or remove this one")
+        raise InvalidParameterError(f"{target} already exists: name a new file, or remove this one")
     console = Console(quiet=True) if as_json else output()
     began = time.perf_counter()
     with ExitStack() as stack:

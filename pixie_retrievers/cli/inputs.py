@@ -91,7 +91,7 @@ def read_documents(paths: Sequence[Path], *, fields: Fields | None = None, split
             first = next(
                 place for place, other in _documents(inputs.paths, inputs.fields, split) if other.id == document.id
             )
-            raise DuplicateIdError(f"{place}: the id {document.id!r} stands at {first} already; ids must be unique")
+            raise DuplicateIdError(f"{place}: the id {document.id!r} already stands at {first}; ids must be unique")
         seen.add(digest)
     if not seen:
         raise InvalidParameterError(f"nothing to index: {', '.join(map(str, paths))} holds no document")

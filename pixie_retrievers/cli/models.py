@@ -30,7 +30,7 @@ def encoder_for_index(fingerprint: str, model: str | None, *, device: str | None
 
     Raises:
         ModelUnavailableError: It is neither a folder, nor cached, nor reachable.
-        IncompatibleIndexError: The fingerprint is none of an encoder, or the model has changed since.
+        IncompatibleIndexError: The fingerprint is not an encoder's, or the model has changed since.
     """
     from pixie_retrievers.encoder.fingerprint import parse
     from pixie_retrievers.encoder.source import BUNDLED_NAME
@@ -54,7 +54,7 @@ def _named(encoder: type[PixieEncoder], model: str | None) -> Callable[..., Pixi
 
 
 def _loaded(load: Callable[[type[PixieEncoder]], PixieEncoder]) -> PixieEncoder:
-    # Loading a model is no news to who asked for a search; errors still come through.
+    # Who searches does not need to read how a model is loaded; errors still come through.
     for name in ("transformers", "sentence_transformers", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.ERROR)
     from pixie_retrievers.encoder.pixie import PixieEncoder

@@ -149,7 +149,7 @@ class PixieEncoder:
 
         Raises:
             ModelUnavailableError: The model cannot be fetched, or was a folder, whose place nobody wrote down.
-            IncompatibleIndexError: The fingerprint is none, or the model has changed since.
+            IncompatibleIndexError: The fingerprint is not an encoder's, or the model has changed since.
         """
         content = parse(fingerprint)
         options = {"device": device, "precision": content.get("precision", precision)} | {

@@ -60,7 +60,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     content = _read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
-        raise ModelUnavailableError(f"{path} holds no JSON object: fetch the model again")
+        raise ModelUnavailableError(f"{path} does not hold a JSON object: fetch the model again")
     return content
 
 
@@ -80,7 +80,7 @@ def check_modules(folder: Path) -> list[Path]:
 
     Raises:
         UnsafeModelError: A module, or a setting of one, is not known to be safe.
-        InvalidParameterError: The folder is sound, but holds no SPLADE model.
+        InvalidParameterError: The folder is sound, but does not hold a SPLADE model.
         ModelUnavailableError: A file is missing or cannot be read.
     """
     modules_path = folder / "modules.json"
@@ -90,8 +90,8 @@ def check_modules(folder: Path) -> list[Path]:
         architectures = read_object(folder / "config.json").get("architectures") or []
         if not any(str(name).endswith("ForMaskedLM") for name in architectures):
             raise InvalidParameterError(
-                f"{folder} holds no SPLADE model: there is neither a modules.json nor the config.json of a masked"
-                " language model; pass a folder that SparseEncoder.save_pretrained wrote"
+                f"{folder} does not hold a SPLADE model: there is neither a modules.json nor the config.json of a"
+                " masked language model; pass a folder that SparseEncoder.save_pretrained wrote"
             )
         return [_check_transformer(folder)]
     modules = _read_json(modules_path)
@@ -107,7 +107,7 @@ def check_modules(folder: Path) -> list[Path]:
         with_weights += routed[1]
     if "SpladePooling" not in names:
         raise InvalidParameterError(
-            f"{folder} holds no SPLADE model: its modules are {', '.join(names)}, without SpladePooling"
+            f"{folder} does not hold a SPLADE model: its modules are {', '.join(names)}, without SpladePooling"
         )
     # Without this word sentence-transformers would put a new, untrained module behind the model's own.
     kind = read_object(folder / "config_sentence_transformers.json").get("model_type")
@@ -165,7 +165,7 @@ def _check_router(folder: Path) -> tuple[list[str], list[Path]]:
     path = folder / "router_config.json"
     types = read_object(path if path.is_file() else folder / "config.json").get("types")
     if not isinstance(types, dict):
-        raise ModelUnavailableError(f"{path} does not say of which modules the router is made: fetch the model again")
+        raise ModelUnavailableError(f"{path} does not say which modules the router consists of: fetch the model again")
     names, with_weights = [], []
     for module_id, type_ in types.items():
         names.append(_check_type(str(type_), path))

@@ -65,7 +65,7 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
         return ModelSource(BUNDLED_NAME if bundled else folder.resolve().name, folder)
     if isinstance(model, os.PathLike) or not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise ModelUnavailableError(
-            f"there is no model folder at {name!r}, and it is no id of the hub ('owner/name'):"
+            f"there is no model folder at {name!r}, and it is not the id of a model on the hub ('owner/name'):"
             " check the path, or use PixieEncoder.bundled(), which needs no download"
         )
     return _from_hub(name, revision)

@@ -164,7 +164,7 @@ class Vocabulary:
 
         Args:
             texts: The texts.
-            prompt: What stands before each of them; it counts as tokens, and as no term of the text.
+            prompt: What stands before each of them; its tokens count towards the length, but are not terms of the text.
         """
         encodings = self._backend.encode_batch([prompt + text for text in texts])
         # Of texts this short the prompt may be all that is left.

@@ -66,7 +66,7 @@ def read_folder(folder: Path, split: str | None = None) -> Collection:
     """
     for name in ("corpus.jsonl", "queries.jsonl", "qrels"):
         if not (folder / name).exists():
-            raise InvalidParameterError(f"{folder} is no folder in the BEIR layout: there is no {name}")
+            raise InvalidParameterError(f"{folder} is not in the BEIR layout: there is no {name}")
     splits = sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
     if split is None:
         split = "test" if "test" in splits or len(splits) != 1 else splits[0]
@@ -120,7 +120,7 @@ def card_task(name: str) -> list[Collection]:
     Raises:
         InvalidParameterError: There is no such task.
         OptionalDependencyError: The package ``datasets`` is missing.
-        ModelUnavailableError: The hub cannot be reached, or has the data no more.
+        ModelUnavailableError: The hub cannot be reached, or no longer has the data.
     """
     if name not in CARD_TASKS:
         raise InvalidParameterError(f"{name!r} is not a task of the card; its tasks are {', '.join(CARD_TASKS)}")

@@ -77,11 +77,8 @@ def markdown(results: Sequence[Result]) -> str:
     for task, split in dict.fromkeys((result.task, result.split) for result in results):
         rows = [result for result in results if (result.task, result.split) == (task, split)]
         n = rows[0].n_queries
-        lines += [
-            f"## {task} ({split}, {n:,} question{'' if n == 1 else 's'})",
-            "",
-            *_table(["System", *head, "Seconds"]),
-        ]
+        questions = f"{n:,} question{'' if n == 1 else 's'}"
+        lines += [f"## {task} ({split}, {questions})", "", *_table(["System", *head, "Seconds"])]
         lines += [_row([r.system, *_figures(r.measures), f"{r.seconds:.1f}"]) for r in rows]
         lines.append("")
     if len({result.task for result in results}) > 1:

@@ -90,7 +90,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, Mapping):
         return {as_string(key, f"{where}: a key"): _plain(item, where, depth + 1) for key, item in value.items()}
     if isinstance(value, (set, frozenset)):
-        raise FilterError(f"{where} takes no set, which has no order: pass a list, or use $in or $nin")
+        raise FilterError(f"{where} does not take a set, which has no order: pass a list, or use $in or $nin")
     raise FilterError(
         f"{where} cannot compare with a value of type {type(value).__name__}: pass a string, a number, true,"
         " false, None, a date, a list or a dict"

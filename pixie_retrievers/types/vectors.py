@@ -37,7 +37,7 @@ class SparseVectors:
         weights: float32, shape (nnz,): finite, in [MIN_WEIGHT, MAX_WEIGHT].
         vocabulary_size: The number of terms.
         literal: bool, shape (nnz,): the text itself is made of this term; otherwise the model expanded to it. None
-            where nobody knows, which counts as no term being literal.
+            where nobody knows, which counts as if no term were literal.
 
     Raises:
         InvalidVectorError: An array breaks what is said above.

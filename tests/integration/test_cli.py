@@ -126,7 +126,7 @@ def test_wrong_usage_leaves_with_2(pixie):
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
-def test_a_reader_that_goes_away_is_no_traceback(environment, index, options):
+def test_a_reader_that_goes_away_is_not_a_traceback(environment, index, options):
     process = subprocess.Popen(
         [sys.executable, "-m", "pixie_retrievers.cli", "info", str(index), *options],
         stdout=subprocess.PIPE,

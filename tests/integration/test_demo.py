@@ -183,7 +183,7 @@ def test_a_file_that_exists_is_not_touched(tmp_path):
     path.write_text("mine")
     done = CliRunner().invoke(app, ["demo", "-o", str(path)])
     assert done.exit_code == 1
-    assert "exists already" in done.stderr
+    assert "already exists" in done.stderr
     assert path.read_text() == "mine"
 
 

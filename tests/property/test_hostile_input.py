@@ -131,7 +131,7 @@ def test_a_line_of_ten_megabytes_is_a_text_like_others(index):
 
 
 @pytest.mark.parametrize("id", [None, 5, b"x", "", ["x"], "\ud800"])
-def test_what_is_no_id_is_refused(index, id):
+def test_what_is_not_an_id_is_refused(index, id):
     for call in (lambda: index.upsert([Document(id, "")], ONE), lambda: index.get([id]), lambda: index.delete([id])):
         with pytest.raises(InvalidDocumentError):
             call()

@@ -159,7 +159,7 @@ def test_two_lists_of_one_name_are_refused():
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), "9"])
-def test_a_score_that_is_no_number_is_refused_by_list_and_rank(score):
+def test_a_score_that_is_not_a_number_is_refused_by_list_and_rank(score):
     parts = {"sparse": [Ranked("a", None, 1.0), Ranked("b", None, score)]}
     for method in ("rrf", "weighted"):
         with pytest.raises(InvalidParameterError, match="rank 2 of 'sparse'"):

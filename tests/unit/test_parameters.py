@@ -45,7 +45,7 @@ def test_whole_numbers_of_more_than_64_bits_are_refused_readably(value, shown):
         check_number("score", value, none_means="no threshold")
     said = str(caught.value).replace("np.uint64(18446744073709551615)", "18446744073709551615")
     assert said == f"score is {shown}; it must be a number of at most 64 bits, or None for no threshold"
-    with pytest.raises(InvalidParameterError, match="it must be a number of 0 or more and at most 64 bits$"):
+    with pytest.raises(InvalidParameterError, match=r"it must be a number of 0 or more and at most 64 bits$"):
         check_number("weight", value, low=0)
 
 

@@ -108,7 +108,7 @@ def test_only_what_changed_is_encoded_and_written(encoder, tmp_path):
         assert [text for text in counted.texts if text] == ["send mail: 팩스를 보낸다."]
 
 
-def test_a_tool_that_left_the_set_is_found_no_more(index):
+def test_a_tool_that_left_the_set_is_no_longer_found(index):
     assert index.sync(TOOLS[:3]) == ToolChanges((), (), ("launch_schedule",))
     assert "launch_schedule" not in names(index.choose("위성은 언제 발사하나요?"))
     assert index.names() == [tool.name for tool in TOOLS[:3]]

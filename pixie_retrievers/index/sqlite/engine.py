@@ -383,7 +383,7 @@ class SqliteIndex:
         with self._write_lock, unforked():
             self._check_open()
             if self.read_only:
-                raise StorageError(f"{self.path} was opened with read_only=True: open it without to write")
+                raise StorageError(f"{self.path} was opened with read_only=True: open it without read_only to write")
             if self._writer is None:
                 self._writer = Writer(self.path, self._manifest, self._reader)
             try:

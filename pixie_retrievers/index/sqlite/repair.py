@@ -111,7 +111,7 @@ def repair_index(
         raise IndexNotFoundError(f"there is no index at {source}: check the path")
     for path in (target, texts):
         if path.exists() or path.is_symlink():
-            raise StorageError(f"{path} exists already: a repair writes new files only; name another")
+            raise StorageError(f"{path} already exists: a repair only writes new files; name another")
     if not target.parent.is_dir():
         raise StorageError(f"{target.parent} is not a folder: make it first")
     try:
@@ -194,9 +194,8 @@ class _Salvage:
         self.texts: list[int] = []
         self.lost: list[Loss] = []
         if pages.n_frames_lost:
-            self._lose(
-                "write-ahead log", f"does not verify ({pages.n_frames_lost} of its pages): the last commits may be lost"
-            )
+            why = f"does not verify ({pages.n_frames_lost} of its pages): the last commits may be lost"
+            self._lose("write-ahead log", why)
         self._found = _Found()
         for place, key, value in pages.rows():
             with suppress(CorruptIndexError, ValueError):  # what does not verify is missed where it belongs

@@ -141,7 +141,7 @@ def test_an_index_does_not_change_its_weights(pixie, corpus, index):
     assert "float32" in refusal(pixie("index", corpus, "-o", index, "--weights", "uint8"))
 
 
-def test_a_target_that_is_no_index_is_refused_and_left_alone(pixie, corpus, tmp_path):
+def test_a_target_that_is_not_an_index_is_refused_and_left_alone(pixie, corpus, tmp_path):
     before = corpus.read_bytes()
     assert "not an SQLite database" in refusal(pixie("index", corpus, "-o", corpus, "--model", "bundled"))
     assert corpus.read_bytes() == before
@@ -249,7 +249,7 @@ def test_hostile_documents_come_out_inert(pixie, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"), [("{year: 1}", "not valid JSON"), ("[1]", "a filter is a JSON object"), ("2020", "JSON object")]
 )
-def test_a_filter_that_is_no_json_object_is_a_usage_error(pixie, index, text, reason):
+def test_a_filter_that_is_not_a_json_object_is_a_usage_error(pixie, index, text, reason):
     result = pixie("search", index, QUERY, "--filter", text)
     assert result.exit_code == 2
     assert reason in " ".join(result.stderr.split())
@@ -327,7 +327,7 @@ def test_info_shows_a_hostile_fingerprint_inert(pixie, tmp_path):
 
 
 @pytest.mark.parametrize("command", [("search", QUERY), ("explain", QUERY, "위성"), ("info",)])
-def test_what_is_no_index_is_refused(pixie, corpus, tmp_path, command):
+def test_what_is_not_an_index_is_refused(pixie, corpus, tmp_path, command):
     name, *rest = command
     assert "not an SQLite database" in refusal(pixie(name, corpus, *rest))
     refusal(pixie(name, tmp_path, *rest))

@@ -51,7 +51,7 @@ def test_a_title_stands_in_front_of_the_text_and_stays_in_the_metadata(file):
 
 
 @pytest.mark.parametrize("title", ["", "  ", None, 3])
-def test_what_is_no_title_stays_out_of_the_text(file, title):
+def test_what_is_not_a_title_stays_out_of_the_text(file, title):
     path = file("a.jsonl", rows({"id": "1", "title": title, "text": "본문"}))
     assert read_documents([path])[0].text == "본문"
 

@@ -45,7 +45,7 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are(requested, ma
 
 
 @pytest.mark.parametrize("requested", ["gpu", "cuda:", "cuda:-1", "cuda:x", "", "CPU "])
-def test_a_name_that_is_no_device_is_a_wrong_parameter(requested):
+def test_a_name_that_is_not_a_device_is_a_wrong_parameter(requested):
     with pytest.raises(InvalidParameterError, match="device"):
         choose_device(requested, TWO_GPUS)
 

@@ -82,6 +82,6 @@ def test_an_encoder_of_a_local_folder_is_to_be_passed_by_the_caller(today_folder
 
 
 @pytest.mark.parametrize("fingerprint", ["", "bm25", "[]", "{}", '{"model": "x"}'])
-def test_what_is_no_fingerprint_of_ours_is_refused(fingerprint):
+def test_what_is_not_a_fingerprint_of_ours_is_refused(fingerprint):
     with pytest.raises(IncompatibleIndexError, match="not written by PixieEncoder"):
         PixieEncoder.from_fingerprint(fingerprint)

@@ -254,7 +254,7 @@ def test_a_model_that_is_nowhere_is_reported_quickly_and_quietly_with_three_ways
 
 
 @pytest.mark.parametrize("path", ["/none/such/folder", "./none-such", "none-such", "a/b/c", Path("owner/name"), ""])
-def test_a_path_that_is_no_folder_is_reported_without_asking_the_hub(path, monkeypatch):
+def test_a_path_that_is_not_a_folder_is_reported_without_asking_the_hub(path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(ModelUnavailableError, match="no model folder"):
         PixieEncoder(path, device="cpu")

@@ -252,7 +252,7 @@ def test_texts_without_content_keep_their_place(encoder, sentences):
         (["위성", "비밀\ud800"], "text 1 holds half of a surrogate pair"),
     ],
 )
-def test_what_is_no_text_is_refused_with_its_position_but_not_its_content(encoder, method, texts, message):
+def test_what_is_not_a_text_is_refused_with_its_position_but_not_its_content(encoder, method, texts, message):
     with pytest.raises(InvalidTextError, match=message) as caught:
         getattr(encoder, method)(texts)
     assert "비밀" not in str(caught.value)

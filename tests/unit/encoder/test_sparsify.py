@@ -40,7 +40,7 @@ def test_the_largest_weights_of_each_text_stay_and_of_equal_ones_the_lower_terms
     assert kept(rows, max_active_terms=2) == [{1: 3.0, 3: 3.0}, {0: 1.0, 1: 1.0}, {3: 5.0}]
 
 
-def test_the_limit_counts_only_what_passed_the_threshold_and_is_no_special_token():
+def test_the_limit_counts_only_what_passed_the_threshold_and_is_not_a_special_token():
     assert kept([[9.0, 0.1, 2.0, 1.0]], special_ids=[0], min_weight=0.5, max_active_terms=2) == [{2: 2.0, 3: 1.0}]
 
 

@@ -118,7 +118,7 @@ def test_byte_level_pieces_are_shown_as_the_text_they_spell(byte_level):
     assert "".join(read(vocabulary, byte_level, "위성에서 서울")) == "위성에서서울"
 
 
-def test_byte_level_pieces_that_are_no_whole_letter_are_shown_as_hexadecimal_bytes(byte_level):
+def test_byte_level_pieces_that_are_not_a_whole_letter_are_shown_as_hexadecimal_bytes(byte_level):
     shown = surfaces_by_token(vocabulary_of(byte_level))
     assert shown["ì"] == "⟨EC⟩"
     assert shown["ľ"] == "⟨9C⟩"

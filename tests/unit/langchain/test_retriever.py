@@ -452,7 +452,7 @@ class TestAsRunnable:
         assert isinstance(found[1], InvalidTextError)
 
     @pytest.mark.parametrize("query", [{"question": "위성"}, ["위성"], None, 7])
-    def test_a_query_that_is_no_string_is_refused_with_a_hint(self, retriever, query):
+    def test_a_query_that_is_not_a_string_is_refused_with_a_hint(self, retriever, query):
         with pytest.raises(InvalidTextError, match=r"not a string.*itemgetter"):
             retriever.invoke(query)
 

@@ -106,7 +106,7 @@ class TestSearch:
             store.similarity_search("위성", **options)
 
     @pytest.mark.parametrize("query", [None, 7, ["위성"], {"question": "위성"}])
-    def test_refuses_a_query_that_is_no_string(self, store, query):
+    def test_refuses_a_query_that_is_not_a_string(self, store, query):
         for search in (store.similarity_search, store.max_marginal_relevance_search):
             with pytest.raises(InvalidTextError, match="not a string"):
                 search(query)

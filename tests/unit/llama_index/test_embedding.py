@@ -141,7 +141,7 @@ def test_events_carry_the_payload_that_the_base_class_promises(embedding):
     json.dumps(start.model_dict)
 
 
-def test_what_contradicts_or_is_no_text_is_refused(embedding, encoder):
+def test_what_contradicts_or_is_not_a_text_is_refused(embedding, encoder):
     with pytest.raises(InvalidParameterError, match="one of the two"):
         PixieSparseEmbedding(encoder, fingerprint="another")
     with pytest.raises(ValueError, match="embed_batch_size"):

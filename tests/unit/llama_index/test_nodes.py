@@ -266,7 +266,7 @@ def test_private_state_of_an_own_type_starts_afresh():
     assert restored.servings == 4
 
 
-def test_an_object_that_is_no_node_stays_out_of_storage():
+def test_an_object_that_is_not_a_node_stays_out_of_storage():
     engine = object()
     node = IndexNode(text="요약", index_id="엔진", obj=engine)
     restored = to_node(stored(node))
@@ -320,7 +320,7 @@ def test_reserved_metadata_keys_are_refused(key):
 
 
 @pytest.mark.parametrize("foreign", ["글", None, NodeWithScore(node=TextNode(text="글"))])
-def test_what_is_no_node_is_refused(foreign):
+def test_what_is_not_a_node_is_refused(foreign):
     with pytest.raises(InvalidDocumentError, match="not a LlamaIndex node"):
         to_document(foreign)
 

@@ -172,7 +172,7 @@ class TestSettings:
             retriever.similarity_top_k = 4
             assert len(retriever.retrieve("위성")) == 4
 
-    def test_more_nodes_than_there_are_is_no_error(self, retriever):
+    def test_more_nodes_than_there_are_is_not_an_error(self, retriever):
         assert 2 <= len(retriever.with_options(similarity_top_k=1000).retrieve(QUERY)) <= 4
 
     @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ class TestFilters:
         assert ids(food.retrieve(f"{QUERY} 빵")) == ["bread"]
         assert all(hit.score > 0 for hit in food.retrieve(f"{QUERY} 빵"))
 
-    def test_filtering_out_everything_is_no_error(self, retriever):
+    def test_filtering_out_everything_is_not_an_error(self, retriever):
         assert retriever.with_filters({"field": "법률"}).retrieve(QUERY) == []
 
     def test_a_filter_that_means_nothing_is_refused_when_it_is_set(self, retriever, nodes, encoder, tmp_path):

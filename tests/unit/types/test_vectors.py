@@ -78,7 +78,7 @@ def test_a_tensor_with_such_weights_is_refused(weight):
         SparseVectors.from_torch(torch.tensor([[0.0, weight, 0.0]]))
 
 
-def test_zero_is_no_weight():
+def test_zero_is_not_a_weight():
     assert SparseVectors.from_dicts([{1: 0.0, 2: 1.0}], 10).to_dicts() == [{2: 1.0}]
 
 
@@ -103,7 +103,7 @@ def test_terms_outside_the_vocabulary_are_refused(term):
     ],
     ids=["falling", "twice", "too long", "late start", "falling rows", "no rows", "lengths", "negative", "too large"],
 )
-def test_arrays_that_are_no_csr_batch_are_refused(arrays):
+def test_arrays_that_are_not_a_csr_batch_are_refused(arrays):
     with pytest.raises(InvalidVectorError):
         build(*arrays)
 

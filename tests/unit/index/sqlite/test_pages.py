@@ -79,7 +79,7 @@ def test_frames_that_do_not_verify_are_counted_and_not_read(tmp_path):
         assert not [row for row in pages.rows() if row.key == 3]
 
 
-def test_what_is_no_database_has_no_rows(path):
+def test_what_is_not_a_database_has_no_rows(path):
     for content in (b"", bytes(100_000), path.read_bytes()[50:]):
         path.write_bytes(content)
         with closing(SqlitePages(path, PAGE_SIZE)) as pages:

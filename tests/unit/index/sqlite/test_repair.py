@@ -92,7 +92,7 @@ def test_what_left_no_name_is_counted(path, target, sql):
 def test_a_repair_writes_new_files_only(path, target):
     for existing in (target, target.with_name("index.db.lost.jsonl")):
         existing.write_bytes(b"mine")
-        with pytest.raises(StorageError, match="exists already"):
+        with pytest.raises(StorageError, match="already exists"):
             repair_index(path, target)
         assert existing.read_bytes() == b"mine"
         existing.unlink()

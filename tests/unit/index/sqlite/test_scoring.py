@@ -105,7 +105,7 @@ def test_a_segment_whose_postings_are_not_in_memory_is_handed_back_and_gone_on_w
     assert search.claims[0] == 2
 
 
-def test_a_document_that_is_masked_is_no_candidate_and_does_not_raise_the_floor(snapshot):
+def test_a_document_that_is_masked_is_not_a_candidate_and_does_not_raise_the_floor(snapshot):
     (query,) = random_vectors(1, seed=2)
     scores = scores_of(snapshot, query)
     masks = [np.zeros(view.head.n_documents, np.uint8) for view in snapshot.views]
