@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
 from pixie_retrievers.filters import Filter
+from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_number, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Document, Explanation
@@ -68,7 +68,7 @@ class ToolChanges:
     removed: tuple[str, ...]
 
 
-class ToolIndex:
+class ToolIndex(Owner):
     """Tools, found by what a request asks for.
 
     The index is keyed by tool name, so that a file may be used again by another process, and by agents that share some
@@ -90,7 +90,10 @@ class ToolIndex:
         ['weather']
     """
 
+    sparse_retriever: SparseRetriever
+
     def __init__(self, sparse_retriever: SparseRetriever, *, k: int = 5, score_floor: float | None = None) -> None:
+        check_sparse_retriever(sparse_retriever)
         check_whole_number("k", k)
         check_number("score_floor", score_floor, none_means="no floor")
         self.sparse_retriever = sparse_retriever
@@ -118,13 +121,8 @@ class ToolIndex:
             ModelUnavailableError: A model was needed and cannot be loaded.
             IncompatibleIndexError: The index was built with another encoder.
         """
-        sparse_retriever = SparseRetriever.open(path, encoder=encoder)
-        with ExitStack() as on_error:
-            on_error.callback(sparse_retriever.close)
-            index = cls(sparse_retriever, k=k, score_floor=score_floor)
-            on_error.pop_all()
-        index._owns_index = True
-        return index
+        with cls._owning(SparseRetriever.open(path, encoder=encoder), k=k, score_floor=score_floor) as index:
+            return index
 
     def sync(self, tools: Iterable[ToolDescription], *, keep_others: bool = False) -> ToolChanges:
         """Make the index hold these tools and no others; only what changed is encoded and written.
@@ -213,17 +211,6 @@ class ToolIndex:
             score_threshold=self.score_floor if score_floor is None else score_floor,
         )
         return [ToolMatch(result.document.metadata[_NAME], result.score, result.explanation) for result in results]
-
-    def close(self) -> None:
-        """Close the index if it was opened here, and remove it if it was temporary."""
-        if self._owns_index:
-            self.sparse_retriever.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _document(tool: ToolDescription) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertResponse
@@ -15,6 +14,7 @@ from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import Checked, refuse_unknown
 from pixie_retrievers.langchain.passes import SharedPass
+from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 
@@ -47,7 +47,7 @@ class _Options(TypedDict, total=False):
     metadata: dict[str, Any] | None
 
 
-class PixieRetriever(Checked, DocumentIndex):
+class PixieRetriever(Owner, Checked, DocumentIndex):
     """A LangChain retriever, and document index, over an explainable sparse index.
 
     Every document that comes back is a new one, with the id and the metadata it was stored with, and in its metadata
@@ -97,6 +97,12 @@ class PixieRetriever(Checked, DocumentIndex):
     """At most so many tokens explain a document; None for all, 0 for no explanation."""
 
     _owns_index: bool = PrivateAttr(default=False)
+
+    @field_validator("sparse_retriever", mode="before")
+    @classmethod
+    def _check_sparse_retriever(cls, sparse_retriever: Any) -> Any:
+        check_sparse_retriever(sparse_retriever)
+        return sparse_retriever
 
     @field_validator("k", mode="before")
     @classmethod
@@ -152,14 +158,9 @@ class PixieRetriever(Checked, DocumentIndex):
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
             IncompatibleIndexError: The index at ``path`` was built with another encoder.
         """
-        sparse = SparseRetriever.open(path, encoder=encoder)
-        with ExitStack() as on_error:
-            on_error.callback(sparse.close)
-            retriever = cls(sparse_retriever=sparse, **options)
-            retriever._owns_index = True
-            sparse.add_texts(texts, metadatas, ids, show_progress=show_progress)
-            on_error.pop_all()
-        return retriever
+        with cls._owning(SparseRetriever.open(path, encoder=encoder), **options) as retriever:
+            retriever.sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
+            return retriever
 
     @classmethod
     def from_documents(
@@ -204,14 +205,7 @@ class PixieRetriever(Checked, DocumentIndex):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        sparse, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
-        with ExitStack() as on_error:
-            if owned:
-                on_error.callback(sparse.close)
-            retriever = cls(sparse_retriever=sparse, **options)
-            on_error.pop_all()
-        retriever._owns_index = owned
-        return retriever
+        return cls._over(path_or_index, encoder, **options)
 
     def add_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """Store documents in one commit, replacing those whose id is known; return their ids.
@@ -304,17 +298,6 @@ class PixieRetriever(Checked, DocumentIndex):
                     raise
                 outcomes.append(error)
         return outcomes
-
-    def close(self) -> None:
-        """Close the index that this retriever opened, and remove it if it was temporary; one passed in stays open."""
-        if self._owns_index:
-            self.sparse_retriever.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _get_relevant_documents(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -12,6 +11,7 @@ from langchain_core.vectorstores import VectorStore
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import refuse_unknown
+from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Explanation, SearchResult, TermMatches
@@ -32,7 +32,7 @@ __all__ = ["PixieVectorStore"]
 _NO_EMBEDDING = "a PixieVectorStore is sparse and takes no dense embedding; leave it out, and pass encoder= for a model"
 
 
-class PixieVectorStore(VectorStore):
+class PixieVectorStore(Owner, VectorStore):
     """A LangChain vector store over an explainable sparse index.
 
     A search returns new documents, with the id, text and metadata they were stored with. Their metadata
@@ -61,7 +61,10 @@ class PixieVectorStore(VectorStore):
         '서울은 한국의 수도이다.'
     """
 
+    sparse_retriever: SparseRetriever
+
     def __init__(self, sparse_retriever: SparseRetriever, *, top_k_tokens: int | None = 10, fill: bool = False) -> None:
+        check_sparse_retriever(sparse_retriever)
         check_top_k_tokens(top_k_tokens)
         self.sparse_retriever = sparse_retriever
         self.top_k_tokens = top_k_tokens
@@ -103,14 +106,10 @@ class PixieVectorStore(VectorStore):
         if embedding is not None:
             raise InvalidParameterError(_NO_EMBEDDING)
         check_top_k_tokens(top_k_tokens)
-        sparse = SparseRetriever.open(path, encoder=encoder)
-        with ExitStack() as on_error:
-            on_error.callback(sparse.close)
-            sparse.add_texts(texts, metadatas, ids, show_progress=show_progress)
-            on_error.pop_all()
-        store = cls(sparse, top_k_tokens=top_k_tokens, fill=fill)
-        store._owns_index = True
-        return store
+        sparse_retriever = SparseRetriever.open(path, encoder=encoder)
+        with cls._owning(sparse_retriever, top_k_tokens=top_k_tokens, fill=fill) as store:
+            sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
+            return store
 
     @classmethod
     async def afrom_texts(  # type: ignore[override]
@@ -159,11 +158,7 @@ class PixieVectorStore(VectorStore):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        check_top_k_tokens(top_k_tokens)
-        sparse, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
-        store = cls(sparse, top_k_tokens=top_k_tokens, fill=fill)
-        store._owns_index = owned
-        return store
+        return cls._over(path_or_index, encoder, top_k_tokens=top_k_tokens, fill=fill)
 
     def add_texts(
         self,
@@ -255,17 +250,6 @@ class PixieVectorStore(VectorStore):
             query, k, fetch_k=fetch_k, lambda_mult=lambda_mult, **self._options(**kwargs)
         )
         return [self._to_langchain(result) for result in results]
-
-    def close(self) -> None:
-        """Close the index that this store opened, and remove it if it was temporary; one passed in stays open."""
-        if self._owns_index:
-            self.sparse_retriever.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda score: score / (1.0 + score)

@@ -15,6 +15,7 @@ from llama_index.core.settings import Settings
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import to_document, to_node
+from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 
@@ -46,7 +47,7 @@ class RetrieverOptions(TypedDict, total=False):
     verbose: bool
 
 
-class PixieRetriever(BaseRetriever):
+class PixieRetriever(Owner, BaseRetriever):
     """Finds nodes by the tokens they share with a query, and says which tokens those were.
 
     A returned node is the node that went in, and its metadata also holds ``token_explanations``: one dict a token,
@@ -102,6 +103,7 @@ class PixieRetriever(BaseRetriever):
         object_map: dict[str, Any] | None = None,
         verbose: bool = False,
     ) -> None:
+        check_sparse_retriever(sparse_retriever)
         super().__init__(
             callback_manager=callback_manager or Settings.callback_manager,
             object_map=dict(object_map or {}),
@@ -137,13 +139,9 @@ class PixieRetriever(BaseRetriever):
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
-        retriever = cls._owning(SparseRetriever.open(path, encoder=encoder), options)
-        try:
+        with cls._owning(SparseRetriever.open(path, encoder=encoder), **options) as retriever:
             retriever.add_nodes(nodes, show_progress=show_progress)
-        except BaseException:
-            retriever.close()
-            raise
-        return retriever
+            return retriever
 
     @classmethod
     def from_documents(
@@ -238,19 +236,7 @@ class PixieRetriever(BaseRetriever):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        sparse_retriever, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
-        return cls._owning(sparse_retriever, options) if owned else cls(sparse_retriever, **options)
-
-    @classmethod
-    def _owning(cls, sparse_retriever: SparseRetriever, options: RetrieverOptions) -> Self:
-        """A retriever that closes what it was given, at once when the options are wrong."""
-        try:
-            retriever = cls(sparse_retriever, **options)
-        except BaseException:
-            sparse_retriever.close()
-            raise
-        retriever._owns_index = True
-        return retriever
+        return cls._over(path_or_index, encoder, **options)
 
     @property
     def sparse_retriever(self) -> SparseRetriever:
@@ -346,17 +332,6 @@ class PixieRetriever(BaseRetriever):
     def delete_nodes(self, node_ids: Sequence[str]) -> int:
         """Remove nodes by their ids in one commit; return how many existed."""
         return self._sparse_retriever.delete(node_ids)
-
-    def close(self) -> None:
-        """Close the index if this retriever opened it; one that was passed in, or shared by a copy, stays open."""
-        if self._owns_index:
-            self._sparse_retriever.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         results = self._sparse_retriever.search(

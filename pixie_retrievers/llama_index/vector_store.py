@@ -18,6 +18,7 @@ from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
+from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 
@@ -37,7 +38,7 @@ __all__ = ["PixieVectorStore"]
 _MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.SPARSE)
 
 
-class PixieVectorStore(BasePydanticVectorStore):
+class PixieVectorStore(Owner, BasePydanticVectorStore):
     """A vector store whose vectors are sparse: it encodes nodes and queries itself, and explains what it finds.
 
     It searches by tokens and by nothing else: dense vectors on nodes are not stored, and a query without a text, or in
@@ -239,17 +240,6 @@ class PixieVectorStore(BasePydanticVectorStore):
             raise InvalidParameterError(
                 "the index is in a temporary file that goes when the store goes: make the store at a path to keep it"
             )
-
-    def close(self) -> None:
-        """Close the index, and let the next writer in; one that was passed in stays open."""
-        if self._owns_index:
-            self._sparse_retriever.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path_or_index": self.path_or_index, "fingerprint": self.fingerprint, "top_k_tokens": self.top_k_tokens}

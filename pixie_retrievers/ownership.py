@@ -1,0 +1,78 @@
+"""Who opened an index closes it: what retrievers, stores and tool indexes have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.index.base import Index
+from pixie_retrievers.retriever import SparseRetriever
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Owner", "check_sparse_retriever"]
+
+
+class Owner:
+    """Closes the facade that it opened, and leaves open what was passed in.
+
+    Nothing is declared here at run time: a pydantic model would take it for a field, or be blind to its own.
+    """
+
+    if TYPE_CHECKING:
+        _owns_index: bool
+
+        @property
+        def sparse_retriever(self) -> SparseRetriever:
+            """The encoder and index beneath."""
+
+    @classmethod
+    @contextmanager
+    def _owning(cls, sparse_retriever: SparseRetriever, **options: Any) -> Iterator[Self]:
+        """One that owns the facade, for the rest of its making; whatever is raised meanwhile closes the facade."""
+        with ExitStack() as on_error:
+            on_error.callback(sparse_retriever.close)
+            made = cls(sparse_retriever=sparse_retriever, **options)  # type: ignore[call-arg]  # subclasses take it
+            made._owns_index = True
+            yield made
+            on_error.pop_all()
+
+    @classmethod
+    def _over(
+        cls, source: str | os.PathLike[str] | Index | SparseRetriever, encoder: Encoder | None, **options: Any
+    ) -> Self:
+        """One over an index that is there already, which it owns if it is opened here."""
+        sparse_retriever, opened_here = SparseRetriever.from_source(source, encoder=encoder)
+        if not opened_here:
+            return cls(sparse_retriever=sparse_retriever, **options)  # type: ignore[call-arg]
+        with cls._owning(sparse_retriever, **options) as made:
+            return made
+
+    def close(self) -> None:
+        """Close the index if it was opened here, and remove it if it is temporary; one passed in stays open."""
+        if self._owns_index:
+            self.sparse_retriever.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def check_sparse_retriever(value: Any) -> None:
+    """Refuse what is not a facade before anything is asked of it.
+
+    Raises:
+        InvalidParameterError: It is of another type.
+    """
+    if not isinstance(value, SparseRetriever):
+        raise InvalidParameterError(
+            f"sparse_retriever is of type {type(value).__name__}; it must be a SparseRetriever: SparseRetriever.open"
+            " makes one"
+        )
