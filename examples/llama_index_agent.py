@@ -101,7 +101,7 @@ async def main() -> None:
     encoder = PixieEncoder.bundled()
     with (
         PixieRetriever.from_nodes(NODES, encoder=encoder, similarity_top_k=1) as retriever,
-        ToolIndex.open(encoder=encoder, k=5, score_floor=1.0) as index,
+        ToolIndex.open(encoder=encoder, k=5, score_threshold=1.0) as index,
     ):
         search = create_search_tool(retriever, "search_news", "우주와 위성 소식을 찾는다.")
         others = [make_tool(thing, action) for thing in THINGS for action in ACTIONS]

@@ -11,7 +11,7 @@ from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
-from pixie_retrievers.parameters import check_number, check_whole_number
+from pixie_retrievers.parameters import check_number, check_score_threshold, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Document, Explanation
 
@@ -77,8 +77,8 @@ class ToolIndex(Owner):
     Args:
         sparse_retriever: Holds nothing but tools. It stays open when this index closes.
         k: At most so many tools are chosen.
-        score_floor: Tools that score less are not chosen, so that none may be the answer. Scores are dot products, and
-            their size depends on the model: read some of a request that no tool should answer, and go above.
+        score_threshold: Tools that score less are not chosen, so that none may be the answer. Scores are dot products,
+            and their size depends on the model: read some of a request that no tool should answer, and go above.
 
     Example:
         >>> from pixie_retrievers import PixieEncoder
@@ -92,13 +92,13 @@ class ToolIndex(Owner):
 
     sparse_retriever: SparseRetriever
 
-    def __init__(self, sparse_retriever: SparseRetriever, *, k: int = 5, score_floor: float | None = None) -> None:
+    def __init__(self, sparse_retriever: SparseRetriever, *, k: int = 5, score_threshold: float | None = None) -> None:
         check_sparse_retriever(sparse_retriever)
         check_whole_number("k", k)
-        check_number("score_floor", score_floor, none_means="no floor")
+        check_score_threshold(score_threshold)
         self.sparse_retriever = sparse_retriever
         self.k = k
-        self.score_floor = score_floor
+        self.score_threshold = score_threshold
         self._owns_index = False
 
     @classmethod
@@ -108,20 +108,20 @@ class ToolIndex(Owner):
         *,
         encoder: Encoder | None = None,
         k: int = 5,
-        score_floor: float | None = None,
+        score_threshold: float | None = None,
     ) -> Self:
         """Open the tool index at a path, or begin a new one there.
 
         Args:
             path: An index file; None puts the index into a temporary file that goes when this index goes.
             encoder: None loads the model that an existing index was built with, and the default model for a new one.
-            k, score_floor: As for the class.
+            k, score_threshold: As for the class.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
             IncompatibleIndexError: The index was built with another encoder.
         """
-        with cls._owning(SparseRetriever.open(path, encoder=encoder), k=k, score_floor=score_floor) as index:
+        with cls._owning(SparseRetriever.open(path, encoder=encoder), k=k, score_threshold=score_threshold) as index:
             return index
 
     def sync(self, tools: Iterable[ToolDescription], *, keep_others: bool = False) -> ToolChanges:
@@ -185,30 +185,30 @@ class ToolIndex(Owner):
         k: int | None = None,
         *,
         among: Collection[str] | None = None,
-        score_floor: float | None = None,
+        score_threshold: float | None = None,
         top_k_tokens: int | None = 10,
     ) -> list[ToolMatch]:
-        """The tools that a request is about, best first; none when no tool reaches the floor.
+        """The tools that a request is about, best first; none when no tool reaches the threshold.
 
         Args:
             request: What is to be done, in words.
             k: At most so many; None takes the index's own.
             among: Only tools of these names count; None for all.
-            score_floor: Tools that score less are left out; None takes the index's own.
+            score_threshold: Tools that score less are left out; None takes the index's own.
             top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
 
         Raises:
-            InvalidParameterError: ``k``, ``score_floor`` or ``top_k_tokens`` is out of range.
+            InvalidParameterError: ``k``, ``score_threshold`` or ``top_k_tokens`` is out of range.
             InvalidTextError: The request is not a string or cannot be written as UTF-8.
         """
-        check_number("score_floor", score_floor, none_means="the index's own")
+        check_number("score_threshold", score_threshold, none_means="the index's own")
         filter: Filter = {_NAME: {"$exists": True} if among is None else {"$in": list(among)}}
         results = self.sparse_retriever.search(
             request,
             self.k if k is None else k,
             filter=filter,
             top_k_tokens=top_k_tokens,
-            score_threshold=self.score_floor if score_floor is None else score_floor,
+            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
         )
         return [ToolMatch(result.document.metadata[_NAME], result.score, result.explanation) for result in results]
 

@@ -28,13 +28,13 @@ class ToolSelector(AgentMiddleware):
 
     The tools are searched by the last thing the user said. Kept beside those found are tools that the conversation has
     called already, those of ``always_include``, and tools of the provider itself, which come as dicts. When no tool
-    reaches the floor, those are all.
+    reaches the threshold, those are all.
 
     What was chosen, and why, stands in the model's message: ``response_metadata["chosen_tools"]`` is a list of
     ``{"name", "score", "token_explanations"}``, best first.
 
     Args:
-        index: Finds the tools; its ``k`` and ``score_floor`` count. Tools that it does not know yet, or knows by
+        index: Finds the tools; its ``k`` and ``score_threshold`` count. Tools that it does not know yet, or knows by
             another description, are added when the agent first has them.
         always_include: Names of tools that are handed on whatever is asked.
         request_text: Reads what to search for from a model request; None takes the last message of the user.

@@ -98,7 +98,7 @@ def retrieve_tools_functions(
     The index is brought up to date with the registry first.
 
     Args:
-        index: Where the tools are found; its ``k`` and ``score_floor`` count.
+        index: Where the tools are found; its ``k`` and ``score_threshold`` count.
         tool_registry: The agent's tools, by the ids that langgraph-bigtool knows them by.
 
     Returns:

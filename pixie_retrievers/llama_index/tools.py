@@ -89,7 +89,7 @@ def _asked(args: Sequence[Any], kwargs: dict[str, Any]) -> QueryBundle:
 
 
 class ToolRetriever(ObjectRetriever[BaseTool]):
-    """The tools that a request is about, for an agent's ``tool_retriever``; none when no tool reaches the floor.
+    """The tools that a request is about, for an agent's ``tool_retriever``; none when no tool reaches the threshold.
 
     The tools live in a :class:`~pixie_retrievers.tools.ToolIndex`, keyed by name: LlamaIndex's own tool nodes have ids
     that change from process to process. What is in the index already is not encoded again.
@@ -109,7 +109,7 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
         '날씨'
 
     Args:
-        index: Where the tools are found; its ``k`` and ``score_floor`` count. It stays open.
+        index: Where the tools are found; its ``k`` and ``score_threshold`` count. It stays open.
         tools: LlamaIndex tools, or functions that are some.
         keep_others: Leave tools in the index that are not among these, which are never chosen here: agents with
             different tools may share an index.

@@ -175,7 +175,7 @@ class TestTheRetrievalOfTools:
         assert recorder.nodes[0].metadata["token_explanations"]
 
     def test_below_the_floor_no_tool_is_the_answer(self, encoder, tools):
-        with ToolIndex.open(encoder=encoder, score_floor=1e6) as index:
+        with ToolIndex.open(encoder=encoder, score_threshold=1e6) as index:
             assert ToolRetriever(index, tools).retrieve("서울 날씨") == []
         with ToolIndex.open(encoder=encoder) as index:
             assert ToolRetriever(index, tools).retrieve("") == []
@@ -247,7 +247,7 @@ with ToolIndex.open(sys.argv[1]) as index:
 
     @an_agent_runs
     async def test_an_agent_without_a_fitting_tool_answers_by_itself(self, encoder, tools):
-        with ToolIndex.open(encoder=encoder, score_floor=1e6) as index:
+        with ToolIndex.open(encoder=encoder, score_threshold=1e6) as index:
             llm = ScriptedLLM(lines=[answer("모릅니다.")])
             agent = ReActAgent(tool_retriever=ToolRetriever(index, tools), llm=llm, streaming=False)
             assert await run(agent, "서울 날씨를 알려 줘") == ("모릅니다.", [])

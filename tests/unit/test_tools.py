@@ -75,10 +75,10 @@ def test_a_choice_names_the_tokens_that_made_it(index):
 
 def test_no_tool_is_an_answer(index):
     best = index.choose("위성은 언제 발사하나요?")[0].score
-    assert index.choose("위성은 언제 발사하나요?", score_floor=best + 1) == []
-    index.score_floor = best
+    assert index.choose("위성은 언제 발사하나요?", score_threshold=best + 1) == []
+    index.score_threshold = best
     assert names(index.choose("위성은 언제 발사하나요?")) == ["launch_schedule"]
-    assert index.choose("", score_floor=0) == []
+    assert index.choose("", score_threshold=0) == []
 
 
 def test_only_tools_among_the_given_count(index):
@@ -188,7 +188,7 @@ def test_an_index_of_documents_is_not_taken_for_one_of_tools(encoder):
         assert len(retriever) == 1
 
 
-@pytest.mark.parametrize("options", [{"k": 0}, {"top_k_tokens": -1}, {"score_floor": "high"}])
+@pytest.mark.parametrize("options", [{"k": 0}, {"top_k_tokens": -1}, {"score_threshold": "high"}])
 def test_numbers_out_of_range_are_refused(index, options):
     with pytest.raises(InvalidParameterError):
         index.choose("날씨", **options)

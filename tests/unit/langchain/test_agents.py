@@ -87,7 +87,7 @@ def test_no_tool_is_an_answer(index):
     messages = run(ToolSelector(index), model, "바다는 왜 푸른가")
     assert model.tools_seen in ([], [[]])
     assert messages[-1].response_metadata["chosen_tools"] == []
-    index.score_floor = 2.0
+    index.score_threshold = 2.0
     model = script("모른다.")
     run(ToolSelector(index), model, "날씨")
     assert model.tools_seen in ([], [[]])

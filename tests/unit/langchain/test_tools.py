@@ -118,7 +118,7 @@ class TestBigtool:
 
     def test_no_tool_is_an_answer(self, index):
         retrieve, _ = retrieve_tools_functions(index, self.REGISTRY)
-        index.score_floor = 1e6
+        index.score_threshold = 1e6
         assert retrieve("서울 날씨") == []
 
     def test_two_tools_of_one_name_are_refused(self, index):
