@@ -24,6 +24,8 @@ Misuse (the ``ValueError`` branch) is raised before any state changes. A message
 do next; it never quotes a document's text.
 """
 
+from __future__ import annotations
+
 __all__ = [
     "CorruptIndexError",
     "DeviceUnavailableError",
@@ -123,3 +125,8 @@ class DeviceUnavailableError(PixieError):
 
 class OptionalDependencyError(PixieError, ImportError):
     """An optional package is missing; the message holds the install command."""
+
+    @classmethod
+    def of(cls, what: str, package: str, install: str | None = None) -> OptionalDependencyError:
+        """The error of what needs a package: ``install`` is what pip is given, the package itself if left out."""
+        return cls(f"{what} needs {package}, which is not installed: pip install {install or package}")

@@ -127,7 +127,7 @@ def card_task(name: str) -> list[Collection]:
     try:
         import datasets  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise OptionalDependencyError("the card's tasks need a package: pip install datasets") from error
+        raise OptionalDependencyError.of("fetching a task", "datasets") from error
 
     def load(path: str, configuration: str | None, split: str, revision: str | None = None) -> Any:
         return datasets.load_dataset(path, configuration, split=split, revision=revision)

@@ -61,7 +61,7 @@ def measure(run: Run, relevant: Mapping[str, Mapping[str, int]]) -> Measures:
     try:
         import pytrec_eval
     except ImportError as error:
-        raise OptionalDependencyError('metrics need an extra: pip install "pixie-retrievers[evaluation]"') from error
+        raise OptionalDependencyError.of("measuring", "pytrec_eval", '"pixie-retrievers[evaluation]"') from error
     others = {id: [hit for hit in run.get(id, ()) if hit[0] != id] for id in relevant}
     found: list[dict[str, Any]] = []
     for measures, depth in (({"ndcg_cut." + ",".join(map(str, CUTOFFS))}, max(CUTOFFS)), ({f"recall.{DEPTH}"}, DEPTH)):

@@ -139,7 +139,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise OptionalDependencyError('a chart needs an extra: pip install "pixie-retrievers[evaluation]"') from error
+        raise OptionalDependencyError.of("a chart", "matplotlib", '"pixie-retrievers[evaluation]"') from error
     systems = list(dict.fromkeys(result.system for result in results))
     places = list(dict.fromkeys((result.task, result.split) for result in results))
     height = 0.8 + len(places) * (0.3 * len(systems) + 0.35)

@@ -112,7 +112,9 @@ class Bm25System:
             import bm25s
             import Stemmer
         except ImportError as error:
-            raise OptionalDependencyError('BM25 needs an extra: pip install "pixie-retrievers[evaluation]"') from error
+            raise OptionalDependencyError.of(
+                "BM25", "bm25s with PyStemmer", '"pixie-retrievers[evaluation]"'
+            ) from error
         self.name = f"BM25 ({tokens})"
         self._bm25s = bm25s
         stemmer = Stemmer.Stemmer("english")

@@ -38,9 +38,9 @@ _HOMES = {
     "create_search_tool": "tools",
     "retrieve_tools_functions": "tools",
 }
-_INSTALL = {
-    "langchain_core": 'langchain-core, which is not installed: pip install "pixie-retrievers[langchain]"',
-    "langchain": 'langchain, which is not installed: pip install "langchain>=1.0"',
+_PACKAGES = {
+    "langchain_core": ("langchain-core", '"pixie-retrievers[langchain]"'),
+    "langchain": ("langchain", '"langchain>=1.0"'),
 }
 
 
@@ -50,10 +50,10 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
-        install = _INSTALL.get((error.name or "").partition(".")[0])
-        if install is None:
+        package = _PACKAGES.get((error.name or "").partition(".")[0])
+        if package is None:
             raise
-        raise OptionalDependencyError(f"{name} needs {install}") from error
+        raise OptionalDependencyError.of(name, *package) from error
     globals()[name] = value
     return value
 

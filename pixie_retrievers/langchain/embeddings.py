@@ -71,7 +71,7 @@ class PixieSparseEmbeddings:
         try:
             from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
         except ModuleNotFoundError as error:
-            raise _missing("langchain-qdrant") from error
+            raise OptionalDependencyError.of("for_qdrant", "langchain-qdrant") from error
 
         def translated(vectors: SparseVectors) -> list[SparseVector]:
             return [SparseVector(indices=row.term_ids.tolist(), values=row.weights.tolist()) for row in vectors]
@@ -99,7 +99,7 @@ class PixieSparseEmbeddings:
         try:
             from langchain_milvus.utils.sparse import BaseSparseEmbedding
         except ModuleNotFoundError as error:
-            raise _missing("langchain-milvus") from error
+            raise OptionalDependencyError.of("for_milvus", "langchain-milvus") from error
 
         embeddings = self
 
@@ -111,7 +111,3 @@ class PixieSparseEmbeddings:
                 return embeddings.embed_query(query) or dict(NO_TERM)
 
         return PixieMilvusEmbeddings()
-
-
-def _missing(package: str) -> OptionalDependencyError:
-    return OptionalDependencyError(f"{package} is not installed: pip install {package}")

@@ -47,12 +47,11 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        import_module("llama_index.core")
-    except ImportError as error:
-        raise OptionalDependencyError(
-            f'{name} needs llama-index-core, which cannot be imported: pip install "pixie-retrievers[llama-index]"'
-        ) from error
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "llama_index":
+            raise
+        raise OptionalDependencyError.of(name, "llama-index-core", '"pixie-retrievers[llama-index]"') from error
     globals()[name] = value
     return value
 

@@ -53,11 +53,8 @@ def milvus_sparse_function(encoder: Encoder) -> Any:
     """
     try:
         from llama_index.vector_stores.milvus.utils import BaseSparseEmbeddingFunction
-    except ImportError as error:
-        raise OptionalDependencyError(
-            "milvus_sparse_function needs llama-index-vector-stores-milvus, which cannot be imported:"
-            " pip install llama-index-vector-stores-milvus"
-        ) from error
+    except ModuleNotFoundError as error:
+        raise OptionalDependencyError.of("milvus_sparse_function", "llama-index-vector-stores-milvus") from error
 
     class PixieSparseFunction(BaseSparseEmbeddingFunction):  # type: ignore[misc]  # its package may not be there
         def encode_queries(self, queries: list[str]) -> list[dict[int, float]]:

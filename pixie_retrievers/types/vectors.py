@@ -235,7 +235,7 @@ class SparseVectors:
         try:
             from scipy.sparse import csr_array
         except ImportError as error:
-            raise OptionalDependencyError("to_scipy needs scipy: pip install scipy") from error
+            raise OptionalDependencyError.of("to_scipy", "scipy") from error
 
         return csr_array((self.weights, self.term_ids, self.indptr), shape=(len(self), self.vocabulary_size))
 
