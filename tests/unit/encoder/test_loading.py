@@ -194,7 +194,7 @@ def test_a_folder_of_another_kind_is_refused_and_not_converted(kind, copy_of, to
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(InvalidParameterError, match="no SPLADE model"):
+    with pytest.raises(InvalidParameterError, match="does not hold a SPLADE model"):
         PixieEncoder(tmp_path, device="cpu")
 
 
