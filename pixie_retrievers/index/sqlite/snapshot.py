@@ -136,7 +136,7 @@ class Snapshot:
         cached = condition is None or condition.key is not None
         found = self._cache.allowed(self.manifest, key) if cached else None
         if found is None:
-            docnos = np.array(sorted(self.docnos(list(dict.fromkeys(ids))).values()), np.int64)
+            docnos = np.array(sorted(self.docnos(sorted(set(ids))).values()), np.int64)
             found = self.only(docnos, self.allowed(condition))
             if cached:
                 self._cache.keep_allowed(self.manifest, key, found)
