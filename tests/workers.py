@@ -46,11 +46,12 @@ def create(path: str, answers: Any) -> None:
 
 
 def hold_lock(path: str, answers: Any) -> None:
-    """Take the writer lock, and keep it until killed."""
+    """Store a document, and be in the middle of another commit until killed."""
     with histories.opened(path) as index:
         histories.apply(index, histories.Step("upsert", histories.IDS[:1], 1_000_000))
-        answers.send(True)
-        answers.recv()
+        with index._writer._committing():
+            answers.send(True)
+            answers.recv()
 
 
 def write_revisions(path: str, stop: Any, least: int, answers: Any) -> None:

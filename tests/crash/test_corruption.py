@@ -15,7 +15,7 @@ from histories import IDS, apply, build, model_after, opened, queries, shown, st
 from processes import script
 
 from pixie_retrievers import CorruptIndexError, IncompatibleIndexError, SqliteIndex
-from pixie_retrievers.index.sqlite.store import TABLES
+from pixie_retrievers.index.sqlite.tables import TABLES
 
 BATCH = queries(11, 12)
 EVEN = {"even": True}

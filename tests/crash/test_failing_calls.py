@@ -11,7 +11,8 @@ from figures import FAILURES, holds
 from histories import FINGERPRINT, IDS, VOCABULARY_SIZE, Step, apply, build, model_after, opened, queries, shown
 
 from pixie_retrievers import IndexLockedError, SqliteIndex, StorageError, StorageFullError
-from pixie_retrievers.index.sqlite import store
+from pixie_retrievers.index.sqlite import files, read_store, write_store
+from pixie_retrievers.index.sqlite.tables import BUSY_TIMEOUT_S
 
 N_STEPS = 30
 BATCH = queries()
@@ -54,7 +55,8 @@ def test_any_failing_statement_leaves_the_old_commit_or_the_new_one(base, tmp_pa
             with opened(path) as index:
                 shown(index, BATCH)
                 with monkeypatch.context() as patch:
-                    patch.setattr(store, "sqlite3", failing.module)
+                    for module in (read_store, write_store):
+                        patch.setattr(module, "sqlite3", failing.module)
                     try:
                         apply(index, step)
                     except error:
@@ -91,9 +93,10 @@ def test_a_failure_while_a_file_is_made_leaves_no_file_behind(tmp_path, monkeypa
         failing = Failing(n if call == "connect" else 0, "disk I/O error", after=False)
         with monkeypatch.context() as patch, opened(path) as index:
             if call == "connect":
-                patch.setattr(store, "sqlite3", failing.module)
+                for module in (read_store, write_store):
+                    patch.setattr(module, "sqlite3", failing.module)
             else:
-                owner = store.os if call == "fsync" else type(path)
+                owner = files.os if call == "fsync" else type(path)
                 patch.setattr(owner, call, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
             try:
                 apply(index, SCENARIOS["upsert"])
@@ -120,7 +123,7 @@ def test_the_writing_connection_runs_with_the_settings_that_durability_rests_on(
             settings = index._writer._store.settings()
             assert settings["synchronous"] == 2
             assert settings["journal_mode"] == "wal"
-            assert settings["busy_timeout"] == store.BUSY_TIMEOUT_S * 1000 > 0
+            assert settings["busy_timeout"] == BUSY_TIMEOUT_S * 1000 > 0
             index.compact()
             index.close()
             index = SqliteIndex(tmp_path / "index.db")  # noqa: PLW2901
@@ -128,7 +131,7 @@ def test_the_writing_connection_runs_with_the_settings_that_durability_rests_on(
 
 def test_the_reading_connection_distrusts_the_file_it_opens(tmp_path):
     build(tmp_path / "index.db", n_steps=2)
-    reader = store.ReadStore(tmp_path / "index.db")
+    reader = read_store.ReadStore(tmp_path / "index.db")
     try:
         assert [reader._pragma(name) for name in ("trusted_schema", "cell_size_check", "query_only")] == [0, 1, 0]
         with pytest.raises(sqlite3.OperationalError, match="readonly"):

@@ -1,4 +1,4 @@
-"""One writer at a time, by a lock that ends with its process, and nobody waits for ever."""
+"""One commit at a time, by a lock that ends with its process, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pixie_retrievers import (
     SqliteIndex,
     StorageError,
 )
-from pixie_retrievers.index.sqlite import store
+from pixie_retrievers.index.sqlite import read_store
 
 STEP = Step("upsert", ("문서-1", "문서-2"), 7)
 
@@ -31,7 +31,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def holder(path):
-    """A child that holds the writer lock."""
+    """A child in the middle of a commit."""
     ours, theirs = children().Pipe()
     child = children().Process(target=hold_lock, args=(str(path), theirs))
     child.start()
@@ -45,16 +45,17 @@ def holder(path):
     theirs.close()
 
 
-def test_a_second_writer_is_refused_and_may_read(path, holder):
-    with opened(path) as index:
-        for change in (lambda: apply(index, STEP), lambda: index.delete(["문서-1"]), index.compact):
-            with pytest.raises(IndexLockedError, match="another writer"):
+def test_a_second_writer_waits_is_told_who_writes_and_may_read(path, holder):
+    with opened(path, lock_timeout_s=0.1) as index:
+        for change in (lambda: apply(index, STEP), lambda: index.delete(["문서-0"]), index.compact):
+            with pytest.raises(IndexLockedError, match=rf"process {holder.pid} .*lock_timeout_s") as refused:
                 change()
+            assert "0.1 s" in str(refused.value)
         assert index.get(["문서-0"]) == [document("문서-0", 1_000_000)]
 
 
 def test_the_lock_of_a_killed_writer_is_free(path, holder):
-    with opened(path) as index:
+    with opened(path, lock_timeout_s=0) as index:
         with pytest.raises(IndexLockedError):
             apply(index, STEP)
         os.kill(holder.pid, signal.SIGKILL)
@@ -63,13 +64,25 @@ def test_the_lock_of_a_killed_writer_is_free(path, holder):
         assert index.get(["문서-0", "문서-1"]) == [document("문서-0", 1_000_000), document("문서-1", 7)]
 
 
-def test_two_handles_of_one_process_do_not_both_write(path):
-    with opened(path) as first, opened(path) as second:
-        apply(first, STEP)
-        with pytest.raises(IndexLockedError):
+def test_two_handles_of_one_process_write_in_turn_and_not_at_once(path):
+    with opened(path) as first, opened(path, lock_timeout_s=0) as second:
+        for revision, index in enumerate([first, second, first, second], start=10):
+            apply(index, Step("upsert", ("문서-1",), revision))
+            assert [other.get(["문서-1"]) for other in (first, second)] == [[document("문서-1", revision)]] * 2
+        with first._writer._committing(), pytest.raises(IndexLockedError, match="another handle of this process"):
             apply(second, STEP)
-        first.close()
         apply(second, STEP)
+
+
+def test_whoever_waits_is_let_in_when_the_other_is_done(path, holder):
+    with opened(path, lock_timeout_s=HANG_S) as index:
+        thread = threading.Thread(target=apply, args=(index, STEP))
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+        holder.kill()
+        thread.join(HANG_S)
+        assert index.get(["문서-1"]) == [document("문서-1", 7)]
 
 
 @pytest.mark.parametrize("link", ["symlink_to", "relative"])
@@ -77,13 +90,11 @@ def test_a_link_to_an_index_has_the_index_s_lock(path, tmp_path, link):
     (tmp_path / "elsewhere").mkdir()
     other = tmp_path / "elsewhere" / "link.db"
     other.symlink_to(path if link == "symlink_to" else "../index.db")
-    with opened(path) as first, opened(other) as second:
-        apply(first, STEP)
-        with pytest.raises(IndexLockedError):
+    with opened(path) as first, opened(other, lock_timeout_s=0) as second:
+        with first._writer._committing(), pytest.raises(IndexLockedError):
             apply(second, STEP)
-        assert second.get(["문서-1"]) == [document("문서-1", 7)]
-    with opened(other) as index:
-        apply(index, STEP)
+        apply(second, STEP)
+        assert first.get(["문서-1"]) == [document("문서-1", 7)]
     assert [file.name for file in (tmp_path / "elsewhere").iterdir()] == ["link.db"]
 
 
@@ -99,13 +110,12 @@ def test_a_new_index_that_another_writer_made_first_for_another_model_is_refused
         assert index.check().sound
 
 
-def test_a_foreign_lock_on_the_file_ends_in_an_error_not_in_a_hang(path, monkeypatch):
-    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)
+def test_a_foreign_lock_on_the_file_ends_in_an_error_not_in_a_hang(path):
     foreign = sqlite3.connect(path, isolation_level=None)
     try:
         foreign.execute("BEGIN IMMEDIATE")
-        with opened(path) as index:
-            for change in (lambda: apply(index, STEP), lambda: index.delete(["문서-1"]), index.compact):
+        with opened(path, lock_timeout_s=0.2) as index:
+            for change in (lambda: apply(index, STEP), lambda: index.delete(index.ids(limit=1)), index.compact):
                 with pytest.raises(IndexLockedError):
                     change()
             assert len(index.search(queries(), 3)) == 5
@@ -117,7 +127,7 @@ def test_a_foreign_lock_on_the_file_ends_in_an_error_not_in_a_hang(path, monkeyp
 
 
 def test_a_file_that_another_program_keeps_to_itself_is_refused_to_readers_too(path, monkeypatch):
-    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(read_store, "BUSY_TIMEOUT_S", 0.2)
     foreign = sqlite3.connect(path, isolation_level=None)
     try:
         foreign.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -132,9 +142,12 @@ def test_a_file_that_another_program_keeps_to_itself_is_refused_to_readers_too(p
         assert index.check().sound
 
 
-def test_a_reader_does_not_hold_up_a_commit(path, monkeypatch):
-    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.2)  # so long does a compaction wait to empty the log
-    with opened(path) as writer, opened(path, read_only=True) as reader, reader._snapshot() as snapshot:
+def test_a_reader_does_not_hold_up_a_commit(path):
+    with (
+        opened(path, lock_timeout_s=0.2) as writer,
+        opened(path, read_only=True) as reader,
+        reader._snapshot() as snapshot,
+    ):
         before = snapshot.manifest.generation
         for _ in range(3):
             apply(writer, STEP)

@@ -14,10 +14,11 @@ from histories import FINGERPRINT, IDS, VOCABULARY_SIZE, Step, apply, build, ope
 from processes import script
 
 from pixie_retrievers import InvalidParameterError, PixieError, SparseRetriever, SqliteIndex
-from pixie_retrievers.index.sqlite import store
+from pixie_retrievers.index.sqlite import read_store, write_store
 from pixie_retrievers.index.sqlite.pages import SqlitePages
 from pixie_retrievers.index.sqlite.repair import repair_index
-from pixie_retrievers.index.sqlite.store import WriteStore
+from pixie_retrievers.index.sqlite.tables import PAGE_SIZE
+from pixie_retrievers.index.sqlite.write_store import WriteStore
 
 UPSERT = Step("upsert", tuple(IDS[:3]), 7)
 
@@ -32,7 +33,8 @@ def path(tmp_path):
 def database(monkeypatch):
     """All connections that the index makes, each statement a possible failure."""
     failing = Failing()
-    monkeypatch.setattr(store, "sqlite3", failing.module)
+    for module in (read_store, write_store):
+        monkeypatch.setattr(module, "sqlite3", failing.module)
     return failing
 
 
@@ -49,18 +51,19 @@ def repaired(path):
         repair_index(path, folder / "saved.db")
 
 
+# Of closing a file that was written, folding its log may fail: all is on disk. A repair looks first whether the damaged
+# file opens, and a new log is looked at without its file's header where that cannot be read.
 @pytest.mark.parametrize(
-    "use",
+    ("use", "n_harmless"),
     [
-        lambda path: SqliteIndex(path).close(),
-        lambda path: SqliteIndex(path, read_only=True).close(),
-        write,
-        lambda path: closing(WriteStore(path)).__exit__(),
-        repaired,
+        pytest.param(lambda path: SqliteIndex(path).close(), 0, id="open"),
+        pytest.param(lambda path: SqliteIndex(path, read_only=True).close(), 0, id="open-to-read"),
+        pytest.param(write, 3, id="write"),
+        pytest.param(lambda path: closing(WriteStore(path)).__exit__(), 2, id="open-to-write"),
+        pytest.param(repaired, 7, id="repair"),
     ],
-    ids=["open", "open-to-read", "write", "open-to-write", "repair"],
 )
-def test_whichever_statement_fails_every_connection_is_closed(path, database, use):
+def test_whichever_statement_fails_every_connection_is_closed(path, database, use, n_harmless):
     n, n_failed = 0, 0
     while True:
         n += 1
@@ -72,7 +75,7 @@ def test_whichever_statement_fails_every_connection_is_closed(path, database, us
         assert database.left_open() == [], n
         if database.n_calls < n:
             break
-    assert n_failed == n - 1 > 3
+    assert n_failed == n - 1 - n_harmless > 3
 
 
 def test_an_index_that_is_refused_is_closed(path, tmp_path, database):
@@ -170,10 +173,10 @@ def test_pages_that_cannot_be_read_leave_no_file_open(path, monkeypatch, call):
             SqlitePages if call == "_read_log" else Path, call, lambda *_, **__: (_ for _ in ()).throw(OSError)
         )
         with pytest.raises(OSError):
-            SqlitePages(path, store.PAGE_SIZE)
+            SqlitePages(path, PAGE_SIZE)
     assert files
     assert all(file.closed for file in files)
-    SqlitePages(path, store.PAGE_SIZE).close()
+    SqlitePages(path, PAGE_SIZE).close()
     assert all(file.closed for file in files)
 
 

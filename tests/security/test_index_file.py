@@ -23,7 +23,7 @@ from pixie_retrievers import (
 )
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.repair import repair_index
-from pixie_retrievers.index.sqlite.store import TABLES
+from pixie_retrievers.index.sqlite.tables import TABLES
 
 ONE = SparseVectors.from_dicts([{1: 1.0}], VOCABULARY_SIZE)
 FIVE = SparseVectors.concatenate([ONE] * 5, VOCABULARY_SIZE)
@@ -152,13 +152,10 @@ def test_a_text_is_in_no_error_about_damage(tmp_path, caplog, table):
     assert not any(CANARY in problem for problem in check_file(path).problems)
 
 
-def test_a_text_is_in_no_error_about_storage(tmp_path, caplog, monkeypatch):
-    from pixie_retrievers.index.sqlite import store
-
-    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.1)
+def test_a_text_is_in_no_error_about_storage(tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     path = tmp_path / "index.db"
-    with opened(path) as index:
+    with opened(path, lock_timeout_s=0.1) as index:
         index.upsert([Document("kept", CANARY, {"k": CANARY})], ONE)
         foreign = sqlite3.connect(path, isolation_level=None)
         foreign.execute("BEGIN IMMEDIATE")

@@ -19,19 +19,10 @@ from pixie_retrievers.index.sqlite.columns.column import Column, SegmentColumns
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
 from pixie_retrievers.index.sqlite.masks import MaskCache
 from pixie_retrievers.index.sqlite.merge import merge_segments
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.segment import Segment, build_segment
 from pixie_retrievers.index.sqlite.snapshot import Snapshot, docno_key
-from pixie_retrievers.index.sqlite.store import (
-    COLUMNS,
-    DOCUMENTS,
-    IDS,
-    META,
-    POSTINGS,
-    SEGMENTS,
-    TOMBSTONES,
-    VECTORS,
-    ReadStore,
-)
+from pixie_retrievers.index.sqlite.tables import COLUMNS, DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, VECTORS
 from pixie_retrievers.index.sqlite.view import read_view
 
 __all__ = ["check_file"]
@@ -62,8 +53,8 @@ def _problems(store: ReadStore) -> Iterator[str]:
     manifest = Manifest.decode(store.get(META, MANIFEST_KEY))
     try:
         (identity,) = decode_row(IDENTITY_KEY, store.get(META, IDENTITY_KEY), 1)
-        if identity != manifest.describe():
-            yield "the identity row and the manifest name different models, vocabularies or weight formats"
+        if identity != manifest.origin():
+            yield "the identity row and the manifest name different models, vocabularies, weight formats or files"
     except CorruptIndexError as error:
         yield str(error)
     n_blocks = n_tombstones = n_columns = 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pixie_retrievers.errors import (
     DocumentNotFoundError,
@@ -24,6 +25,7 @@ from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.forks import unforked
+from pixie_retrievers.index.sqlite.interrupts import uninterrupted
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.matching import match_documents
 from pixie_retrievers.index.sqlite.pool import the_pool
@@ -31,7 +33,7 @@ from pixie_retrievers.index.sqlite.reader import Reader
 from pixie_retrievers.index.sqlite.search import search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
 from pixie_retrievers.index.sqlite.writer import Writer
-from pixie_retrievers.parameters import check_whole_number
+from pixie_retrievers.parameters import check_number, check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteIndex"]
 
+_Result = TypeVar("_Result")
+
+_LONGEST_WAIT_S = 86_400.0
 _LARGE = 30_000_000
 """With so many postings, some 300,000 documents, a search spends most of its time in compiled code."""
 
@@ -58,12 +63,14 @@ class SqliteIndex:
         weights: How a new file stores weights: "float32" (default, exact), "float16" (2 bytes less a posting) or
             "uint8" (3 bytes less); compared with an existing file.
         max_threads: At most so many threads for one search; None takes the cores that no other search is using.
+        lock_timeout_s: So long a write waits for another writer's, in this process or another. Writes take turns: one
+            call is one commit, and the lock is held for that long.
 
     Raises:
         IndexNotFoundError: There is no file, and it is ``read_only`` or no ``vocabulary_size`` is given.
         IncompatibleIndexError: The file is of another model, vocabulary, weight format or program.
         CorruptIndexError: The file is damaged, or not a database.
-        InvalidParameterError: ``weights``, ``vocabulary_size`` or ``max_threads`` is out of range.
+        InvalidParameterError: ``weights``, ``vocabulary_size``, ``max_threads`` or ``lock_timeout_s`` is out of range.
     """
 
     def __init__(
@@ -75,12 +82,15 @@ class SqliteIndex:
         read_only: bool = False,
         weights: str | None = None,
         max_threads: int | None = None,
+        lock_timeout_s: float = 5.0,
     ) -> None:
         if weights is not None and weights not in WEIGHT_FORMATS:
             raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
         check_whole_number("vocabulary_size", vocabulary_size, none_means="what an existing file has")
         check_whole_number("max_threads", max_threads, none_means="as many as there are cores")
+        check_number("lock_timeout_s", lock_timeout_s, low=0, high=_LONGEST_WAIT_S)
         self._max_threads = max_threads
+        self._lock_timeout_s = lock_timeout_s
         try:
             self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
             str(self.path).encode()  # SQLite's paths are UTF-8
@@ -95,13 +105,12 @@ class SqliteIndex:
         self._write_lock = threading.RLock()
         self._closed = False
         self._is_large = False
-        self._writer: Writer | None = None
         self._reader = Reader(self.path)
-        self._begun = exists  # there is a file
         if exists:
             with self._reader.snapshot() as snapshot:
                 self._manifest = snapshot.manifest
             self._compare(vocabulary_size=vocabulary_size, fingerprint=fingerprint, weights=weights)
+            self._begin(has_begun=True)
             return
         if read_only or vocabulary_size is None:
             how = (
@@ -115,6 +124,15 @@ class SqliteIndex:
         if not os.access(self.path.parent, os.W_OK):
             raise StorageError(f"{self.path.parent} cannot be written: choose a folder where a new index may be made")
         self._manifest = Manifest(vocabulary_size, fingerprint or "", weights or "float32")
+        self._reader.expected = self._manifest.describe()
+        self._begin(has_begun=False)
+
+    def _begin(self, *, has_begun: bool) -> None:
+        self._writer = Writer(
+            self.path, self._manifest, self._reader, lock_timeout_s=self._lock_timeout_s, has_begun=has_begun
+        )
+        # A script that never closes its index, or a handle that nobody holds any more, leaves one file and no log.
+        weakref.finalize(self, _let_go, self._reader, self._writer, self._pid)
 
     def _compare(self, **wanted: Any) -> None:
         for name, value in wanted.items():
@@ -166,8 +184,7 @@ class SqliteIndex:
         if len(vectors) != len(documents):
             raise InvalidVectorError(f"pass one vector a document, not {len(vectors)} for {len(documents)}")
         if documents:
-            with self._writing() as writer:
-                writer.upsert(documents, vectors)
+            self._write(lambda writer: writer.upsert(documents, vectors))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents in one atomic and durable commit; return how many existed.
@@ -180,10 +197,9 @@ class SqliteIndex:
         check_ids(ids)
         unique = list(dict.fromkeys(ids))
         self._check_open()
-        if not unique or (self._writer is None and not self.path.exists()):
+        if not unique or self._is_empty():
             return 0
-        with self._writing() as writer:
-            return writer.delete(unique)
+        return self._write(lambda writer: writer.delete(unique))
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """The documents under the ids, in order; None for an id that is not there."""
@@ -242,12 +258,17 @@ class SqliteIndex:
         condition = None if filter is None else parse_filter(filter)
         if ids is not None:
             check_ids(ids)
-        with the_pool().turn(is_large=self._is_large), self._snapshot() as snapshot:
-            if snapshot is None:
-                return [[] for _ in queries]
-            self._is_large = snapshot.manifest.n_postings >= _LARGE
-            allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
-            return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
+        try:
+            with the_pool().turn(is_large=self._is_large), self._snapshot() as snapshot:
+                if snapshot is None:
+                    return [[] for _ in queries]
+                self._is_large = snapshot.manifest.n_postings >= _LARGE
+                allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
+                return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
+        except SystemError as error:  # what numba makes of an interrupt that meets it on its way out of compiled code
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
 
     def vectors(self, ids: Sequence[str]) -> SparseVectors:
         """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
@@ -307,7 +328,7 @@ class SqliteIndex:
     def check(self) -> CheckReport:
         """Read everything and hold it against everything else; changes nothing."""
         self._check_open()
-        if self._writer is None and not self.path.exists():
+        if self._is_empty():
             return CheckReport(())
         with unforked():
             return check_file(self.path)
@@ -320,21 +341,20 @@ class SqliteIndex:
             StorageError: The index was opened read-only, or the file system refused.
         """
         self._check_open()
-        if self._writer is not None or self.path.exists():
-            with self._writing() as writer:
-                writer.compact()
+        if not self._is_empty():
+            self._write(Writer.compact)
 
     def close(self) -> None:
-        """Let go of the file and the writer lock; every commit is on disk already."""
+        """Let go of the file; every commit is on disk already, and the log is folded into the file."""
         self._closed = True
         with unforked():
             self._reader.close()
-        if self._pid != os.getpid():
-            return  # the writer belongs to the process that was forked
+        if self._pid == os.getpid():  # in a fork, the writer belongs to the process that was forked
+            uninterrupted(self._close_writer, _nothing)
+
+    def _close_writer(self) -> None:
         with self._write_lock, unforked():
-            if self._writer is not None:
-                writer, self._writer = self._writer, None
-                writer.close()
+            self._writer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -345,10 +365,15 @@ class SqliteIndex:
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the file for itself: what is pickled are the path and the options."""
         options = {name: getattr(self, name) for name in ("vocabulary_size", "fingerprint", "weights", "read_only")}
-        return partial(type(self), self.path, **options, max_threads=self._max_threads), ()
+        return (
+            partial(
+                type(self), self.path, **options, max_threads=self._max_threads, lock_timeout_s=self._lock_timeout_s
+            ),
+            (),
+        )
 
     def __copy__(self) -> Self:
-        return self  # a second handle would be a second writer
+        return self  # a second handle would keep all it reads a second time
 
     def __deepcopy__(self, _memo: object) -> Self:
         return self
@@ -370,25 +395,36 @@ class SqliteIndex:
     def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
         """The newest commit point, or None while a new index has no file yet."""
         self._check_open()
-        if not self._begun:
-            self._begun = self._writer is not None or self.path.exists()
-            if not self._begun:
-                return contextlib.nullcontext()
+        if self._is_empty():
+            return contextlib.nullcontext()
         return self._reader.snapshot()
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[Writer]:
+    def _is_empty(self) -> bool:
+        """Whether this is a new index that nobody has written to yet: there is no file."""
+        if not self._writer.has_begun:
+            self._writer.has_begun = self.path.exists()
+        return not self._writer.has_begun
+
+    def _write(self, change: Callable[[Writer], _Result]) -> _Result:
         if self._pid != os.getpid():  # before the lock: a thread that this process does not have may hold it
             raise IndexClosedError(f"{self.path}: a handle that came through a fork only reads: open the index anew")
+        return uninterrupted(partial(self._change, change), self._writer.cancel)
+
+    def _change(self, change: Callable[[Writer], _Result]) -> _Result:
         with self._write_lock, unforked():
             self._check_open()
             if self.read_only:
                 raise StorageError(f"{self.path} was opened with read_only=True: open it without read_only to write")
-            if self._writer is None:
-                self._writer = Writer(self.path, self._manifest, self._reader)
-            try:
-                yield self._writer
-            finally:
-                if self._writer.failed:
-                    self._writer.close()
-                    self._writer = None
+            return change(self._writer)
+
+
+def _let_go(reader: Reader, writer: Writer, pid: int) -> None:
+    """Close what nobody closed. Any lock may be held here: this runs wherever Python happens to collect garbage."""
+    if os.getpid() == pid:
+        reader.let_go()
+        with contextlib.suppress(Exception):
+            writer.close()
+
+
+def _nothing() -> None:
+    pass

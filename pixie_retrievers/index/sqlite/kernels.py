@@ -134,16 +134,19 @@ def pack_bits(values: NDArray[np.bool_], packed: NDArray[np.uint8], first: int) 
 
     Args:
         values: bool, shape (n,).
-        packed: uint8, zeros at the n places, changed in place.
+        packed: uint8, changed in place.
         first: The place of the first.
 
     Complexity:
         O(n).
     """
     for i in range(len(values)):
+        place = first + i
+        bit = np.uint8(1 << (place & 7))
         if values[i]:
-            place = first + i
-            packed[place >> 3] |= np.uint8(1 << (place & 7))
+            packed[place >> 3] |= bit
+        else:
+            packed[place >> 3] &= ~bit  # an interrupted call may have left something there
 
 
 @compiled

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import secrets
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from typing import Any
 
 from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError
 from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION, decode_row, encode_row
 
-__all__ = ["IDENTITY_KEY", "MANIFEST_KEY", "WEIGHT_FORMATS", "Manifest", "SegmentEntry"]
+__all__ = ["IDENTITY_KEY", "MANIFEST_KEY", "WEIGHT_FORMATS", "Manifest", "SegmentEntry", "new_identity", "new_stamp"]
 
 MANIFEST_KEY = "manifest"
 IDENTITY_KEY = "identity"
@@ -18,14 +19,36 @@ IDENTITY_KEY = "identity"
 WEIGHT_FORMATS = ("float32", "float16", "uint8")
 
 
+def new_identity() -> int:
+    """What a new file is told apart from every other by: 31 random bits, which SQLite's header has room for."""
+    return secrets.randbits(31) | 1
+
+
+def new_stamp() -> int:
+    """What a new state of a segment is told apart by, in whatever file: 53 random bits, which JSON holds exactly."""
+    return secrets.randbits(53) | 1
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """A live segment: its number, and how many documents, tombstones and postings it holds."""
+    """A live segment.
+
+    Numbers come again where a file is restored from a copy and written to anew; stamps never do. What is kept of a
+    segment in memory is kept under them.
+
+    Attributes:
+        number: What its rows are stored under.
+        n_documents, n_deleted, n_postings: How many documents, tombstones and postings it holds.
+        stamp: Drawn when the segment was written.
+        deletion_stamp: Drawn when its tombstones last changed; 0 while it has none.
+    """
 
     number: int
     n_documents: int
     n_deleted: int
     n_postings: int
+    stamp: int
+    deletion_stamp: int = 0
 
     @property
     def n_live(self) -> int:
@@ -41,6 +64,7 @@ class Manifest:
         vocabulary_size: The number of terms, fixed for the life of the file.
         fingerprint: The encoder's identity, fixed for the life of the file.
         weights: One of WEIGHT_FORMATS, fixed for the life of the file.
+        identity: Drawn when the file was made; SQLite's header has it too, as ``user_version``.
         generation: Rises by one with every commit.
         next_docno: The insertion number that the next document gets; numbers are never used again.
         next_segment: The number that the next segment gets.
@@ -50,6 +74,7 @@ class Manifest:
     vocabulary_size: int
     fingerprint: str
     weights: str
+    identity: int = 0
     generation: int = 0
     next_docno: int = 0
     next_segment: int = 0
@@ -68,7 +93,7 @@ class Manifest:
     def encode(self) -> str:
         """The manifest as a JSON row."""
         content = asdict(self)
-        content["segments"] = [[s.number, s.n_documents, s.n_deleted, s.n_postings] for s in self.segments]
+        content["segments"] = [list(astuple(entry)) for entry in self.segments]
         return encode_row(MANIFEST_KEY, [FORMAT_VERSION, content])
 
     @classmethod
@@ -92,8 +117,12 @@ class Manifest:
 
     def first_rows(self) -> dict[str, str]:
         """The rows that a new file begins with."""
-        return {MANIFEST_KEY: self.encode(), IDENTITY_KEY: encode_row(IDENTITY_KEY, [self.describe()])}
+        return {MANIFEST_KEY: self.encode(), IDENTITY_KEY: encode_row(IDENTITY_KEY, [self.origin()])}
+
+    def origin(self) -> dict[str, Any]:
+        """What is fixed for the life of the file."""
+        return self.describe() | {"identity": self.identity}
 
     def describe(self) -> dict[str, Any]:
-        """What is fixed for the life of the file."""
+        """Which vectors the file takes."""
         return {"vocabulary_size": self.vocabulary_size, "fingerprint": self.fingerprint, "weights": self.weights}

@@ -21,8 +21,9 @@ from pixie_retrievers.index.sqlite.columns.column import Column, may_have_column
 from pixie_retrievers.index.sqlite.columns.evaluation import evaluate
 from pixie_retrievers.index.sqlite.columns.stored import Directory, read_column, read_directory
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.segment import segment_key
-from pixie_retrievers.index.sqlite.store import TOMBSTONES, ReadStore
+from pixie_retrievers.index.sqlite.tables import TOMBSTONES
 from pixie_retrievers.index.sqlite.view import SegmentView, address
 from pixie_retrievers.types import Document
 
@@ -52,11 +53,11 @@ class _Passing(NamedTuple):
     """Which documents of a segment pass a condition.
 
     Attributes:
-        since: With at least so many tombstones this is true: those of them had no row to read. 0 where columns decided.
+        live: Those of which this is true: documents that were deleted had no row to read. None where columns decided.
         mask: uint8, shape (n_documents,).
     """
 
-    since: int
+    live: NDArray[np.uint8] | None
     mask: NDArray[np.uint8]
 
 
@@ -99,22 +100,23 @@ class MaskCache:
         self._manifest: Manifest | None = None
         self._allowed: _Recent[Allowed] = _Recent(_MAX_BYTES)
         self._passing: _Recent[_Passing] = _Recent(_MAX_BYTES)
-        self._live: dict[tuple[int, int], NDArray[np.uint8]] = {}
-        self._directories: dict[int, Directory] = {}
+        self._live: dict[SegmentEntry, NDArray[np.uint8]] = {}
+        self._directories: dict[int, Directory] = {}  # by stamp, like what passes
 
     def renew_lock(self) -> None:
         """Forget a lock that another thread may have held when this process was forked."""
         self._lock = threading.Lock()
 
-    def forget_all_but(self, entries: Sequence[SegmentEntry]) -> None:
-        """Drop what belongs to segments, or to states of segments, that are gone."""
+    def turn_to(self, manifest: Manifest) -> None:
+        """Drop what belongs to other commit points, and to states of segments that this one does not have."""
         with self._lock:
-            states = {(entry.number, entry.n_deleted) for entry in entries}
-            numbers = {entry.number for entry in entries}
-            self._live = {key: mask for key, mask in self._live.items() if key in states}
-            self._directories = {number: found for number, found in self._directories.items() if number in numbers}
+            self._manifest, self._allowed = manifest, _Recent(_MAX_BYTES)
+            states = set(manifest.segments)
+            stamps = {entry.stamp for entry in manifest.segments}
+            self._live = {entry: mask for entry, mask in self._live.items() if entry in states}
+            self._directories = {stamp: found for stamp, found in self._directories.items() if stamp in stamps}
             for key in self._passing:
-                if key[0] not in numbers:
+                if key[0] not in stamps:
                     self._passing.drop(key)
 
     def allowed(self, manifest: Manifest, key: Hashable) -> Allowed | None:
@@ -125,42 +127,38 @@ class MaskCache:
     def keep_allowed(self, manifest: Manifest, key: Hashable, allowed: Allowed) -> None:
         """Keep it until the next commit."""
         with self._lock:
-            if self._manifest is not manifest:
-                if self._manifest is not None and self._manifest.generation > manifest.generation:
-                    return
-                self._manifest, self._allowed = manifest, _Recent(_MAX_BYTES)
-            self._allowed.put(key, allowed, sum(mask.nbytes for mask in allowed.masks) + allowed.addresses.nbytes)
+            if self._manifest is manifest:
+                self._allowed.put(key, allowed, sum(mask.nbytes for mask in allowed.masks) + allowed.addresses.nbytes)
 
-    def passing(self, entry: SegmentEntry, key: str) -> NDArray[np.uint8] | None:
+    def passing(self, entry: SegmentEntry, key: str) -> _Passing | None:
         """What is known of a condition in a segment."""
         with self._lock:
-            found = self._passing.get((entry.number, key))
-            return None if found is None or found.since > entry.n_deleted else found.mask
+            return self._passing.get((entry.stamp, key))
 
-    def keep_passing(self, number: int, key: str, mask: NDArray[np.uint8], since: int) -> None:
+    def keep_passing(self, entry: SegmentEntry, key: str, passing: _Passing) -> None:
         """Keep it for as long as the segment lives."""
         with self._lock:
-            self._passing.put((number, key), _Passing(since, mask), mask.nbytes)
+            self._passing.put((entry.stamp, key), passing, passing.mask.nbytes)
 
     def live(self, entry: SegmentEntry, read: Callable[[], NDArray[np.uint8] | None]) -> NDArray[np.uint8]:
         """uint8, shape (n_documents,): 1 for each document of a segment that is not deleted; empty when none is."""
         if entry.n_deleted == 0:
             return _ALL
-        mask = self._live.get((entry.number, entry.n_deleted))
+        mask = self._live.get(entry)
         if mask is None:
             dead = read()
             mask = _ALL if dead is None else 1 - dead
             with self._lock:
-                self._live[entry.number, entry.n_deleted] = mask
+                self._live[entry] = mask
         return mask
 
-    def directory(self, number: int, read: Callable[[], Directory]) -> Directory:
+    def directory(self, entry: SegmentEntry, read: Callable[[], Directory]) -> Directory:
         """Which columns a segment has."""
-        found = self._directories.get(number)
+        found = self._directories.get(entry.stamp)
         if found is None:
             found = read()
             with self._lock:
-                self._directories[number] = found
+                self._directories[entry.stamp] = found
         return found
 
 
@@ -203,27 +201,29 @@ class Masks:
 
     def of_segment(self, position: int, condition: Condition | None) -> NDArray[np.uint8]:
         """uint8, shape (n_documents,): 1 for each live document of a segment that passes; empty when all do."""
-        entry = self._manifest.segments[position]
-        live = self._cache.live(entry, lambda: read_tombstones(self._store, entry))
+        live = self._live(position)
         if condition is None:
             return live
         passing = self._passing(position, condition)
         return passing & live if len(live) else passing
 
+    def _live(self, position: int) -> NDArray[np.uint8]:
+        entry = self._manifest.segments[position]
+        return self._cache.live(entry, lambda: read_tombstones(self._store, entry))
+
     def _passing(self, position: int, condition: Condition) -> NDArray[np.uint8]:
         entry = self._manifest.segments[position]
         key = condition.key
-        mask = None if key is None else self._cache.passing(entry, key)
-        if mask is None:
-            mask, since = self._evaluate(position, condition)
+        passing = None if key is None else self._cache.passing(entry, key)
+        if passing is None or not _still_true(passing.live, self._live(position)):
+            passing = self._evaluate(position, condition)
             if key is not None:
-                self._cache.keep_passing(entry.number, key, mask, since)
-        return mask
+                self._cache.keep_passing(entry, key, passing)
+        return passing.mask
 
-    def _evaluate(self, position: int, condition: Condition) -> tuple[NDArray[np.uint8], int]:
-        """Which documents of a segment pass, and from how many tombstones on that is true."""
+    def _evaluate(self, position: int, condition: Condition) -> _Passing:
         entry = self._manifest.segments[position]
-        directory = self._cache.directory(entry.number, lambda: read_directory(self._store, entry.number))
+        directory = self._cache.directory(entry, lambda: read_directory(self._store, entry.number))
         columns: dict[str, Column | None] = {}
 
         def column_of(field: str) -> Column | None:
@@ -234,12 +234,12 @@ class Masks:
         certain, possible = evaluate(condition, column_of, entry.n_documents)
         mask = certain.view(np.uint8)
         if certain is possible:
-            return mask, 0
+            return _Passing(None, mask)
         undecided = possible & ~certain
-        live = self._cache.live(entry, lambda: read_tombstones(self._store, entry))
+        live = self._live(position)
         ordinals = np.flatnonzero(undecided & live if len(live) else undecided)
         mask[ordinals] = self._read(condition, self._views[position].head.docnos[ordinals].tolist())
-        return mask, entry.n_deleted
+        return _Passing(live, mask)
 
     def _column(self, directory: Directory, field: str, n_documents: int) -> Column | None:
         if not may_have_column(field):
@@ -255,6 +255,13 @@ class Masks:
             part = docnos[start : start + _DOCUMENTS_AT_ONCE]
             passes += [condition.matches(document.metadata) for document in self._documents(part)]
         return np.array(passes, np.uint8)
+
+
+def _still_true(live_then: NDArray[np.uint8] | None, live_now: NDArray[np.uint8]) -> bool:
+    """Whether all that live now lived then: in a file that was restored from a copy, some may be back."""
+    if live_then is None or len(live_then) == 0:
+        return True
+    return len(live_now) > 0 and not (live_now & (1 - live_then)).any()
 
 
 def read_tombstones(store: ReadStore, entry: SegmentEntry) -> NDArray[np.uint8] | None:

@@ -7,15 +7,19 @@ import threading
 import weakref
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixie_retrievers.errors import IncompatibleIndexError
+from pixie_retrievers.index.sqlite.files import file_at
 from pixie_retrievers.index.sqlite.forks import before_forks, enter_unforked, leave_unforked
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.masks import MaskCache
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
-from pixie_retrievers.index.sqlite.store import META, ReadStore
+from pixie_retrievers.index.sqlite.tables import META
 from pixie_retrievers.index.sqlite.view import SegmentView, read_view, segment_table
 
 __all__ = ["Reader"]
@@ -24,16 +28,21 @@ __all__ = ["Reader"]
 class Reader:
     """Hands out snapshots of the newest commit point, to any number of threads.
 
-    Segments never change, so what was read of one is kept until the segment is gone from the manifest.
+    Segments never change, so what was read of one is kept until the segment is gone from the manifest: under its stamp,
+    which no other file has. A path that leads to another file than before is read anew.
+
+    Attributes:
+        expected: What :meth:`Manifest.describe` must say of every commit point; None takes what is there first.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.expected: dict[str, Any] | None = None
         self._closed = False
         self._row: bytes | None = None
         self._manifest: Manifest | None = None
         self._segments: tuple[Manifest, list[SegmentView], NDArray[np.int64]] | None = None
-        self._views: dict[int, SegmentView] = {}
+        self._views: dict[tuple[int, int], SegmentView] = {}
         self._cache = MaskCache()
         self._begin()
         before_forks(self._close_idle)
@@ -76,9 +85,15 @@ class Reader:
     def _connection(self) -> ReadStore:
         if self._pid != os.getpid():
             self._start_over_after_fork()
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        file = file_at(self._path)
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                store = self._idle.pop()
+            if store.is_current(file):
+                return store
+            store.close()
         return ReadStore(self._path)
 
     def _start_over_after_fork(self) -> None:
@@ -94,12 +109,18 @@ class Reader:
             if row == self._row and self._manifest is not None:
                 return self._manifest
         manifest = Manifest.decode(row)
+        if self.expected is None:
+            self.expected = manifest.describe()
+        elif manifest.describe() != self.expected:
+            raise IncompatibleIndexError(
+                f"{self._path} is another index than the one that was opened: over {manifest.describe()}, not"
+                f" {self.expected}: open it anew"
+            )
         with self._lock:
-            if self._manifest is None or manifest.generation > self._manifest.generation:
-                self._row, self._manifest = row, manifest
-                live = {entry.number for entry in manifest.segments}
-                self._views = {number: view for number, view in self._views.items() if number in live}
-                self._cache.forget_all_but(manifest.segments)
+            self._row, self._manifest = row, manifest
+            live = {(entry.number, entry.stamp) for entry in manifest.segments}
+            self._views = {key: view for key, view in self._views.items() if key in live}
+            self._cache.turn_to(manifest)
         return manifest
 
     def _views_of(self, store: ReadStore, manifest: Manifest) -> tuple[list[SegmentView], MaskCache, NDArray[np.int64]]:
@@ -110,11 +131,12 @@ class Reader:
         return known[1], self._cache, known[2]
 
     def _view(self, store: ReadStore, manifest: Manifest, entry: SegmentEntry) -> SegmentView:
-        view = self._views.get(entry.number)
+        key = (entry.number, entry.stamp)
+        view = self._views.get(key)
         if view is None:
             view = read_view(store, manifest, entry)
             with self._lock:
-                view = self._views.setdefault(entry.number, view)
+                view = self._views.setdefault(key, view)
         return view
 
     def close(self) -> None:
@@ -126,6 +148,10 @@ class Reader:
         with self._lock:
             self._views, self._cache = {}, MaskCache()
             self._row = self._manifest = self._segments = None
+
+    def let_go(self) -> None:
+        """Close the connections that rest, of a reader that nobody uses any more; takes no lock."""
+        _close_all(self._idle, self._pid)
 
     def _close_idle(self) -> None:
         with self._lock:

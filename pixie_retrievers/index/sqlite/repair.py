@@ -21,8 +21,17 @@ from pixie_retrievers.errors import CorruptIndexError, IndexNotFoundError, Pixie
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_row
 from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.stored import encode_columns
-from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, WEIGHT_FORMATS, Manifest, SegmentEntry
+from pixie_retrievers.index.sqlite.files import put_in_place
+from pixie_retrievers.index.sqlite.manifest import (
+    MANIFEST_KEY,
+    WEIGHT_FORMATS,
+    Manifest,
+    SegmentEntry,
+    new_identity,
+    new_stamp,
+)
 from pixie_retrievers.index.sqlite.pages import Place, SqlitePages
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.segment import (
     HEAD_DTYPES,
     MAX_DOCUMENTS,
@@ -32,20 +41,9 @@ from pixie_retrievers.index.sqlite.segment import (
     segment_key,
 )
 from pixie_retrievers.index.sqlite.snapshot import docno_key
-from pixie_retrievers.index.sqlite.store import (
-    COLUMNS,
-    DOCUMENTS,
-    IDS,
-    META,
-    PAGE_SIZE,
-    POSTINGS,
-    SEGMENTS,
-    VECTORS,
-    WriteStore,
-    create_store,
-    sync_folder,
-)
+from pixie_retrievers.index.sqlite.tables import COLUMNS, DOCUMENTS, IDS, META, PAGE_SIZE, POSTINGS, SEGMENTS, VECTORS
 from pixie_retrievers.index.sqlite.vectors import StoredVectors, decode_vectors, is_vector
+from pixie_retrievers.index.sqlite.write_store import WriteStore, create_store
 
 __all__ = ["Loss", "RepairReport", "repair_index"]
 
@@ -125,6 +123,8 @@ def repair_index(
 def _repair(
     source: Path, target: Path, texts: Path, vocabulary_size: int | None, fingerprint: str | None
 ) -> RepairReport:
+    with suppress(PixieError):
+        ReadStore(source).close()  # where it opens, a log that was left over from another file is renamed
     with closing(SqlitePages(source, PAGE_SIZE)) as pages:
         salvage = _Salvage(pages, vocabulary_size, fingerprint)
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
@@ -133,8 +133,8 @@ def _repair(
             if salvage.texts:
                 salvage.write_texts(draft_texts)
                 draft_texts.rename(texts)
-            draft.rename(target)
-            sync_folder(target.parent)
+            if not put_in_place(draft, target):
+                raise StorageError(f"{target} was made meanwhile: a repair only writes new files; name another")
     n_texts = len(salvage.texts)
     return RepairReport(len(salvage.saved), tuple(salvage.lost), texts if n_texts else None, n_texts)
 
@@ -273,11 +273,12 @@ class _Salvage:
         """Write the documents that come through into a new index, a segment a commit."""
         manifest = replace(
             self._manifest,
+            identity=new_identity(),
             segments=(),
             generation=self._manifest.generation + 1,
             next_docno=max(self._manifest.next_docno, self._next_docno),
         )
-        create_store(draft, manifest.first_rows())
+        create_store(draft, manifest)
         store = WriteStore(draft)
         try:
             for start in range(0, len(self.saved), MAX_DOCUMENTS):
@@ -285,7 +286,7 @@ class _Salvage:
                 segment = build_segment(
                     self._vectors(docnos, manifest), np.array(docnos, np.int64), manifest.vocabulary_size
                 )
-                entry = SegmentEntry(number, len(docnos), 0, segment.head.n_postings)
+                entry = SegmentEntry(number, len(docnos), 0, segment.head.n_postings, new_stamp())
                 manifest = replace(
                     manifest,
                     generation=manifest.generation + 1,

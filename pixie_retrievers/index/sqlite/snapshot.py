@@ -15,7 +15,8 @@ from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
 from pixie_retrievers.index.sqlite.columns.stored import read_columns
 from pixie_retrievers.index.sqlite.manifest import Manifest
 from pixie_retrievers.index.sqlite.masks import Allowed, MaskCache, Masks, read_tombstones
-from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, VECTORS, ReadStore
+from pixie_retrievers.index.sqlite.read_store import ReadStore
+from pixie_retrievers.index.sqlite.tables import DOCUMENTS, IDS, VECTORS
 from pixie_retrievers.index.sqlite.vectors import StoredVectors, decode_vectors
 from pixie_retrievers.index.sqlite.view import SegmentView, address, segment_table
 from pixie_retrievers.types import Document

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.index.sqlite.kernels import pack_bits
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.scoring import N_COLUMNS
 from pixie_retrievers.index.sqlite.segment import Head, Segment, block_key, decode_block, decode_head, segment_key
-from pixie_retrievers.index.sqlite.store import POSTINGS, SEGMENTS, ReadStore
+from pixie_retrievers.index.sqlite.tables import POSTINGS, SEGMENTS
 
 __all__ = ["SegmentView", "address", "read_view", "segment_table"]
 

@@ -1,23 +1,25 @@
-"""The writing side of an open index: the lock, and the commits."""
+"""The writing side of an open index: its commits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from pixie_retrievers.errors import IncompatibleIndexError, IndexLockedError, StorageError
+from pixie_retrievers.errors import StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
 from pixie_retrievers.index.sqlite.columns.merging import merge_columns
 from pixie_retrievers.index.sqlite.columns.stored import column_keys, encode_columns
-from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
+from pixie_retrievers.index.sqlite.files import FileId, file_at, refuse_second_names
+from pixie_retrievers.index.sqlite.forks import before_forks
+from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry, new_identity, new_stamp
 from pixie_retrievers.index.sqlite.merge import merge_segments, pack, tail_to_merge
 from pixie_retrievers.index.sqlite.reader import Reader
 from pixie_retrievers.index.sqlite.segment import (
@@ -30,19 +32,9 @@ from pixie_retrievers.index.sqlite.segment import (
     segment_key,
 )
 from pixie_retrievers.index.sqlite.snapshot import Snapshot, docno_key
-from pixie_retrievers.index.sqlite.store import (
-    COLUMNS,
-    DOCUMENTS,
-    IDS,
-    META,
-    POSTINGS,
-    SEGMENTS,
-    TOMBSTONES,
-    VECTORS,
-    WriteStore,
-    create_store,
-)
+from pixie_retrievers.index.sqlite.tables import COLUMNS, DOCUMENTS, IDS, META, POSTINGS, SEGMENTS, TOMBSTONES, VECTORS
 from pixie_retrievers.index.sqlite.vectors import encode_vectors, round_vectors
+from pixie_retrievers.index.sqlite.write_store import WriteStore, create_store
 from pixie_retrievers.types import Document, SparseVectors
 
 __all__ = ["Writer"]
@@ -52,103 +44,127 @@ _MAX_DEAD_SHARE = 0.3
 
 
 class Writer:
-    """Holds the writer lock from its making to its close.
+    """The writing side of one handle, which its threads use one after the other.
+
+    The writer's lock is SQLite's own, held for a commit: the newest commit point is read under it, and the lock goes
+    with the commit, or with the process, however that ends. Many handles, in many processes, write in turn.
 
     Args:
-        path: The index file; made when it is not there.
+        path: The index file; made at the first commit when it is not there.
         new: The manifest that a new file begins with.
         reader: The same index's reading side.
+        lock_timeout_s: So long a commit waits for another writer's.
 
-    Raises:
-        IndexLockedError: Another writer holds the index.
-        IncompatibleIndexError: Another writer made the file meanwhile, for another model.
-        StorageError: The folder cannot be written.
+    Attributes:
+        has_begun: There is, or has been, a file.
     """
 
-    def __init__(self, path: Path, new: Manifest, reader: Reader) -> None:
+    def __init__(self, path: Path, new: Manifest, reader: Reader, *, lock_timeout_s: float, has_begun: bool) -> None:
+        self.has_begun = has_begun
+        self._path = path
+        self._new = new
         self._reader = reader
-        # A lock of the operating system: it goes when its holder does, however that ends.
-        self._lock = FileLock(path.with_name(path.name + ".lock"), thread_local=False)
+        self._lock_timeout_s = lock_timeout_s
+        self._store: WriteStore | None = None
+        before_forks(self.close)  # SQLite would take locks for a child's own that its parent holds
+
+    @contextmanager
+    def _committing(self) -> Iterator[WriteStore]:
+        """One transaction on the file that is at the path, from its beginning to its end.
+
+        Raises:
+            IndexLockedError: Another writer has not let go in time.
+            IndexNotFoundError: The file was there, and is no more.
+            IncompatibleIndexError: Somebody else made the file, or put one in its place, for another model.
+            StorageError: The file has other names, or lost its own while it was written.
+        """
+        if not self.has_begun and not self._path.exists():
+            create_store(self._path, replace(self._new, identity=new_identity()))
+        with self._reader.snapshot():  # refuses another model's file, and a log that is not the file's
+            self.has_begun = True
+        store = self._store_at(file_at(self._path))
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise IndexLockedError(
-                f"{path}: another writer holds this index; close it there first (reading is always possible)"
-            ) from error
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror or error}: an index needs a folder it can write to") from error
-        try:
-            if not path.exists():
-                create_store(path, new.first_rows())
-            self._refuse_another(path, new)
-            self._store = WriteStore(path)
+            with store.transaction():
+                refuse_second_names(self._path)
+                yield store
         except BaseException:
-            self._lock.release()
+            self._store = None  # it is closed
             raise
+        if file_at(self._path) != store.file:
+            raise StorageError(
+                f"{self._path} was moved or replaced while it was being written: the write is in the old file, and not"
+                " in the one at the path; repeat it"
+            )
 
-    def _refuse_another(self, path: Path, new: Manifest) -> None:
-        # There may have been no file when the index was opened, and another writer may have made one.
-        with self._reader.snapshot() as snapshot:
-            found = snapshot.manifest.describe()
-        if found != new.describe():
-            raise IncompatibleIndexError(f"{path} was made meanwhile, with {found}, not {new.describe()}: open it anew")
+    def _store_at(self, file: FileId) -> WriteStore:
+        if self._store is not None and self._store.file != file:
+            self._store.close()
+            self._store = None
+        if self._store is None:
+            self._store = WriteStore(self._path, lock_timeout_s=self._lock_timeout_s)
+        return self._store
 
-    @property
-    def failed(self) -> bool:
-        """A commit failed: close this writer, and begin again from what is on the disk."""
-        return self._store.failed
+    def cancel(self) -> None:
+        """Have the commit that runs undone, unless it is done already; from any thread."""
+        store = self._store
+        if store is not None:
+            store.cancelled.set()
 
-    # Each commit is worked out inside a snapshot and written outside of it: a reader that is still there when the
-    # commit comes would keep the write-ahead log from ever starting over.
+    # Each commit is worked out inside a snapshot, which ends before the commit: a reader that is still there then would
+    # keep the write-ahead log from ever starting over.
 
     def upsert(self, documents: Sequence[Document], vectors: SparseVectors) -> None:
         """Store checked documents in one commit."""
-        with self._reader.snapshot() as snapshot:
-            changes = _Changes(snapshot, snapshot.docnos([document.id for document in documents]))
-            manifest = snapshot.manifest
-            docnos = np.arange(manifest.next_docno, manifest.next_docno + len(documents))
-            stored = round_vectors(vectors, manifest.weights)
-            for start in range(0, len(documents), MAX_DOCUMENTS):
-                part = slice(start, start + MAX_DOCUMENTS)
-                metadata = [document.metadata for document in documents[part]]
-                changes.append(build_segment(stored[part], docnos[part], manifest.vocabulary_size), metadata)
-            changes.merge()
-        rows = list(zip(docnos.tolist(), documents, strict=True))
-        with self._store.transaction():
-            changes.write(self._store, next_docno=manifest.next_docno + len(documents))
+        with self._committing() as store:
+            with self._reader.snapshot() as snapshot:
+                changes = _Changes(snapshot, snapshot.docnos([document.id for document in documents]))
+                manifest = snapshot.manifest
+                docnos = np.arange(manifest.next_docno, manifest.next_docno + len(documents))
+                stored = round_vectors(vectors, manifest.weights)
+                for start in range(0, len(documents), MAX_DOCUMENTS):
+                    part = slice(start, start + MAX_DOCUMENTS)
+                    metadata = [document.metadata for document in documents[part]]
+                    changes.append(build_segment(stored[part], docnos[part], manifest.vocabulary_size), metadata)
+                changes.merge()
+            rows = list(zip(docnos.tolist(), documents, strict=True))
+            changes.write(store, next_docno=manifest.next_docno + len(documents))
             texts = ((n, encode_row(docno_key(n), [doc.id, doc.text, dict(doc.metadata)])) for n, doc in rows)
-            self._store.put(DOCUMENTS, texts)
-            self._store.put(VECTORS, encode_vectors(stored, docnos.tolist(), manifest.vocabulary_size))
-            self._store.put(IDS, ((doc.id, encode_row(doc.id, [n])) for n, doc in rows))
+            store.put(DOCUMENTS, texts)
+            store.put(VECTORS, encode_vectors(stored, docnos.tolist(), manifest.vocabulary_size))
+            store.put(IDS, ((doc.id, encode_row(doc.id, [n])) for n, doc in rows))
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents in one commit; return how many existed."""
         with self._reader.snapshot() as snapshot:
-            known = snapshot.docnos(ids)
-            if not known:
+            if not snapshot.docnos(ids):
                 return 0
-            changes = _Changes(snapshot, known)
-            changes.merge()
-        with self._store.transaction():
-            changes.write(self._store, next_docno=snapshot.manifest.next_docno)
-            self._store.remove(IDS, known)
+        with self._committing() as store:
+            with self._reader.snapshot() as snapshot:
+                known = snapshot.docnos(ids)
+                changes = _Changes(snapshot, known)
+                changes.merge()
+            changes.write(store, next_docno=snapshot.manifest.next_docno)
+            store.remove(IDS, known)
         return len(known)
 
     def compact(self) -> None:
         """Merge everything into as few segments as can be, in one commit, and shrink the file."""
-        with self._reader.snapshot() as snapshot:
-            changes = _Changes(snapshot, {})
-            changes.merge(everything=True)
-        with self._store.transaction():
-            changes.write(self._store, next_docno=snapshot.manifest.next_docno)
-        self._store.shrink()
+        with self._committing() as store:
+            with self._reader.snapshot() as snapshot:
+                changes = _Changes(snapshot, {})
+                changes.merge(everything=True)
+            changes.write(store, next_docno=snapshot.manifest.next_docno)
+        try:
+            store.shrink()
+        except BaseException:
+            self._store = None  # it is closed
+            raise
 
     def close(self) -> None:
-        """Close the file and let the next writer in."""
-        try:
-            self._store.close()
-        finally:
-            self._lock.release()
+        """Fold the log into the file, and close it."""
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
 
 
 class _Changes:
@@ -170,12 +186,14 @@ class _Changes:
             n_documents = self._entries[position].n_documents
             self._tombstones.setdefault(position, np.zeros(n_documents, np.uint8))[ordinal] = 1
         for position, bitmap in self._tombstones.items():
-            self._entries[position] = replace(self._entries[position], n_deleted=int(bitmap.sum()))
+            entry, n_deleted = self._entries[position], int(bitmap.sum())
+            if n_deleted != entry.n_deleted:
+                self._entries[position] = replace(entry, n_deleted=n_deleted, deletion_stamp=new_stamp())
 
     def append(self, segment: Segment, metadata: Sequence[Mapping[str, Any]]) -> None:
         """Add a new segment behind the others, with its documents' metadata."""
         self._columns.append(build_columns(metadata))
-        self._entries.append(SegmentEntry(-1, segment.head.n_documents, 0, segment.head.n_postings))
+        self._entries.append(SegmentEntry(-1, segment.head.n_documents, 0, segment.head.n_postings, new_stamp()))
         self._segments.append(segment)
 
     def merge(self, *, everything: bool = False) -> None:
@@ -204,7 +222,7 @@ class _Changes:
                 self._snapshot.manifest.vocabulary_size,
             )
             if merged is not None:
-                entries.append(SegmentEntry(-1, merged.head.n_documents, 0, merged.head.n_postings))
+                entries.append(SegmentEntry(-1, merged.head.n_documents, 0, merged.head.n_postings, new_stamp()))
                 segments.append(merged)
                 columns.append(self._merged_columns(run))
         self._entries, self._segments, self._columns, self._tombstones = entries, segments, columns, tombstones

@@ -6,6 +6,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.indexing import InMemoryRecordManager, aindex, index
 
+from pixie_retrievers import SqliteIndex
 from pixie_retrievers.errors import IndexLockedError, InvalidDocumentError
 from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore
 from pixie_retrievers.retriever import SparseRetriever
@@ -107,9 +108,10 @@ def test_a_writer_who_is_refused_raises_and_is_not_noted_as_done(words, records,
     path = tmp_path / "corpus.db"
     with SparseRetriever.open(path, encoder=words) as other:
         other.add_texts(["위성"])
-        for destination in (PixieRetriever, PixieVectorStore):
-            with destination.from_index(path, encoder=words) as refused, pytest.raises(IndexLockedError):
-                index(FIRST, records, refused, key_encoder="sha256")
+        with other.index._writer._committing(), SqliteIndex(path, lock_timeout_s=0) as impatient:
+            for destination in (PixieRetriever, PixieVectorStore):
+                with destination.from_index(impatient, encoder=words) as refused, pytest.raises(IndexLockedError):
+                    index(FIRST, records, refused, key_encoder="sha256")
     assert records.list_keys() == []
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.columns.column import MAX_FIELDS, SEPARATOR, Column, SegmentColumns
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.segment import segment_key
-from pixie_retrievers.index.sqlite.store import COLUMNS, ReadStore
+from pixie_retrievers.index.sqlite.tables import COLUMNS
 
 __all__ = ["Directory", "column_key", "column_keys", "encode_columns", "read_column", "read_columns", "read_directory"]
 

@@ -12,10 +12,11 @@ MANIFEST = Manifest(
     50_000,
     "model-1",
     "float16",
+    identity=77,
     generation=17,
     next_docno=4200,
     next_segment=9,
-    segments=(SegmentEntry(6, 4000, 12, 480_000), SegmentEntry(8, 200, 0, 24_000)),
+    segments=(SegmentEntry(6, 4000, 12, 480_000, 101, 103), SegmentEntry(8, 200, 0, 24_000, 102)),
 )
 
 
@@ -28,7 +29,7 @@ def test_a_new_file_begins_with_a_manifest_and_with_what_never_changes():
     rows = MANIFEST.first_rows()
     assert rows.keys() == {MANIFEST_KEY, IDENTITY_KEY}
     (identity,) = decode_row(IDENTITY_KEY, rows[IDENTITY_KEY].encode(), 1)
-    assert identity == {"vocabulary_size": 50_000, "fingerprint": "model-1", "weights": "float16"}
+    assert identity == {"vocabulary_size": 50_000, "fingerprint": "model-1", "weights": "float16", "identity": 77}
 
 
 def test_a_manifest_of_a_newer_format_is_refused_and_said_to_be_newer():

@@ -130,9 +130,9 @@ def test_masks_of_segments_that_are_gone_are_forgotten(index):
     index.compact()
     mask_of(index, {"n": 1})
     with index._reader.snapshot() as snapshot:
-        numbers = {entry.number for entry in snapshot.manifest.segments}
-    assert {number for number, _ in index._reader._cache._passing} == numbers
-    assert index._reader._cache._directories.keys() == numbers
+        stamps = {entry.stamp for entry in snapshot.manifest.segments}
+    assert {stamp for stamp, _ in index._reader._cache._passing} == stamps
+    assert index._reader._cache._directories.keys() == stamps
 
 
 def test_masks_take_no_more_memory_than_they_may(index, monkeypatch):

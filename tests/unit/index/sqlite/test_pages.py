@@ -10,7 +10,7 @@ from vectors import documents, random_vectors
 
 from pixie_retrievers import Document, SparseVectors, SqliteIndex
 from pixie_retrievers.index.sqlite.pages import SqlitePages
-from pixie_retrievers.index.sqlite.store import PAGE_SIZE, TABLES
+from pixie_retrievers.index.sqlite.tables import PAGE_SIZE, TABLES
 
 
 @pytest.fixture

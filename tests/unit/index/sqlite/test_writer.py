@@ -7,19 +7,31 @@ import sqlite3
 import pytest
 from vectors import documents, random_vectors
 
-from pixie_retrievers import IndexLockedError, SparseVectors, SqliteIndex, StorageError
-from pixie_retrievers.index.sqlite.store import WriteStore
+from pixie_retrievers import IndexLockedError, InvalidParameterError, SparseVectors, SqliteIndex, StorageError
 from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES
+from pixie_retrievers.index.sqlite.write_store import WriteStore
 
 
-def test_a_second_writer_is_refused_at_once_and_readers_never_are(path):
-    with SqliteIndex(path) as writer, SqliteIndex(path) as second, SqliteIndex(path, read_only=True) as reader:
+def test_writers_take_turns_and_readers_never_wait(path):
+    with (
+        SqliteIndex(path) as writer,
+        SqliteIndex(path, lock_timeout_s=0) as second,
+        SqliteIndex(path, read_only=True) as reader,
+    ):
         writer.upsert(documents(1, start=100), random_vectors(1))
-        with pytest.raises(IndexLockedError, match="another writer"):
-            second.upsert(documents(1, start=101), random_vectors(1))
-        assert len(second) == len(reader) == 21
-    with SqliteIndex(path) as writer:
-        writer.delete(["d100"])
+        second.upsert(documents(1, start=101), random_vectors(1))
+        with writer._writer._committing():
+            with pytest.raises(IndexLockedError, match="another handle of this process has been writing"):
+                second.upsert(documents(1, start=102), random_vectors(1))
+            assert len(second) == len(reader) == 22
+        second.delete(["d100"])
+        assert len(writer) == 21
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5", True, 10**9])
+def test_how_long_to_wait_is_a_number_of_seconds(path, timeout):
+    with pytest.raises(InvalidParameterError, match="lock_timeout_s"):
+        SqliteIndex(path, lock_timeout_s=timeout)
 
 
 def test_the_write_ahead_log_starts_over(path):

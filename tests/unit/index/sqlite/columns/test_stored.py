@@ -12,8 +12,8 @@ from pixie_retrievers import CorruptIndexError, Document, SparseVectors, SqliteI
 from pixie_retrievers.index.sqlite.codec import Kind, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.stored import column_key, column_keys, encode_columns, read_columns
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.segment import segment_key
-from pixie_retrievers.index.sqlite.store import ReadStore
 
 METADATA = [{"n": i, "text": f"글 {i}", "tags": [i % 3, "가", None], "big": 2**60 + i, "한 값": 1} for i in range(300)]
 

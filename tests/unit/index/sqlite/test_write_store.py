@@ -16,13 +16,15 @@ from pixie_retrievers import (
     PixieError,
     SqliteIndex,
 )
-from pixie_retrievers.index.sqlite import store as stores
-from pixie_retrievers.index.sqlite.store import DOCUMENTS, IDS, META, VECTORS, ReadStore, WriteStore, create_store
+from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest
+from pixie_retrievers.index.sqlite.read_store import ReadStore
+from pixie_retrievers.index.sqlite.tables import DOCUMENTS, IDS, META, TABLES, VECTORS
+from pixie_retrievers.index.sqlite.write_store import WriteStore, create_store
 
 
 @pytest.fixture
 def new(tmp_path):
-    create_store(tmp_path / "new.db", {"a": "1"})
+    assert create_store(tmp_path / "new.db", Manifest(200, "test", "float32", identity=77))
     return tmp_path / "new.db"
 
 
@@ -37,10 +39,10 @@ def run_python(code, *arguments):
 
 
 def test_a_new_file_holds_its_first_rows_and_nothing_is_beside_it(new):
-    assert [file.name for file in new.parent.iterdir()] == ["new.db"]
+    assert sorted(file.name for file in new.parent.iterdir()) == ["new.db", "new.db.lock"]
     with closing(ReadStore(new)) as store:
-        assert store.get(META, "a") == b"1"
-        assert [store.count(table) for table in stores.TABLES] == [1, *[0] * (len(stores.TABLES) - 1)]
+        assert Manifest.decode(store.get(META, MANIFEST_KEY)).identity == store._pragma("user_version") == 77
+        assert [store.count(table) for table in TABLES] == [2, *[0] * (len(TABLES) - 1)]
         assert store.damage() == []
 
 
@@ -74,7 +76,7 @@ def test_a_transaction_that_fails_changes_nothing_and_closes_the_store(new):
         fail()
     assert writing.failed
     with closing(ReadStore(new)) as store:
-        assert store.get(META, "a") == b"1"
+        assert store.get(META, "a") is None
 
 
 @pytest.mark.parametrize("table", ["nothing", 'meta"; DROP TABLE meta; --', ""])

@@ -1,0 +1,154 @@
+"""Files at their paths: which file a path leads to, whose the log beside it is, and how a new file is put in place.
+
+SQLite finds a file's write-ahead log by its name alone. A log that is left over from another file of that name, which
+was removed or replaced while somebody had it open, would be read as this one's: half of one index and half of another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from pixie_retrievers.errors import IndexLockedError, IndexNotFoundError, StorageError
+
+__all__ = [
+    "FileId",
+    "file_at",
+    "log_of",
+    "log_size",
+    "put_in_place",
+    "refuse_second_names",
+    "set_log_aside",
+    "sync_folder",
+]
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE_S = 5.0
+"""Putting a file in place takes milliseconds: whoever else does it at the same time is waited for so long."""
+
+
+class FileId(NamedTuple):
+    """A file, whatever its name."""
+
+    device: int
+    inode: int
+
+
+def file_at(path: Path) -> FileId:
+    """The file that a path leads to now.
+
+    Raises:
+        IndexNotFoundError: There is none.
+        StorageError: The file system refuses to say.
+    """
+    try:
+        found = os.stat(path)  # noqa: PTH116  # a microsecond less, at each search
+    except FileNotFoundError:
+        raise IndexNotFoundError(f"there is no index at {path}: check the path, or build one there") from None
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}: check the folder's permissions") from error
+    return FileId(found.st_dev, found.st_ino)
+
+
+def refuse_second_names(path: Path) -> None:
+    """Refuse to write to a file that has several names: each would have a log of its own, and the two destroy the file.
+
+    Raises:
+        StorageError: It has.
+    """
+    n_names = path.stat().st_nlink
+    if n_names > 1:
+        raise StorageError(
+            f"{path} has {n_names} names (hard links), and cannot be written for that long: SQLite would keep a log"
+            " under each; remove the other names, or make a copy with backup() or `pixie backup`"
+        )
+
+
+def log_of(path: Path) -> Path:
+    """Where the write-ahead log of a file is."""
+    return path.with_name(path.name + "-wal")
+
+
+def log_size(path: Path) -> int:
+    """How many bytes the log beside a file has; 0 where there is none."""
+    try:
+        return log_of(path).stat().st_size
+    except OSError:
+        return 0
+
+
+def put_in_place(draft: Path, path: Path) -> bool:
+    """Give a finished file its name, durably, and beside no log that is left over from another file.
+
+    Returns:
+        False when there is a file at the path already; that one stays as it is, and so does the draft.
+
+    Raises:
+        IndexLockedError: Somebody else has been putting a file there for seconds.
+    """
+    with _placing(path):
+        if path.exists():
+            return False
+        for leftover in (log_of(path), path.with_name(path.name + "-shm"), path.with_name(path.name + "-journal")):
+            leftover.unlink(missing_ok=True)
+        draft.replace(path)
+        sync_folder(path.parent)
+        return True
+
+
+def set_log_aside(path: Path, is_foreign: Callable[[], bool]) -> None:
+    """Take the log beside a file away, if it really is another file's; kept under another name, for whoever misses it.
+
+    Args:
+        path: The file.
+        is_foreign: Looks again, now that nobody else does the same.
+    """
+    with _placing(path):
+        if not is_foreign():
+            return
+        aside = path.with_name(f"{path.name}-wal.{time.time_ns()}.foreign")
+        try:
+            log_of(path).replace(aside)
+            path.with_name(path.name + "-shm").unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{log_of(path)} is the log of another file, which once had this name, and cannot be moved away"
+                f" ({error.strerror or error}): move it away before the index is read"
+            ) from error
+    _log.warning(
+        "%s was the log of another file, which once had the same name: it was renamed to %s", log_of(path), aside.name
+    )
+
+
+@contextlib.contextmanager
+def _placing(path: Path) -> Iterator[None]:
+    # A lock of the operating system: it goes when its holder does, however that ends.
+    lock = FileLock(path.with_name(path.name + ".lock"), thread_local=False)
+    try:
+        lock.acquire(timeout=_PATIENCE_S, poll_interval=0.01)
+    except Timeout as error:
+        raise IndexLockedError(f"{path}: somebody else has been putting a file there for seconds: try again") from error
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}: an index needs a folder it can write to") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder durable; Windows has neither the need nor the call."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
