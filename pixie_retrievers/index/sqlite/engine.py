@@ -20,12 +20,12 @@ from pixie_retrievers.errors import (
     InvalidVectorError,
     StorageError,
 )
-from pixie_retrievers.filters import Filter, parse_filter
+from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.forks import unforked
-from pixie_retrievers.index.sqlite.interrupts import uninterrupted
+from pixie_retrievers.index.sqlite.interrupts import uninterrupted, was_interrupted
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.matching import match_documents
 from pixie_retrievers.index.sqlite.pool import the_pool
@@ -107,7 +107,7 @@ class SqliteIndex:
         self._is_large = False
         self._reader = Reader(self.path)
         if exists:
-            with self._reader.snapshot() as snapshot:
+            with unforked(), self._reader.snapshot() as snapshot:
                 self._manifest = snapshot.manifest
             self._compare(vocabulary_size=vocabulary_size, fingerprint=fingerprint, weights=weights)
             self._begin(has_begun=True)
@@ -204,7 +204,7 @@ class SqliteIndex:
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """The documents under the ids, in order; None for an id that is not there."""
         check_ids(ids)
-        with self._snapshot() as snapshot:
+        with unforked(), self._snapshot() as snapshot:
             if snapshot is None:
                 return [None] * len(ids)
             docnos = snapshot.docnos(list(dict.fromkeys(ids)))
@@ -223,7 +223,7 @@ class SqliteIndex:
         """
         check_limit(limit)
         condition = None if filter is None else parse_filter(filter)
-        with self._snapshot() as snapshot:
+        with unforked(), self._snapshot() as snapshot:
             return [] if snapshot is None else snapshot.ids(condition, limit)
 
     def search(
@@ -259,14 +259,14 @@ class SqliteIndex:
         if ids is not None:
             check_ids(ids)
         try:
-            with the_pool().turn(is_large=self._is_large), self._snapshot() as snapshot:
+            with self._turn(condition), unforked(), self._snapshot() as snapshot:
                 if snapshot is None:
                     return [[] for _ in queries]
                 self._is_large = snapshot.manifest.n_postings >= _LARGE
                 allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
                 return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
         except SystemError as error:  # what numba makes of an interrupt that meets it on its way out of compiled code
-            if isinstance(error.__cause__, KeyboardInterrupt):
+            if was_interrupted(error):
                 raise KeyboardInterrupt from None
             raise
 
@@ -279,7 +279,7 @@ class SqliteIndex:
             CorruptIndexError: A stored vector does not verify.
         """
         check_ids(ids)
-        with self._snapshot() as snapshot:
+        with unforked(), self._snapshot() as snapshot:
             docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
             for id in ids:
                 if id not in docnos:
@@ -296,7 +296,7 @@ class SqliteIndex:
         self._check_vectors(query)
         if len(query) != 1:
             raise InvalidVectorError(f"match takes one query, not {len(query)}")
-        with self._snapshot() as snapshot:
+        with unforked(), self._snapshot() as snapshot:
             if snapshot is None:
                 return [None] * len(ids)
             docnos = snapshot.docnos(list(dict.fromkeys(ids)))
@@ -304,12 +304,12 @@ class SqliteIndex:
             return [matches.get(id) for id in ids]
 
     def __len__(self) -> int:
-        with self._snapshot() as snapshot:
+        with unforked(), self._snapshot() as snapshot:
             return 0 if snapshot is None else snapshot.manifest.n_live
 
     def stats(self) -> IndexStats:
         """What the index holds now."""
-        with self._snapshot() as snapshot:
+        with unforked(), self._snapshot() as snapshot:
             manifest = self._manifest if snapshot is None else snapshot.manifest
             files = (self.path, self.path.with_name(self.path.name + "-wal"))
             return IndexStats(
@@ -392,6 +392,11 @@ class SqliteIndex:
                 " with the model that the index was built with"
             )
 
+    def _turn(self, condition: Condition | None) -> contextlib.AbstractContextManager[Any]:
+        if condition is not None and condition.key is None:
+            return contextlib.nullcontext()  # a callable may itself wait for another search
+        return the_pool().turn(is_large=self._is_large)
+
     def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
         """The newest commit point, or None while a new index has no file yet."""
         self._check_open()
@@ -408,13 +413,15 @@ class SqliteIndex:
     def _write(self, change: Callable[[Writer], _Result]) -> _Result:
         if self._pid != os.getpid():  # before the lock: a thread that this process does not have may hold it
             raise IndexClosedError(f"{self.path}: a handle that came through a fork only reads: open the index anew")
-        return uninterrupted(partial(self._change, change), self._writer.cancel)
+        cancelled = threading.Event()
+        return uninterrupted(partial(self._change, change, cancelled), cancelled.set)
 
-    def _change(self, change: Callable[[Writer], _Result]) -> _Result:
+    def _change(self, change: Callable[[Writer], _Result], cancelled: threading.Event) -> _Result:
         with self._write_lock, unforked():
             self._check_open()
             if self.read_only:
                 raise StorageError(f"{self.path} was opened with read_only=True: open it without read_only to write")
+            self._writer.cancelled = cancelled
             return change(self._writer)
 
 

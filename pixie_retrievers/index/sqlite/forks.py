@@ -10,57 +10,66 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from typing import Any
-from weakref import WeakMethod
+from weakref import WeakMethod, WeakSet
 
-__all__ = ["before_forks", "enter_unforked", "leave_unforked", "unforked"]
+__all__ = ["before_forks", "unforked"]
 
 _PATIENCE_S = 10.0
 """A fork waits so long at most: what is inside may itself wait for the thread that forks."""
 
 
 class _Gate:
+    """A lock for each thread, which it holds while it is inside; a fork takes all of them first.
+
+    No counter could say who is inside: an interrupt may come between any two steps of Python, and only a ``with`` on a
+    lock of the interpreter's own is one step.
+    """
+
     def __init__(self) -> None:
-        self.changed = threading.Condition(threading.Lock())
-        self.inside: dict[int, int] = {}  # how deep each thread is inside
-        self.n_forking = 0
+        self._mine = threading.local()
+        self._threads: WeakSet[Any] = WeakSet()  # their locks, RLocks, go with the threads
+        self._registering = threading.Lock()
+        self._held: list[Any] = []
+        self._is_forking = False
         self.closing: list[WeakMethod[Callable[[], Any]]] = []
 
-    def enter(self) -> None:
-        me = threading.get_ident()
-        with self.changed:
-            while self.n_forking and me not in self.inside:
-                self.changed.wait(_PATIENCE_S)
-            self.inside[me] = self.inside.get(me, 0) + 1
-
-    def leave(self) -> None:
-        me = threading.get_ident()
-        with self.changed:
-            self.inside[me] -= 1
-            if not self.inside[me]:
-                del self.inside[me]
-                self.changed.notify_all()
+    def mine(self) -> contextlib.AbstractContextManager[Any]:
+        """The lock of the thread that asks."""
+        mine: threading.RLock | None = getattr(self._mine, "lock", None)
+        if mine is None:
+            mine = self._mine.lock = threading.RLock()
+            with self._registering:
+                self._threads.add(mine)
+        if self._is_forking and not mine._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  # as Condition asks
+            with self._registering:  # a fork waits for threads that come and go faster than it can get hold of them
+                pass
+        return mine
 
     def before_fork(self) -> None:
-        me = threading.get_ident()
-        self.changed.acquire()  # until the fork is over, in both processes
-        self.n_forking += 1
-        self.changed.wait_for(lambda: not self.inside.keys() - {me}, _PATIENCE_S)
+        self._is_forking = True
+        deadline = time.monotonic() + _PATIENCE_S
+        for lock in (self._registering, *self._threads):
+            if lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                self._held.append(lock)
         for reference in self.closing:
             if close := reference():
                 close()
 
     def after_in_parent(self) -> None:
-        self.n_forking -= 1
-        self.changed.notify_all()
-        self.changed.release()
+        self._is_forking = False
+        while self._held:
+            self._held.pop().release()
 
     def after_in_child(self) -> None:
-        me = threading.get_ident()
-        depth = self.inside.get(me)
-        self.changed, self.n_forking = threading.Condition(threading.Lock()), 0
-        self.inside = {me: depth} if depth else {}
+        mine = getattr(self._mine, "lock", None)
+        if mine is not None and mine in self._held:
+            mine.release()
+        self._held, self._is_forking = [], False
+        self._threads = WeakSet() if mine is None else WeakSet([mine])  # other threads are not in this process
+        self._registering = threading.Lock()
 
 
 _gate = _Gate()
@@ -72,25 +81,9 @@ if hasattr(os, "register_at_fork"):
 
 def before_forks(close: Callable[[], Any]) -> None:
     """Call a bound method before every fork of this process, for as long as its object is there."""
-    with _gate.changed:
-        _gate.closing = [known for known in _gate.closing if known() is not None] + [WeakMethod(close)]
+    _gate.closing = [known for known in _gate.closing if known() is not None] + [WeakMethod(close)]
 
 
-def enter_unforked() -> None:
-    """From here to :func:`leave_unforked` no other thread forks this process."""
-    _gate.enter()
-
-
-def leave_unforked() -> None:
-    """The end of what :func:`enter_unforked` began."""
-    _gate.leave()
-
-
-@contextlib.contextmanager
-def unforked() -> Iterator[None]:
-    """No other thread forks this process inside the block."""
-    enter_unforked()
-    try:
-        yield
-    finally:
-        leave_unforked()
+def unforked() -> contextlib.AbstractContextManager[Any]:
+    """``with unforked():`` no other thread forks this process inside the block, which may stand inside another one."""
+    return _gate.mine()

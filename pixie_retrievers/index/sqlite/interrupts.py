@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-__all__ = ["uninterrupted"]
+__all__ = ["uninterrupted", "was_interrupted"]
 
 _Result = TypeVar("_Result")
 
@@ -53,3 +53,11 @@ def _run(work: Callable[[], _Result], outcome: Future[_Result]) -> None:
         outcome.set_exception(error)
     finally:
         del work, outcome
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an interrupt is what an error came from."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 __all__ = ["SearchPool", "the_pool"]
 
 _T = TypeVar("_T")
-
-_PATIENCE_S = 0.1
-"""A search waits so long at most for its turn: those before it may be slow, or may themselves wait for this one."""
 
 
 class _Job(Generic[_T]):
@@ -51,7 +48,7 @@ class _Job(Generic[_T]):
 
 
 class SearchPool:
-    """Hands tasks to threads that wait for them, and counts the searches that are running.
+    """Hands tasks to threads that wait for them, and knows how many searches are running.
 
     An executor of the standard library does the same with twice the time from one thread to the other, which is what a
     search lasts. The threads are daemons: they hold nothing between tasks, and whoever gave a task waits for it.
@@ -59,42 +56,34 @@ class SearchPool:
 
     def __init__(self) -> None:
         self.n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._large_turns = threading.Semaphore(self.n_cores)
-        self._small_turns = threading.Lock()  # far cheaper than a semaphore
+        self._large_turns = [threading.Lock() for _ in range(self.n_cores)]
+        self._small_turn = threading.Lock()
+        self._order = count()
         self._lock = threading.Lock()
-        self._n_searching = 0
         self._n_threads = 0
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
 
-    @contextlib.contextmanager
-    def turn(self, *, is_large: bool) -> Iterator[None]:
-        """Let only as many searches run at once as gain by it: over a large index one a core, over a small one one.
+    def turn(self, *, is_large: bool) -> threading.Lock:
+        """The lock to hold for a search: over large indexes only one a core runs at once, over small ones one alone.
 
         More would lose: a search goes into compiled code and out of it several times, and each time its thread would
         wait for another to hand it the interpreter. Over a small index that takes longer than the search itself.
 
+        Nothing that is done meanwhile may wait for another search. It is a plain lock, because no interrupt gets
+        between taking that and letting go of it.
+
         Args:
             is_large: Most of a search is compiled code, during which other threads may run.
         """
-        turns = self._large_turns if is_large else self._small_turns
-        has_one = turns.acquire(timeout=_PATIENCE_S)
-        try:
-            yield
-        finally:
-            if has_one:
-                turns.release()
+        if not is_large:
+            return self._small_turn
+        free = (turn for turn in self._large_turns if not turn.locked())
+        return next(free, self._large_turns[next(self._order) % len(self._large_turns)])
 
-    @contextlib.contextmanager
-    def searching(self) -> Iterator[int]:
-        """Count a search as running; the number of threads that it may use."""
-        with self._lock:
-            self._n_searching += 1
-            n_threads = max(1, self.n_cores // self._n_searching)
-        try:
-            yield n_threads
-        finally:
-            with self._lock:
-                self._n_searching -= 1
+    def n_idle_cores(self) -> int:
+        """How many threads a search that has its turn may use: the cores, shared among those that have theirs."""
+        n_searching = sum(turn.locked() for turn in (self._small_turn, *self._large_turns))
+        return max(1, self.n_cores // max(1, n_searching))
 
     def run(self, tasks: Sequence[Callable[[], _T]]) -> list[_T]:
         """Do the tasks side by side, the first in this thread; on an error too, not before every one is done."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.errors import IncompatibleIndexError
 from pixie_retrievers.index.sqlite.files import file_at
-from pixie_retrievers.index.sqlite.forks import before_forks, enter_unforked, leave_unforked
+from pixie_retrievers.index.sqlite.forks import before_forks
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.masks import MaskCache
 from pixie_retrievers.index.sqlite.read_store import ReadStore
@@ -55,7 +55,10 @@ class Reader:
         weakref.finalize(self, _close_all, self._idle, self._pid)  # a handle that nobody closes leaves nothing open
 
     def snapshot(self) -> _Reading:
-        """``with reader.snapshot() as snapshot``: the newest commit point, unchanging until the end of the block."""
+        """``with reader.snapshot() as snapshot``: the newest commit point, unchanging until the end of the block.
+
+        No other thread may fork meanwhile: see :func:`~pixie_retrievers.index.sqlite.forks.unforked`.
+        """
         return _Reading(self)
 
     def take(self) -> tuple[ReadStore, Snapshot]:
@@ -167,24 +170,16 @@ class _Reading:
         self._reader = reader
 
     def __enter__(self) -> Snapshot:
-        enter_unforked()
-        try:
-            self._store, snapshot = self._reader.take()
-        except BaseException:
-            leave_unforked()
-            raise
+        self._store, snapshot = self._reader.take()
         return snapshot
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if error is None:
-                self._reader.give_back(self._store)
-            else:
-                self._store.close()
-        finally:
-            leave_unforked()
+        if error is None:
+            self._reader.give_back(self._store)
+        else:
+            self._store.close()
 
 
 def _close_all(stores: list[ReadStore], pid: int) -> None:

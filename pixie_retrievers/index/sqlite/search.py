@@ -98,19 +98,18 @@ def search_snapshot(
     ):
         return [search(query, 1) for query in vectors]
     pool = the_pool()
-    with pool.searching() as idle:
-        n_threads = min(idle, max_threads or pool.n_cores)
-        if len(vectors) == 1 or n_threads == 1:
-            return [search(query, n_threads) for query in vectors]
-        left = iter(range(len(vectors)))  # shared: each thread takes the next query that none has begun
-        found: list[list[Hit]] = [[] for _ in vectors]
+    n_threads = min(pool.n_idle_cores(), max_threads or pool.n_cores)
+    if len(vectors) == 1 or n_threads == 1:
+        return [search(query, n_threads) for query in vectors]
+    left = iter(range(len(vectors)))  # shared: each thread takes the next query that none has begun
+    found: list[list[Hit]] = [[] for _ in vectors]
 
-        def some() -> None:
-            for i in left:
-                found[i] = search(vectors[i], 1)
+    def some() -> None:
+        for i in left:
+            found[i] = search(vectors[i], 1)
 
-        pool.run([some] * min(n_threads, len(vectors)))
-        return found
+    pool.run([some] * min(n_threads, len(vectors)))
+    return found
 
 
 def _search_one(snapshot: Snapshot, masks: NDArray[np.int64], k: int, query: _Query, n_threads: int) -> list[Hit]:

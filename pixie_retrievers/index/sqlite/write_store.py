@@ -141,7 +141,6 @@ class WriteStore:
 
     Attributes:
         file: The file it writes.
-        cancelled: Set by whoever wants the transaction that runs to be undone.
 
     What is removed is overwritten: a deleted document is gone from the file, not merely forgotten, and a repair that
     reads pages without SQLite cannot bring it back.
@@ -151,7 +150,7 @@ class WriteStore:
         self._path = path
         self._lock_timeout_s = lock_timeout_s
         self.failed = False
-        self.cancelled = threading.Event()
+        self._cancelled: threading.Event | None = None
         self.file = file_at(path)
         with TranslatedErrors(path):
             self._connection = _Thread(path, lock_timeout_s)
@@ -167,14 +166,19 @@ class WriteStore:
         return {name: self._connection.select_one(f"PRAGMA {name}")[0] for name in names}
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, cancelled: threading.Event | None = None) -> Iterator[None]:
         """Everything put and removed inside is committed at the end, durably and as one; nothing is on any error.
 
         After an error the store is closed, and ``failed`` says so: what a failed connection says is not to be trusted.
 
+        Args:
+            cancelled: Set by whoever wants it undone.
+
         Raises:
+            KeyboardInterrupt: It was undone.
             IndexLockedError: Somebody else has been writing for longer than ``lock_timeout_s``.
         """
+        self._cancelled = cancelled
         try:
             with TranslatedErrors(self._path):
                 self._begin()
@@ -200,7 +204,7 @@ class WriteStore:
             ) from error
 
     def _heed_cancelling(self) -> None:
-        if self.cancelled.is_set():
+        if self._cancelled is not None and self._cancelled.is_set():
             raise KeyboardInterrupt
 
     def put(self, table: str, rows: Iterable[tuple[str | int, str | bytes]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,12 @@ class Writer:
 
     Attributes:
         has_begun: There is, or has been, a file.
+        cancelled: Set when the commit that runs is to be undone, unless it is done already.
     """
 
     def __init__(self, path: Path, new: Manifest, reader: Reader, *, lock_timeout_s: float, has_begun: bool) -> None:
         self.has_begun = has_begun
+        self.cancelled = Event()
         self._path = path
         self._new = new
         self._reader = reader
@@ -84,7 +87,7 @@ class Writer:
             self.has_begun = True
         store = self._store_at(file_at(self._path))
         try:
-            with store.transaction():
+            with store.transaction(self.cancelled):
                 refuse_second_names(self._path)
                 yield store
         except BaseException:
@@ -103,12 +106,6 @@ class Writer:
         if self._store is None:
             self._store = WriteStore(self._path, lock_timeout_s=self._lock_timeout_s)
         return self._store
-
-    def cancel(self) -> None:
-        """Have the commit that runs undone, unless it is done already; from any thread."""
-        store = self._store
-        if store is not None:
-            store.cancelled.set()
 
     # Each commit is worked out inside a snapshot, which ends before the commit: a reader that is still there then would
     # keep the write-ahead log from ever starting over.

@@ -10,38 +10,41 @@ import pytest
 from vectors import documents, random_vectors
 
 from pixie_retrievers import SqliteIndex
-from pixie_retrievers.index.sqlite import engine, pool
+from pixie_retrievers.index.sqlite import engine
 from pixie_retrievers.index.sqlite.pool import SearchPool, the_pool
 
 
 @pytest.mark.parametrize("is_large", [False, True])
 def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypatch, is_large):
-    monkeypatch.setattr(the_pool(), "_large_turns", threading.Semaphore(2))
+    monkeypatch.setattr(the_pool(), "_large_turns", [threading.Lock(), threading.Lock()])
     monkeypatch.setattr(engine, "_LARGE", 0 if is_large else 1 << 40)
-    monkeypatch.setattr(pool, "_PATIENCE_S", 60.0)
     queries = random_vectors(1, seed=15)
     running, most = set(), 0
 
-    def slowly(_):
+    real = engine.search_snapshot
+
+    def slowly(*arguments):
         nonlocal most
         running.add(threading.get_ident())
         most = max(most, len(running))
         time.sleep(0.002)
         running.discard(threading.get_ident())
-        return True
+        return real(*arguments)
 
     def searched(_):
-        return index.search(queries, 5, filter=slowly)
+        return index.search(queries, 5)
 
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index, ThreadPoolExecutor(6) as executor:
         index.upsert(documents(20), random_vectors(20, seed=16))
         expected = index.search(queries, 5)
+        monkeypatch.setattr(engine, "search_snapshot", slowly)
         assert list(executor.map(searched, range(12))) == [expected] * 12
         assert most == (2 if is_large else 1)
         with the_pool().turn(is_large=is_large):
             most = 0
+            assert the_pool().n_idle_cores() == the_pool().n_cores
             if is_large:
-                assert list(executor.map(searched, range(4))) == [expected] * 4
+                assert searched(0) == expected
                 assert most == 1
 
 
@@ -70,4 +73,4 @@ def test_a_search_inside_a_search_does_not_wait_for_ever(tmp_path):
         index.upsert(documents(5), random_vectors(5, seed=16))
         expected = index.search(queries, 5)
         assert index.search(queries, 5, filter=lambda _: index.search(queries, 5) == expected) == expected
-    assert not the_pool()._small_turns.locked()
+    assert not the_pool()._small_turn.locked()
