@@ -83,6 +83,7 @@ def index(
 
     from pixie_retrievers.cli.models import encoder_for_index, load_encoder
     from pixie_retrievers.cli.storing import store
+    from pixie_retrievers.index.opening import is_there
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.retriever import SparseRetriever
 
@@ -90,7 +91,7 @@ def index(
     console = notes()
     devices = [device or "auto"] * processes if processes > 1 else None
     with console.status("loading the model"):
-        if target.exists():
+        if is_there(target):
             with SqliteIndex(target, read_only=True) as existing:
                 encoder = encoder_for_index(existing.fingerprint, model, device=device)
         else:

@@ -30,6 +30,7 @@ from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.reader import Reader
 from pixie_retrievers.index.sqlite.search import search_snapshot
 from pixie_retrievers.index.sqlite.snapshot import Snapshot
+from pixie_retrievers.index.sqlite.store import is_begun
 from pixie_retrievers.index.sqlite.writer import Writer
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
@@ -51,7 +52,7 @@ class SqliteIndex:
     many threads. After a write that failed, the last commit is what there is, and writing may be tried again.
 
     Args:
-        path: The file; a new one is made at the first write.
+        path: The file; a new one is made at the first write, also where there is an empty one.
         vocabulary_size: The number of terms; needed for a new file, compared with an existing one.
         fingerprint: The encoder's identity; kept in a new file, compared with an existing one.
         read_only: Refuse to write; the file must exist.
@@ -84,10 +85,7 @@ class SqliteIndex:
         try:
             self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
             str(self.path).encode()  # SQLite's paths are UTF-8
-            os.stat(self.path)  # noqa: PTH116  # Path.exists() hides what is wrong with a path
-            exists = True
-        except FileNotFoundError:
-            exists = False
+            exists = is_begun(self.path)  # Path.exists() hides what is wrong with a path
         except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
             raise StorageError(f"{str(path)!r} cannot be the path of an index: {error}") from error
         self.read_only = read_only
@@ -176,7 +174,7 @@ class SqliteIndex:
         check_ids(ids)
         unique = list(dict.fromkeys(ids))
         self._check_open()
-        if not unique or (self._writer is None and not self.path.exists()):
+        if not unique or (self._writer is None and not is_begun(self.path)):
             return 0
         with self._writing() as writer:
             return writer.delete(unique)
@@ -303,7 +301,7 @@ class SqliteIndex:
     def check(self) -> CheckReport:
         """Read everything and hold it against everything else; changes nothing."""
         self._check_open()
-        if self._writer is None and not self.path.exists():
+        if self._writer is None and not is_begun(self.path):
             return CheckReport(())
         with unforked():
             return check_file(self.path)
@@ -316,7 +314,7 @@ class SqliteIndex:
             StorageError: The index was opened read-only, or the file system refused.
         """
         self._check_open()
-        if self._writer is not None or self.path.exists():
+        if self._writer is not None or is_begun(self.path):
             with self._writing() as writer:
                 writer.compact()
 
@@ -367,7 +365,7 @@ class SqliteIndex:
         """The newest commit point, or None while a new index has no file yet."""
         self._check_open()
         if not self._begun:
-            self._begun = self._writer is not None or self.path.exists()
+            self._begun = self._writer is not None or is_begun(self.path)
             if not self._begun:
                 return contextlib.nullcontext()
         return self._reader.snapshot()

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import stat
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +32,7 @@ from pixie_retrievers.errors import (
 from pixie_retrievers.index.sqlite.codec import FORMAT_VERSION
 from pixie_retrievers.index.sqlite.failures import TranslatedErrors
 
-__all__ = ["PAGE_SIZE", "TABLES", "ReadStore", "WriteStore", "create_store", "sync_folder"]
+__all__ = ["PAGE_SIZE", "TABLES", "ReadStore", "WriteStore", "create_store", "is_begun", "sync_folder"]
 
 TABLES = (META, IDS, DOCUMENTS, VECTORS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
     "meta",
@@ -62,6 +63,18 @@ _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
 # sqlitedict logs what it also raises; without a handler Python would print it.
 logging.getLogger("sqlitedict").addHandler(logging.NullHandler())
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is anything at the path. A file without content is only a place for an index, as mkstemp makes.
+
+    With a write-ahead log beside it, it is what is left of one, and not to be written over.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return found.st_size > 0 or not stat.S_ISREG(found.st_mode) or path.with_name(path.name + "-wal").exists()
 
 
 def create_store(path: Path, rows: dict[str, str]) -> None:

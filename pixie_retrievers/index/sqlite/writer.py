@@ -41,6 +41,7 @@ from pixie_retrievers.index.sqlite.store import (
     VECTORS,
     WriteStore,
     create_store,
+    is_begun,
 )
 from pixie_retrievers.index.sqlite.vectors import encode_vectors, round_vectors
 from pixie_retrievers.types import Document, SparseVectors
@@ -78,7 +79,7 @@ class Writer:
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror or error}: an index needs a folder it can write to") from error
         try:
-            if not path.exists():
+            if not is_begun(path):
                 create_store(path, new.first_rows())
             self._refuse_another(path, new)
             self._store = WriteStore(path)
