@@ -11,7 +11,7 @@ from typing import Any
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.index.documents import check_documents
+from pixie_retrievers.index.documents import storable
 from pixie_retrievers.types import Document, SparseVectors
 
 __all__ = ["Indexed", "index_documents"]
@@ -76,7 +76,7 @@ def index_documents(
 
             encode = stack.enter_context(EncodingWorkers(encoder, devices))
         for group in _groups(documents):
-            check_documents(group)
+            group = storable(group, start=n_documents)  # noqa: PLW2901
             changed = _changed(index, group)
             n_documents += len(group)
             n_changed += len(changed)

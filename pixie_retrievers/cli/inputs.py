@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError
-from pixie_retrievers.index.documents import check_documents
-from pixie_retrievers.retriever import content_id
+from pixie_retrievers.index.documents import check_document, content_id
 from pixie_retrievers.types import Document
 
 __all__ = ["Fields", "Inputs", "Split", "read_documents"]
@@ -111,7 +110,7 @@ def _documents(paths: Sequence[Path], fields: Fields, split: Split) -> Iterator[
                 id = key if n_copies[key] == 1 else f"{key}-{n_copies[key]}"
             document = Document(id, text, metadata)
             try:
-                check_documents([document])
+                check_document(document)
             except (InvalidDocumentError, InvalidTextError) as error:
                 raise type(error)(f"{place}: {error}") from None
             yield place, document

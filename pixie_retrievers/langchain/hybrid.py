@@ -15,9 +15,9 @@ from pydantic import ConfigDict, Field, SkipValidation, field_validator, model_v
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse, told_apart
+from pixie_retrievers.index.documents import content_id
 from pixie_retrievers.langchain.options import Checked, refuse_unknown
 from pixie_retrievers.parameters import check_whole_number
-from pixie_retrievers.retriever import content_id
 from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS, without_annotations
 
 if TYPE_CHECKING:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import math
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from decimal import Decimal
 from multiprocessing import get_context
+from uuid import UUID
 
 import numpy as np
 import pytest
 
 from pixie_retrievers import (
+    Document,
     DocumentNotFoundError,
     FilterError,
     IncompatibleIndexError,
+    InvalidDocumentError,
     InvalidParameterError,
     InvalidTextError,
     SparseRetriever,
 )
+from pixie_retrievers.indexing import Indexed
 
 QUERY = "지구를 도는 위성"
 TEXTS = [
@@ -169,3 +175,56 @@ def test_what_a_search_returns_is_the_callers_to_change(retriever):
     for result in first:
         result.document.metadata.clear()
     assert [dict(result.document.metadata) for result in retriever.search(QUERY)] == before
+
+
+# What Python puts into metadata
+
+
+def test_dates_and_numbers_of_other_libraries_are_stored_and_found_by_either_form(encoder):
+    metadata = {
+        "when": dt.datetime(2024, 5, 1, 10, tzinfo=dt.timezone.utc),
+        "n": np.float32(0.5),
+        "key": UUID(int=7),
+        "price": Decimal("9.9"),
+    }
+    with SparseRetriever.open(":memory:", encoder=encoder) as opened:
+        opened.add_texts(TEXTS[:1], [metadata], ["a"])
+        assert opened.get(["a"])[0].metadata == {
+            "when": "2024-05-01T10:00:00+00:00",
+            "n": 0.5,
+            "key": "00000000-0000-0000-0000-000000000007",
+            "price": 9.9,
+        }
+        for name, value in metadata.items():
+            assert opened.index.ids(filter={name: value}) == ["a"]
+        assert opened.add_stream([Document("a", TEXTS[0], metadata)]) == Indexed(added=0, updated=0, unchanged=1)
+        with pytest.raises(
+            InvalidDocumentError, match=r"document 2, counted from 1 .*metadata\['x'\]\['y'\] is of type set"
+        ):
+            opened.add_texts(TEXTS, [{}, {"x": {"y": {1}}}, {}, {}])
+        assert len(opened) == 1
+
+
+# Places for an index
+
+
+def test_the_path_memory_is_a_temporary_index(encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with SparseRetriever.open(":memory:", encoder=encoder) as opened:
+        opened.add_texts(TEXTS)
+        place = opened.index.path
+        assert place.exists()
+    assert not place.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_a_place_for_a_new_index(encoder, tmp_path):
+    path = tmp_path / "made-by-mkstemp.db"
+    path.touch()
+    with SparseRetriever.open(path, encoder=encoder, weights="uint8") as opened:
+        assert len(opened) == 0
+        assert path.stat().st_size == 0
+        opened.add_texts(TEXTS)
+    with SparseRetriever.open(path, encoder=encoder) as opened:
+        assert len(opened) == 4
+        assert opened.index.check().sound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 from copy import deepcopy
 
@@ -253,3 +254,10 @@ def test_documents_that_it_returned_can_be_stored_again_without_what_it_added(hy
 def test_shows_and_serialises_its_options_but_not_its_parts(hybrid):
     assert "PixieRetriever" not in repr(hybrid)
     assert hybrid.model_dump(exclude_defaults=True) == {}
+
+
+def test_documents_meet_by_content_when_their_metadata_is_not_json(words):
+    when = dt.date(2024, 5, 1)
+    with PixieRetriever.from_texts(["위성"], [{"when": when}], encoder=words) as sparse:
+        other = Dense(documents=[Document("위성", metadata={"when": when})])
+        assert len(HybridRetriever(retrievers=[sparse, other]).invoke("위성")) == 1
