@@ -20,6 +20,8 @@
     ├── DeviceUnavailableError                the device asked for is not on this machine
     └── OptionalDependencyError(ImportError)  an extra that is not installed
 
+``PixieWarning(UserWarning)`` stands beside the tree: something that works, and is hardly what was meant.
+
 Misuse (the ``ValueError`` branch) is raised before any state changes. A message says what is wrong, where, and what to
 do next; it never quotes a document's text.
 """
@@ -41,6 +43,7 @@ __all__ = [
     "ModelUnavailableError",
     "OptionalDependencyError",
     "PixieError",
+    "PixieWarning",
     "StorageError",
     "StorageFullError",
     "UnsafeModelError",
@@ -123,3 +126,7 @@ class DeviceUnavailableError(PixieError):
 
 class OptionalDependencyError(PixieError, ImportError):
     """An optional package is missing; the message holds the install command."""
+
+
+class PixieWarning(UserWarning):
+    """Something works, but hardly as it was meant; the message says what to change."""
