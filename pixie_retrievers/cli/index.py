@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.inputs import Fields, Split
-from pixie_retrievers.cli.options import Device
+from pixie_retrievers.cli.inputs import Split
+from pixie_retrievers.cli.options import Device, Encoding
 from pixie_retrievers.cli.terminal import file_size, notes, output, print_json
 
 __all__ = ["index"]
@@ -29,7 +29,7 @@ def index(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="JSONL files (one object a line), .txt and .md files, or folders of them, read recursively.",
+            help="JSON Lines, JSON, CSV, TSV, Parquet, .txt and .md files, or folders of them, read recursively.",
             show_default=False,
         ),
     ],
@@ -53,16 +53,27 @@ def index(
         Weights | None,
         typer.Option(help="How a new index keeps weights: smaller is faster and less exact.", show_default="float32"),
     ] = None,
-    text_field: Annotated[str, typer.Option(help="JSONL: the field of the text.")] = "text",
+    text_field: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows: the field or column of the text. Left out: text, content, contents, page_content, body, 본문 or"
+            " 내용.",
+            show_default=False,
+        ),
+    ] = None,
     id_field: Annotated[
         str | None,
         typer.Option(
-            help="JSONL: the field of the id. Left out: id or _id, or a hash of the content.", show_default=False
+            help="Rows: the field of the id. Left out: id or _id, or a hash of the content.", show_default=False
         ),
     ] = None,
     title_field: Annotated[
-        str, typer.Option(help="JSONL: the field of a title, which is encoded in front of the text.")
-    ] = "title",
+        str | None,
+        typer.Option(
+            help="Rows: the field of a title, which is encoded in front of the text. Left out: title or 제목.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         Split,
         typer.Option(
@@ -70,6 +81,7 @@ def index(
             " inside a folder."
         ),
     ] = Split.auto,
+    encoding: Encoding = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
     """Add documents to an index file, or update them.
@@ -78,8 +90,10 @@ def index(
     first: when a line is at fault, nothing is stored.
     """
     from pixie_retrievers.cli.inputs import read_documents
+    from pixie_retrievers.files.fields import Fields
 
-    documents = read_documents(inputs, fields=Fields(text_field, id_field, title_field), split=split)
+    fields = Fields(text_field, id_field, title_field)
+    documents = read_documents(inputs, fields=fields, split=split, encoding=encoding)
 
     from pixie_retrievers.cli.models import encoder_for_index, load_encoder
     from pixie_retrievers.cli.storing import store
@@ -90,10 +104,13 @@ def index(
     began = time.perf_counter()
     console = notes()
     devices = [device or "auto"] * processes if processes > 1 else None
+    fingerprint: str | None = None
+    if is_there(target):
+        with SqliteIndex(target, read_only=True) as existing:
+            fingerprint = existing.fingerprint
     with console.status("loading the model"):
-        if is_there(target):
-            with SqliteIndex(target, read_only=True) as existing:
-                encoder = encoder_for_index(existing.fingerprint, model, device=device)
+        if fingerprint is not None:
+            encoder = encoder_for_index(fingerprint, model, device=device)
         else:
             encoder = load_encoder(model, device=device)
     opened = SqliteIndex(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 
 import pytest
 from rich.cells import cell_len
@@ -124,6 +125,8 @@ def test_inputs_are_judged_before_a_model_is_loaded(pixie, tmp_path, monkeypatch
     monkeypatch.setattr("pixie_retrievers.cli.models.load_encoder", lambda *_, **__: pytest.fail("loaded"))
     refusal(pixie("index", tmp_path / "nowhere.jsonl", "-o", tmp_path / "new.db"))
     refusal(pixie("index", tmp_path, "-o", tmp_path / "new.db"))
+    (tmp_path / "old.txt").write_bytes("국방 위성".encode("cp949"))
+    assert "pass --encoding cp949" in refusal(pixie("index", tmp_path, "-o", tmp_path / "new.db"))
 
 
 @pytest.mark.parametrize("weights", ["uint8", "float16"])
@@ -148,6 +151,35 @@ def test_a_target_that_is_no_index_is_refused_and_left_alone(pixie, corpus, tmp_
     refusal(pixie("index", corpus, "-o", tmp_path, "--model", "bundled"))
     refusal(pixie("index", corpus, "-o", tmp_path / "no" / "folder" / "x.db", "--model", "bundled"))
     assert not (tmp_path / "no").exists()
+
+
+def test_a_file_of_another_encoding_is_indexed_when_it_is_named(pixie, tmp_path):
+    (tmp_path / "old.csv").write_bytes("id,본문\n1,국방 위성\n".encode("cp949"))
+    arguments = ("index", tmp_path / "old.csv", "-o", tmp_path / "x.db", "--model", "bundled", "--encoding", "cp949")
+    assert answer(pixie(*arguments, "--json"))["added"] == 1
+    assert answer(pixie("search", tmp_path / "x.db", "위성", "--json"))["results"][0]["text"] == "국방 위성"
+
+
+def test_an_empty_file_is_a_place_for_a_new_index(pixie, corpus, tmp_path):
+    (tmp_path / "x.db").touch()
+    assert answer(pixie("index", corpus, "-o", tmp_path / "x.db", "--model", "bundled", "--json"))["documents"] == 3
+
+
+def test_what_macos_calls_a_file_finds_what_others_call_it(pixie, tmp_path):
+    folder, path = tmp_path / "notes", tmp_path / "x.db"
+    folder.mkdir()
+    name = "휴가규정.md"
+    apart = unicodedata.normalize("NFD", name)
+    (folder / apart).write_text("휴가는 열다섯 날이다.", encoding="utf-8")
+    assert answer(pixie("index", folder, "-o", path, "--model", "bundled", "--json"))["added"] == 1
+    for form in (name, apart):
+        for source in (form, {"$in": [form]}):
+            wanted = json.dumps({"$and": [{"source": source}, {"$not": {"source": "x"}}]})
+            (hit,) = answer(pixie("search", path, "휴가", "--filter", wanted, "--json"))["results"]
+            assert hit["id"] == name
+        assert answer(pixie("explain", path, "휴가", form, "--json"))["id"] == name
+    missing = pixie("delete", path, apart, unicodedata.normalize("NFD", "없다"), "--json")
+    assert answer(missing)["n_deleted"] == 1
 
 
 # search
