@@ -25,7 +25,7 @@ from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable, with_ids
 from pixie_retrievers.index.opening import is_there, names_no_file, open_index, remove_index
-from pixie_retrievers.indexing import Indexed, index_documents
+from pixie_retrievers.indexing import Indexed, index_documents, sync_documents
 from pixie_retrievers.parameters import check_number, check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.types import Document, Explanation, Hit, SearchResult
 
@@ -216,6 +216,46 @@ class SparseRetriever:
             InvalidParameterError: ``metadatas`` or ``ids`` is of another length than ``texts``.
         """
         return self.add(with_ids(texts, metadatas, ids), show_progress=show_progress)
+
+    def sync(
+        self,
+        documents: Iterable[Document],
+        *,
+        filter: Filter | None = None,
+        max_deleted: float = 0.5,
+        show_progress: bool = False,
+        devices: Sequence[str] | None = None,
+    ) -> Indexed:
+        """Make the index hold these documents and no others; say what became of them.
+
+        What is new or changed is encoded and stored first, as by :meth:`add_stream`; then, in one commit, what is
+        stored and not among the documents is deleted: an interruption loses nothing that is among them.
+
+        With a filter, of one source: ``retriever.sync(chunks, filter={"source": "rules.md"})`` deletes what came from
+        ``rules.md`` and is not in it any more, and leaves other sources alone.
+
+        Args:
+            documents: All that should be there. They are read twice: an iterator is put into a list first.
+            filter: Only what passes it may be deleted, and every one of ``documents`` has to pass it; None for all.
+            max_deleted: The largest share of the index that may be deleted, 0 to 1: it saves the index from a source
+                that could not be read. 1 lets any number go.
+            show_progress, devices: As for :meth:`add_stream`.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was changed.
+            InvalidParameterError: A larger share would be deleted; nothing was changed.
+            FilterError, IndexLockedError: The filter means nothing; another writer holds the index.
+        """
+        with progress(None, shown=show_progress) as advance:
+            return sync_documents(
+                self.index,
+                self.encoder,
+                documents,
+                filter=filter,
+                max_deleted=max_deleted,
+                devices=devices,
+                advance=advance,
+            )
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents in one commit; return how many existed."""

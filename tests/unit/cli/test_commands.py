@@ -165,6 +165,53 @@ def test_an_empty_file_is_a_place_for_a_new_index(pixie, corpus, tmp_path):
     assert answer(pixie("index", corpus, "-o", tmp_path / "x.db", "--model", "bundled", "--json"))["documents"] == 3
 
 
+def test_without_a_word_nothing_is_deleted(pixie, corpus, index):
+    summary = answer(pixie("index", write(corpus, PASSAGES[:1]), "-o", index, "--json"))
+    assert (summary["documents"], summary["deleted"]) == (3, 0)
+
+
+def test_syncing_makes_an_index_equal_to_its_inputs(pixie, tmp_path, encoder, monkeypatch):
+    folder, path = tmp_path / "notes", tmp_path / "x.db"
+    folder.mkdir()
+    (folder / "규정.txt").write_text("첫 문단\n\n위성 문단\n\n셋째 문단", encoding="utf-8")
+    (folder / "글.md").write_text("위성이 하늘에 있다.", encoding="utf-8")
+    arguments = ("index", folder, "-o", path, "--split", "paragraph", "--sync")
+    assert "4 added, 0 updated, 0 unchanged, 0 deleted; 4 documents" in pixie(*arguments, "--model", "bundled").stdout
+    (folder / "규정.txt").write_text("첫 문단\n\n셋째 문단", encoding="utf-8")
+    (folder / "글.md").unlink()
+    summary = answer(pixie(*arguments, "--json"))
+    assert {name: summary[name] for name in ("documents", "added", "updated", "unchanged", "deleted")} == {
+        "documents": 2,
+        "added": 0,
+        "updated": 1,
+        "unchanged": 1,
+        "deleted": 2,
+    }
+    assert [hit for hit in answer(pixie("search", path, "위성", "--json"))["results"] if "위성" in hit["text"]] == []
+    monkeypatch.setattr(encoder, "encode_documents", lambda *_, **__: pytest.fail("encoded again"))
+    assert answer(pixie(*arguments, "--json"))["unchanged"] == 2
+
+
+def test_more_than_half_is_deleted_only_by_agreement(pixie, corpus, index, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.cli.models.encoder_for_index", lambda *_, **__: pytest.fail("loaded"))
+    arguments = ("index", write(corpus, PASSAGES[:1]), "-o", index, "--sync")
+    assert "2 of 3 documents are not in the inputs" in refusal(pixie(*arguments))
+    monkeypatch.undo()
+    assert answer(pixie("info", index, "--json"))["n_documents"] == 3
+    summary = answer(pixie(*arguments, "--yes", "--json"))
+    assert (summary["documents"], summary["deleted"]) == (1, 2)
+
+
+def test_whoever_sits_at_a_terminal_is_asked(pixie, corpus, index, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.cli.index._has_terminal", lambda: True)
+    arguments = ("index", write(corpus, PASSAGES[:1]), "-o", index, "--sync", "--json")
+    declined = pixie(*arguments, input="n\n")
+    assert (declined.exit_code, declined.stdout) == (1, "")
+    assert "2 of 3 documents are not in the inputs. Delete them? [y/N] nothing was changed\n" in declined.stderr
+    assert answer(pixie("info", index, "--json"))["n_documents"] == 3
+    assert answer(pixie(*arguments, input="y\n"))["deleted"] == 2
+
+
 def test_what_macos_calls_a_file_finds_what_others_call_it(pixie, tmp_path):
     folder, path = tmp_path / "notes", tmp_path / "x.db"
     folder.mkdir()
