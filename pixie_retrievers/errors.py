@@ -20,6 +20,8 @@
     ├── DeviceUnavailableError                the device asked for is not on this machine
     └── OptionalDependencyError(ImportError)  an extra that is not installed
 
+``PixieWarning(UserWarning)`` stands beside the tree: something that works, and is hardly what was meant.
+
 Misuse (the ``ValueError`` branch) is raised before any state changes. A message says what is wrong, where, and what to
 do next; it never quotes a document's text.
 """
@@ -43,6 +45,7 @@ __all__ = [
     "ModelUnavailableError",
     "OptionalDependencyError",
     "PixieError",
+    "PixieWarning",
     "StorageError",
     "StorageFullError",
     "UnsafeModelError",
@@ -130,3 +133,7 @@ class OptionalDependencyError(PixieError, ImportError):
     def of(cls, what: str, package: str, install: str | None = None) -> OptionalDependencyError:
         """The error of what needs a package: ``install`` is what pip is given, the package itself if left out."""
         return cls(f"{what} needs {package}, which is not installed: pip install {install or package}")
+
+
+class PixieWarning(UserWarning):
+    """Something works, but hardly as it was meant; the message says what to change."""

@@ -10,17 +10,20 @@ score:
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import InvalidParameterError, PixieWarning
 from pixie_retrievers.parameters import check_number, check_whole_number
 from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
 
 __all__ = [
     "Fused",
+    "IdentityCheck",
     "Method",
     "Normalization",
     "PartContribution",
@@ -244,6 +247,39 @@ def fuse(
     fused = [_joined(id, {name: found.get(name, unfound[name]) for name, _ in named}) for id, found in said.items()]
     fused.sort(key=_order)
     return fused[:k]
+
+
+class IdentityCheck(Generic[T]):
+    """Warns, once for each two lists, when they never share an id and yet share texts: nothing of theirs is joined.
+
+    Args:
+        text_of: Reads the text of an entry.
+        cure: What to do about it, for the message.
+    """
+
+    def __init__(self, text_of: Callable[[T], str], cure: str) -> None:
+        self._text_of = text_of
+        self._cure = cure
+        self._settled: set[tuple[str, str]] = set()
+
+    def __call__(self, parts: Mapping[str, Sequence[Ranked[T]]]) -> None:
+        """Look at what the lists of one fusion have in common."""
+        open_pairs = [pair for pair in combinations(parts, 2) if pair not in self._settled]
+        names = {name for pair in open_pairs for name in pair}
+        ids = {name: {entry.id for entry in parts[name]} for name in names}
+        texts = {name: {self._text_of(entry.item).strip() for entry in parts[name]} - {""} for name in names}
+        for pair in open_pairs:
+            one, other = pair
+            if not ids[one].isdisjoint(ids[other]):
+                self._settled.add(pair)
+            elif not texts[one].isdisjoint(texts[other]):
+                self._settled.add(pair)
+                warnings.warn(
+                    f"{one!r} and {other!r} found the same text under different ids, so that it stands in the joined"
+                    f" list twice instead of once and higher: {self._cure}",
+                    PixieWarning,
+                    stacklevel=2,
+                )
 
 
 def _joined(id: str, parts: dict[str, PartContribution[T]]) -> Fused[T]:

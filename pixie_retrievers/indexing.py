@@ -6,15 +6,18 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError
+from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.index.documents import check_documents
+from pixie_retrievers.index.documents import storable
+from pixie_retrievers.parameters import check_number
 from pixie_retrievers.types import Document, SparseVectors
 
-__all__ = ["Indexed", "index_documents"]
+__all__ = ["Indexed", "index_documents", "left_over", "sync_documents"]
 
 _COMMIT_DOCUMENTS = 10_000  # an interrupted run loses at most so many ...
 _COMMIT_CHARACTERS = 20_000_000  # ... or so much text, which is also what is in memory at once
@@ -31,11 +34,13 @@ class Indexed:
         added: They were new.
         updated: Their id was known, with other content.
         unchanged: They were there word for word, and were not encoded again.
+        deleted: They were stored, and are not among the documents any more.
     """
 
     added: int
     updated: int
     unchanged: int
+    deleted: int = 0
 
 
 def index_documents(
@@ -76,7 +81,7 @@ def index_documents(
 
             encode = stack.enter_context(EncodingWorkers(encoder, devices))
         for group in _groups(documents):
-            check_documents(group)
+            group = storable(group, start=n_documents)  # noqa: PLW2901
             changed = _changed(index, group)
             n_documents += len(group)
             n_changed += len(changed)
@@ -89,6 +94,70 @@ def index_documents(
                 index.upsert(changed, SparseVectors.concatenate(parts, encoder.vocabulary_size))
     added = len(index) - n_before
     return Indexed(added=added, updated=n_changed - added, unchanged=n_documents - n_changed)
+
+
+def sync_documents(
+    index: Index,
+    encoder: Encoder,
+    documents: Iterable[Document],
+    *,
+    filter: Filter | None = None,
+    max_deleted: float = 0.5,
+    devices: Sequence[str] | None = None,
+    advance: Callable[[int], Any] = lambda _: None,
+) -> Indexed:
+    """Make an index hold these documents and no others, as :meth:`~pixie_retrievers.SparseRetriever.sync` says.
+
+    Args:
+        index, encoder, devices, advance: As for :func:`index_documents`.
+        documents: Read twice; an iterator is put into a list first.
+        filter: As for :func:`left_over`.
+        max_deleted: The largest share of the index that may be deleted, 0 to 1.
+
+    Raises:
+        InvalidParameterError: A larger share would be deleted; nothing was changed.
+        InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was changed.
+        FilterError, IndexLockedError, ModelUnavailableError: As :func:`left_over` and :func:`index_documents`.
+    """
+    check_number("max_deleted", max_deleted, low=0, high=1)
+    kept = list(documents) if isinstance(documents, Iterator) else documents
+    gone, n_stored = left_over(index, kept, filter=filter), len(index)
+    if len(gone) > max_deleted * n_stored:
+        raise InvalidParameterError(
+            f"{len(gone)} of {n_stored} stored documents are not among those passed, and would be deleted: pass"
+            " max_deleted=1 if that is meant"
+        )
+    indexed = index_documents(index, encoder, kept, devices=devices, advance=advance)
+    return replace(indexed, deleted=index.delete(gone))  # last: what the documents hold is never missing
+
+
+def left_over(index: Index, documents: Iterable[Document], *, filter: Filter | None = None) -> list[str]:
+    """The ids of what an index that is to hold these documents and no others holds beside them.
+
+    Args:
+        index: What is stored.
+        documents: All that should be; read once.
+        filter: Only stored documents that pass it count; every one of ``documents`` has to pass it too.
+
+    Raises:
+        InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault, or does not pass the filter.
+        FilterError: The filter means nothing.
+    """
+    condition = None if filter is None else parse_filter(filter)
+    wanted: set[str] = set()
+    n_documents = 0
+    for group in _groups(documents):
+        for number, document in enumerate(storable(group, start=n_documents), start=n_documents + 1):
+            if document.id in wanted:
+                raise DuplicateIdError(f"document {number}, counted from 1: the id {document.id!r} stands twice")
+            if condition is not None and not condition.matches(document.metadata):
+                raise InvalidDocumentError(
+                    f"document {number}, counted from 1 (id {document.id!r}), does not pass the filter, so that no"
+                    " later call would find it again: mend its metadata, or the filter"
+                )
+            wanted.add(document.id)
+        n_documents += len(group)
+    return [id for id in index.ids(filter=filter) if id not in wanted]
 
 
 def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:

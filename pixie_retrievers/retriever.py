@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import weakref
@@ -25,15 +23,16 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.index.opening import open_index
-from pixie_retrievers.indexing import Indexed, index_documents
+from pixie_retrievers.index.documents import storable, with_ids
+from pixie_retrievers.index.opening import is_there, names_no_file, open_index, remove_index
+from pixie_retrievers.indexing import Indexed, index_documents, sync_documents
 from pixie_retrievers.parameters import check_number, check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.types import Document, Explanation, Hit, SearchResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["SparseRetriever", "content_id"]
+__all__ = ["SparseRetriever"]
 
 
 class SparseRetriever:
@@ -65,7 +64,8 @@ class SparseRetriever:
         """Open the index at a path, or begin a new one there.
 
         Args:
-            path: An index file; None puts the index into a temporary file that goes when the retriever goes.
+            path: An index file; None or ``":memory:"`` puts the index into a temporary file that goes when the
+                retriever goes. A file without content is a new index.
             encoder: None loads the model that an existing index was built with, and the default model for a new one.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
@@ -77,7 +77,9 @@ class SparseRetriever:
         """
         from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
-        if path is not None and Path(path).exists():
+        if names_no_file(path):
+            path = None
+        if path is not None and is_there(path):
             if weights is not None:
                 SqliteIndex(path, weights=weights).close()  # refuses another format
             return cls.from_index(path, encoder=encoder)
@@ -95,7 +97,7 @@ class SparseRetriever:
             on_error.callback(shutil.rmtree, directory, ignore_errors=True)
             index = begin(Path(directory, "index.db"))
             retriever = cls(encoder, index)
-            retriever._remove_temporary = weakref.finalize(retriever, _remove, index, directory, os.getpid())
+            retriever._remove_temporary = weakref.finalize(retriever, remove_index, index, directory, os.getpid())
             on_error.pop_all()
         return retriever
 
@@ -160,10 +162,7 @@ class SparseRetriever:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a document is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        from pixie_retrievers.index.documents import check_documents
-
-        documents = list(documents)
-        check_documents(documents)  # before the long part, not after it
+        documents = storable(documents)  # before the long part, not after it
         vectors = self.encoder.encode_documents([document.text for document in documents], show_progress=show_progress)
         self.index.upsert(documents, vectors)
         return [document.id for document in documents]
@@ -209,35 +208,54 @@ class SparseRetriever:
         Args:
             texts: The texts.
             metadatas: One mapping a text; None means no metadata.
-            ids: One id a text. A missing one is made from the content (:func:`content_id`), so that adding the same
-                texts again changes nothing instead of storing them twice.
+            ids: One id a text. A missing one is made from the content, so that adding the same texts again changes
+                nothing instead of storing them twice.
             show_progress: Show a progress bar while encoding.
 
         Raises:
             InvalidParameterError: ``metadatas`` or ``ids`` is of another length than ``texts``.
         """
-        from pixie_retrievers.index.documents import check_documents
+        return self.add(with_ids(texts, metadatas, ids), show_progress=show_progress)
 
-        if isinstance(texts, str):
-            raise InvalidTextError("texts is one string; pass a list of strings")
-        texts = list(texts)
-        metadata_list = [{} for _ in texts] if metadatas is None else list(metadatas)
-        id_list: list[str | None] = [None] * len(texts) if ids is None else list(ids)
-        for name, values in (("metadatas", metadata_list), ("ids", id_list)):
-            if len(values) != len(texts):
-                raise InvalidParameterError(f"{name} must hold one entry a text, not {len(values)} for {len(texts)}")
-        seen: dict[str, int] = {}
-        documents = []
-        for text, metadata, given in zip(texts, metadata_list, id_list, strict=True):
-            id = given
-            if id is None:
-                check_documents([Document("new", text, metadata)])  # only sound content has an id
-                id = content_id(text, metadata)
-                seen[id] = seen.get(id, 0) + 1
-                if seen[id] > 1:
-                    id = f"{id}-{seen[id]}"
-            documents.append(Document(id, text, metadata))
-        return self.add(documents, show_progress=show_progress)
+    def sync(
+        self,
+        documents: Iterable[Document],
+        *,
+        filter: Filter | None = None,
+        max_deleted: float = 0.5,
+        show_progress: bool = False,
+        devices: Sequence[str] | None = None,
+    ) -> Indexed:
+        """Make the index hold these documents and no others; say what became of them.
+
+        What is new or changed is encoded and stored first, as by :meth:`add_stream`; then, in one commit, what is
+        stored and not among the documents is deleted: an interruption loses nothing that is among them.
+
+        With a filter, of one source: ``retriever.sync(chunks, filter={"source": "rules.md"})`` deletes what came from
+        ``rules.md`` and is not in it any more, and leaves other sources alone.
+
+        Args:
+            documents: All that should be there. They are read twice: an iterator is put into a list first.
+            filter: Only what passes it may be deleted, and every one of ``documents`` has to pass it; None for all.
+            max_deleted: The largest share of the index that may be deleted, 0 to 1: it saves the index from a source
+                that could not be read. 1 lets any number go.
+            show_progress, devices: As for :meth:`add_stream`.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was changed.
+            InvalidParameterError: A larger share would be deleted; nothing was changed.
+            FilterError, IndexLockedError: The filter means nothing; another writer holds the index.
+        """
+        with progress(None, shown=show_progress) as advance:
+            return sync_documents(
+                self.index,
+                self.encoder,
+                documents,
+                filter=filter,
+                max_deleted=max_deleted,
+                devices=devices,
+                advance=advance,
+            )
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents in one commit; return how many existed."""
@@ -399,16 +417,3 @@ class SparseRetriever:
 
     def __deepcopy__(self, _memo: object) -> Self:
         return self
-
-
-def _remove(index: Index, directory: str, process_id: int) -> None:
-    """Remove a temporary index, unless this is a forked worker that ends: the directory is its parent's."""
-    if os.getpid() == process_id:
-        index.close()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def content_id(text: str, metadata: Mapping[str, Any]) -> str:
-    """An id made of the content alone: 32 hexadecimal digits of a SHA-256 over text and metadata."""
-    content = json.dumps([text, metadata], ensure_ascii=True, sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()[:32]

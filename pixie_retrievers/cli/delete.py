@@ -20,10 +20,11 @@ def delete(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as one JSON document.")] = False,
 ) -> None:
     """Remove documents from an index, in one commit. An id that is not there is named, and is not an error."""
+    from pixie_retrievers.cli.lookup import stored_ids
     from pixie_retrievers.index.opening import open_index
 
     with closing(open_index(index_file)) as index:
-        unique = list(dict.fromkeys(ids))
+        unique = list(dict.fromkeys(stored_ids(index, ids)))
         stored = [id for id, document in zip(unique, index.get(unique), strict=True) if document is not None]
         n_deleted = index.delete(unique)
         n_left = len(index)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixie_retrievers.cli.options import Device
+from pixie_retrievers.cli.options import Device, Encoding
 from pixie_retrievers.cli.terminal import notes, output, print_json, progress_bar
 from pixie_retrievers.errors import InvalidParameterError
 
@@ -49,6 +49,7 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="Which judgements of a folder. Left out: test.", show_default=False)
     ] = None,
+    encoding: Encoding = None,
     device: Device = None,
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or int8.")] = "auto",
     target: Annotated[
@@ -65,7 +66,7 @@ def evaluate(
 
     console = notes()
     names = [name for task in tasks or [] for name in (CARD_TASKS if task == "card" else [task])]
-    collections: list[Collection] = [read_folder(folder, split) for folder in folders or []]
+    collections: list[Collection] = [read_folder(folder, split, encoding=encoding) for folder in folders or []]
     for name in names:
         with console.status(f"fetching {name}"):
             collections += card_task(name)

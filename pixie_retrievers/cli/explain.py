@@ -25,6 +25,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as one JSON document.")] = False,
 ) -> None:
     """Show every token that a question shares with one document, whether or not a search would find it."""
+    from pixie_retrievers.cli.lookup import stored_ids
     from pixie_retrievers.cli.models import encoder_for_index
     from pixie_retrievers.errors import InvalidDocumentError
     from pixie_retrievers.index.opening import open_index
@@ -32,6 +33,7 @@ def explain(
     from pixie_retrievers.types import SearchResult
 
     with closing(open_index(index_file, read_only=True)) as index:
+        document_id = stored_ids(index, [document_id])[0]
         document = index.get([document_id])[0]
         if document is None:  # found out before the model is loaded
             raise InvalidDocumentError(f"{index_file} holds no document with id {document_id!r}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.inputs import Fields, Split
-from pixie_retrievers.cli.options import Device
-from pixie_retrievers.cli.terminal import counted, file_size, notes, output, print_json
+from pixie_retrievers.cli.inputs import Split
+from pixie_retrievers.cli.options import Device, Encoding
+from pixie_retrievers.cli.terminal import counted, file_size, notes, one_line, output, print_json
+from pixie_retrievers.errors import InvalidParameterError
 
 __all__ = ["index"]
 
@@ -29,7 +32,7 @@ def index(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="JSONL files (one object a line), .txt and .md files, or folders of them, read recursively.",
+            help="JSON Lines, JSON, CSV, TSV, Parquet, .txt and .md files, or folders of them, read recursively.",
             show_default=False,
         ),
     ],
@@ -54,16 +57,27 @@ def index(
         Weights | None,
         typer.Option(help="How a new index keeps weights: smaller is faster and less exact.", show_default="float32"),
     ] = None,
-    text_field: Annotated[str, typer.Option(help="JSONL: the field of the text.")] = "text",
+    text_field: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows: the field or column of the text. Left out: text, content, contents, page_content, body, 본문 or"
+            " 내용.",
+            show_default=False,
+        ),
+    ] = None,
     id_field: Annotated[
         str | None,
         typer.Option(
-            help="JSONL: the field of the id. Left out: id or _id, or a hash of the content.", show_default=False
+            help="Rows: the field of the id. Left out: id or _id, or a hash of the content.", show_default=False
         ),
     ] = None,
     title_field: Annotated[
-        str, typer.Option(help="JSONL: the field of a title, which is encoded in front of the text.")
-    ] = "title",
+        str | None,
+        typer.Option(
+            help="Rows: the field of a title, which is encoded in front of the text. Left out: title or 제목.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         Split,
         typer.Option(
@@ -71,29 +85,45 @@ def index(
             " inside a folder."
         ),
     ] = Split.auto,
+    encoding: Encoding = None,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Delete what the index holds and the inputs do not, such as removed files.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Let --sync delete more than half without asking.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
-    """Add documents to an index file, or update them.
+    """Add documents to an index file, or update them; with --sync, make it hold these and no others.
 
     Documents whose id is known are replaced; those that have not changed are not encoded again. All input is checked
     first: when a line is at fault, nothing is stored.
     """
     from pixie_retrievers.cli.inputs import read_documents
+    from pixie_retrievers.files.fields import Fields
 
-    documents = read_documents(inputs, fields=Fields(text_field, id_field, title_field), split=split)
+    fields = Fields(text_field, id_field, title_field)
+    documents = read_documents(inputs, fields=fields, split=split, encoding=encoding)
 
     from pixie_retrievers.cli.models import encoder_for_index, load_encoder
     from pixie_retrievers.cli.storing import store
+    from pixie_retrievers.index.opening import is_there
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
+    from pixie_retrievers.indexing import left_over
     from pixie_retrievers.retriever import SparseRetriever
 
     began = time.perf_counter()
     console = notes()
     devices = [device or "auto"] * processes if processes > 1 else None
+    gone: list[str] = []
+    fingerprint: str | None = None
+    if is_there(target):
+        with SqliteIndex(target, read_only=True) as existing:
+            fingerprint = existing.fingerprint
+            if sync:
+                gone = left_over(existing, documents)
+                _agree(len(gone), len(existing), target, yes=yes)
     with console.status("loading the model"):
-        if target.exists():
-            with SqliteIndex(target, read_only=True) as existing:
-                encoder = encoder_for_index(existing.fingerprint, model, device=device)
+        if fingerprint is not None:
+            encoder = encoder_for_index(fingerprint, model, device=device)
         else:
             encoder = load_encoder(model, device=device)
     opened = SqliteIndex(
@@ -104,6 +134,8 @@ def index(
     )
     with SparseRetriever(encoder, opened) as retriever:
         stored = store(retriever.index, encoder, documents, console, total=len(documents), devices=devices)
+        if gone:  # last: nothing that the inputs hold is ever missing
+            stored = replace(stored, deleted=retriever.delete(gone))
         n_documents = len(retriever)
     summary = {
         "index": str(target),
@@ -112,16 +144,40 @@ def index(
         "added": stored.added,
         "updated": stored.updated,
         "unchanged": stored.unchanged,
+        "deleted": stored.deleted,
         "seconds": round(time.perf_counter() - began, 3),
         "bytes": target.stat().st_size,
     }
     if as_json:
         print_json(summary)
         return
-    counts = ", ".join(f"{getattr(stored, name)} {name}" for name in ("added", "updated", "unchanged"))
+    names = ("added", "updated", "unchanged", "deleted") if sync else ("added", "updated", "unchanged")
+    counts = ", ".join(f"{getattr(stored, name)} {name}" for name in names)
     output().print(
         f"{target}: {counts}; {counted(n_documents, 'document')}, {file_size(target.stat().st_size)},"
         f" {summary['seconds']:.1f} s",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _agree(n_gone: int, n_stored: int, target: Path, *, yes: bool) -> None:
+    """Ask before most of an index goes: the inputs may be the wrong ones, or not all of them.
+
+    Raises:
+        InvalidParameterError: There is nobody to ask.
+        typer.Exit: The answer is not yes.
+    """
+    if yes or n_gone * 2 <= n_stored:
+        return
+    what = f"{target}: {n_gone} of {n_stored} documents are not in the inputs"
+    if not _has_terminal():
+        raise InvalidParameterError(f"{what}, and --sync would delete them: pass --yes if that is meant")
+    typer.echo(f"{one_line(what)}. Delete them? [y/N] ", err=True, nl=False)
+    if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+        typer.echo("nothing was changed", err=True)
+        raise typer.Exit(1)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()

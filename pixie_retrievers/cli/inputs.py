@@ -1,25 +1,26 @@
-"""What `pixie index` reads: JSONL, text files, and folders of both, checked whole before anything is encoded."""
+"""What `pixie index` reads: rows, texts, and folders of both, checked whole before anything is encoded."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TextIO
 
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError
-from pixie_retrievers.index.documents import check_documents
-from pixie_retrievers.retriever import content_id
+from pixie_retrievers.files.encodings import MAX_CHARACTERS, lines, open_text, reading
+from pixie_retrievers.files.fields import Fields, Row, composed
+from pixie_retrievers.files.rows import ROW_SUFFIXES, InputFile, input_files, suffix_of
+from pixie_retrievers.index.documents import check_document, content_id
 from pixie_retrievers.types import Document
+from pixie_retrievers.types.plain import json_form
 
-__all__ = ["Fields", "Inputs", "Split", "read_documents"]
+__all__ = ["Inputs", "Source", "Split", "read_documents"]
 
-_JSONL = {".jsonl", ".ndjson"}
 _TEXT = {".txt", ".md"}
+_READABLE = ".jsonl, .json, .csv, .tsv, .parquet, .txt or .md"
 
 
 class Split(str, Enum):
@@ -31,66 +32,73 @@ class Split(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
-    """Where a JSON object keeps what a document needs.
-
-    Attributes:
-        text: The text; it must be there.
-        id: The id; None takes ``id`` or ``_id`` where there is one, and the content's hash otherwise.
-        title: A title, encoded in front of the text.
-    """
-
-    text: str = "text"
-    id: str | None = None
-    title: str = "title"
-
-
-@dataclass(frozen=True, slots=True)
 class Inputs:
     """Checked documents that stay in their files: each pass reads them anew, and holds one at a time.
 
     Attributes:
-        paths, fields, split: What :func:`read_documents` was called with.
+        sources: The files.
+        fields: Where rows keep what a document needs.
         n_documents: How many there were when they were checked.
     """
 
-    paths: tuple[Path, ...]
+    sources: tuple[Source, ...]
     fields: Fields
-    split: Split
     n_documents: int
 
     def __len__(self) -> int:
         return self.n_documents
 
     def __iter__(self) -> Iterator[Document]:
-        return (document for _, document in _documents(self.paths, self.fields, self.split))
+        return (document for _, document in _documents(self.sources, self.fields))
 
 
-def read_documents(paths: Sequence[Path], *, fields: Fields | None = None, split: Split = Split.auto) -> Inputs:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file among the inputs.
+
+    Attributes:
+        file: The file, and how it is read.
+        name: What ids are made of: its path inside the folder that was named, or its name; composed (NFC).
+        by_paragraph: Of a text file: each paragraph is a document.
+    """
+
+    file: InputFile
+    name: str
+    by_paragraph: bool
+
+
+def read_documents(
+    paths: Sequence[Path], *, fields: Fields | None = None, split: Split = Split.auto, encoding: str | None = None
+) -> Inputs:
     """Every document of every input, in order; all are checked now, and read again when they are asked for.
 
-    A JSON object becomes a document with its text; a title stands in front of it, on a line of its own. Every field
-    but text and id becomes metadata, the title too. A text file named on its own gives one document a paragraph, one
-    found in a folder gives one document; ``split`` decides for both. Their ids are their paths.
+    A row of JSON Lines, a JSON array, CSV, TSV or Parquet becomes a document with its text; a title stands in front of
+    it, on a line of its own. Every field but text and id becomes metadata, the title too. A text file named on its own
+    gives one document a paragraph, one found in a folder gives one document; ``split`` decides for both. Their ids are
+    their paths.
 
     Args:
-        paths: ``.jsonl``, ``.txt`` and ``.md`` files, and folders, which are read recursively and in sorted order.
-        fields: Where a JSON object keeps what a document needs.
+        paths: Files, and folders, which are read recursively and in sorted order; text files may end in ``.gz``.
+        fields: Where a row keeps what a document needs.
         split: What one document of a text file is.
+        encoding: What files are written in that have no byte order mark and are not UTF-8.
 
     Raises:
         InvalidParameterError: A path does not exist, cannot be read, or holds nothing to read.
-        InvalidDocumentError, InvalidTextError: A line is at fault; the message names file and line.
+        InvalidDocumentError: A row is at fault; the message names file and line.
+        InvalidTextError: A text is at fault; or files are in other encodings, and one message names them all.
         DuplicateIdError: An id stands twice; the message names both places.
+        OptionalDependencyError: There is a Parquet file, and pyarrow is not installed.
     """
-    inputs = Inputs(tuple(paths), fields or Fields(), split, 0)
+    found = [entry for path in paths for entry in _found(path, split)]
+    files = input_files([path for path, _, _ in found], encoding)
+    sources = [Source(file, composed(name), cut) for file, (_, name, cut) in zip(files, found, strict=True)]
+    inputs = Inputs(tuple(sources), fields or Fields(), 0)
     seen: set[bytes] = set()  # 16 bytes an id: a corpus of millions fits
-    for place, document in _documents(inputs.paths, inputs.fields, inputs.split):
+    for place, document in _documents(inputs.sources, inputs.fields):
         digest = hashlib.blake2b(document.id.encode(), digest_size=16).digest()
         if digest in seen:
-            first = next(
-                place for place, other in _documents(inputs.paths, inputs.fields, split) if other.id == document.id
-            )
+            first = next(place for place, other in _documents(inputs.sources, inputs.fields) if other.id == document.id)
             raise DuplicateIdError(f"{place}: the id {document.id!r} already stands at {first}; ids must be unique")
         seen.add(digest)
     if not seen:
@@ -98,130 +106,95 @@ def read_documents(paths: Sequence[Path], *, fields: Fields | None = None, split
     return replace(inputs, n_documents=len(seen))
 
 
-def _documents(paths: Sequence[Path], fields: Fields, split: Split) -> Iterator[tuple[str, Document]]:
+def _documents(sources: Sequence[Source], fields: Fields) -> Iterator[tuple[str, Document]]:
     """Each document, checked, with its place."""
     n_copies: dict[str, int] = {}
-    for path in paths:
-        for place, own_id, text, metadata in _read(path, fields, split):
-            if own_id is not None:
-                id = own_id
-            else:
+    for source in sources:
+        for place, row in _read(source, fields):
+            text, metadata = row.text, json_form(row.metadata)
+            if row.title is not None:
+                metadata.setdefault("title", row.title)  # where whoever shows a document looks for it
+                text = f"{row.title}\n{text}"
+            if isinstance(metadata.get("source"), str):  # by custom a file's name, whoever wrote it down
+                metadata["source"] = composed(metadata["source"])
+            id = row.id
+            if id is None:
                 key = content_id(text, metadata)
                 n_copies[key] = n_copies.get(key, 0) + 1
                 id = key if n_copies[key] == 1 else f"{key}-{n_copies[key]}"
             document = Document(id, text, metadata)
             try:
-                check_documents([document])
+                check_document(document)
             except (InvalidDocumentError, InvalidTextError) as error:
                 raise type(error)(f"{place}: {error}") from None
             yield place, document
 
 
-_Row = tuple[str, "str | None", str, "Mapping[str, Any]"]
-
-
-def _read(path: Path, fields: Fields, split: Split) -> Iterator[_Row]:
+def _found(path: Path, split: Split) -> list[tuple[Path, str, bool]]:
+    """The files of one input, each with its name, and whether its paragraphs are documents."""
     if path.is_dir():
-        files = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.suffix.lower() in _JSONL | _TEXT
-            and file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        ]
+        files = [file for file in sorted(path.rglob("*")) if _is_readable(file) and _belongs(file, path)]
         if not files:
-            raise InvalidParameterError(f"{path}: there is no .jsonl, .txt or .md file in this folder")
-        for file in files:
-            yield from _read_file(file, file.relative_to(path).as_posix(), fields, paragraphs=split is Split.paragraph)
-    elif not path.exists():
+            raise InvalidParameterError(f"{path}: there is no {_READABLE} file in this folder")
+        return [(file, file.relative_to(path).as_posix(), split is Split.paragraph) for file in files]
+    if not path.exists():
         raise InvalidParameterError(f"{path}: no such file or folder")
-    elif path.suffix.lower() not in _JSONL | _TEXT:
-        raise InvalidParameterError(f"{path}: cannot tell what it holds; pass .jsonl, .txt or .md files, or a folder")
-    else:
-        yield from _read_file(path, path.name, fields, paragraphs=split is not Split.file)
+    if not _is_readable(path):
+        raise InvalidParameterError(f"{path}: cannot tell what it holds; pass {_READABLE} files, or a folder")
+    return [(path, path.name, split is not Split.file)]
 
 
-def _read_file(path: Path, name: str, fields: Fields, *, paragraphs: bool) -> Iterator[_Row]:
-    try:
-        if path.suffix.lower() in _JSONL:
-            yield from _read_jsonl(path, fields)
-        else:
-            yield from _read_text(path, name, paragraphs=paragraphs)
-    except OSError as error:
-        raise InvalidParameterError(f"{path}: cannot be read: {error.strerror or error}") from error
+def _is_readable(path: Path) -> bool:
+    return suffix_of(path) in ROW_SUFFIXES | _TEXT
 
 
-def _read_text(path: Path, name: str, *, paragraphs: bool) -> Iterator[_Row]:
-    content = _decoded(path.read_bytes(), str(path)).replace("\r\n", "\n")
-    if not paragraphs:
-        if content.strip():
-            yield str(path), name, content.strip(), {"source": name}
+def _belongs(file: Path, folder: Path) -> bool:
+    """Whether something in a folder is to be read; a link that leads elsewhere is refused, not passed over."""
+    if any(part.startswith(".") for part in file.relative_to(folder).parts) or file.is_dir():
+        return False
+    if file.is_symlink():
+        try:
+            target = file.resolve(strict=True)
+        except (OSError, RuntimeError):  # RuntimeError: a circle of links, before Python 3.13
+            raise InvalidParameterError(f"{file}: the link leads nowhere; remove it") from None
+        if not target.is_relative_to(folder.resolve()):
+            raise InvalidParameterError(
+                f"{file}: the link leads out of the folder; name its target as an input of its own, or remove it"
+            )
+    return True
+
+
+def _read(source: Source, fields: Fields) -> Iterator[tuple[str, Row]]:
+    file = source.file
+    if suffix_of(file.path) in ROW_SUFFIXES:
+        for place, row in file.rows():
+            yield place, fields.of(row, place, is_table=file.is_table)
         return
-    blocks = (block.strip() for block in re.split(r"\n[^\S\n]*\n", content))
-    for number, block in enumerate(filter(None, blocks), start=1):
-        yield f"{path}, paragraph {number}", f"{name}#{number}", block, {"source": name, "paragraph": number}
-
-
-def _read_jsonl(path: Path, fields: Fields) -> Iterator[_Row]:
-    with path.open("rb") as lines:  # bytes: only a line feed ends a line, as JSONL has it
-        for number, line in enumerate(lines, start=1):
-            place = f"{path}:{number}"
-            content = _decoded(line, place).strip()
+    with reading(file.path), open_text(file.path, file.encoding, newline=None) as text:
+        if not source.by_paragraph:
+            content = _whole(file.path, text)
             if content:
-                yield place, *_parsed(content, place, fields)
+                yield str(file.path), Row(source.name, None, content, {"source": source.name})
+            return
+        for number, content in enumerate(filter(None, _paragraphs(lines(file.path, text))), start=1):
+            metadata = {"source": source.name, "paragraph": number}
+            yield f"{file.path}, paragraph {number}", Row(f"{source.name}#{number}", None, content, metadata)
 
 
-def _parsed(line: str, place: str, fields: Fields) -> tuple[str | None, str, Mapping[str, Any]]:
-    try:
-        row = json.loads(line, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise InvalidDocumentError(f"{place}: nested too deep") from None
-    except ValueError as error:
-        reason = f"{error.msg} (column {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise InvalidDocumentError(f"{place}: not valid JSON: {reason}") from None
-    if not isinstance(row, dict):
-        raise InvalidDocumentError(f"{place}: a line must be a JSON object, not {_kind(row)}")
-    if fields.text not in row:
-        raise InvalidDocumentError(f"{place}: there is no field {fields.text!r}; name the right one with --text-field")
-    text = row.pop(fields.text)
-    if not isinstance(text, str):
-        raise InvalidTextError(f"{place}: the field {fields.text!r} is {_kind(text)}, not a string")
-    id = _popped_id(row, place, fields)
-    title = row.get(fields.title)
-    if isinstance(title, str) and title.strip():
-        row.setdefault("title", title)  # where whoever shows a document looks for it
-        text = f"{title.strip()}\n{text}"
-    return id, text, row
+def _paragraphs(lines: Iterator[str]) -> Iterator[str]:
+    """What stands between blank lines."""
+    block: list[str] = []
+    for line in lines:
+        if line.strip():
+            block.append(line)
+        else:
+            yield "".join(block).strip()
+            block = []
+    yield "".join(block).strip()
 
 
-def _popped_id(row: dict[str, Any], place: str, fields: Fields) -> str | None:
-    names = [fields.id] if fields.id is not None else [name for name in ("id", "_id") if name in row][:1]
-    for name in names:
-        if name not in row:
-            raise InvalidDocumentError(f"{place}: there is no field {name!r}, which --id-field names")
-        id = row.pop(name)
-        if id is None and fields.id is None:
-            return None
-        if isinstance(id, bool) or not isinstance(id, (str, int)):
-            raise InvalidDocumentError(f"{place}: the id is {_kind(id)}, not a string")
-        return str(id)
-    return None
-
-
-def _decoded(content: bytes, place: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidTextError(
-            f"{place}: not UTF-8 (byte {error.start}); convert the file first, for example with"
-            " `iconv -f CP949 -t UTF-8`"
-        ) from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def _whole(path: Path, file: TextIO) -> str:
+    content = file.read(MAX_CHARACTERS + 1)
+    if len(content) > MAX_CHARACTERS:
+        raise InvalidTextError(f"{path}: longer than {MAX_CHARACTERS:,} characters: use --split paragraph")
+    return content.strip()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pixie_retrievers.cli.lookup import composed_sources
 from pixie_retrievers.cli.options import Device, IndexFile, ModelName, Query
 from pixie_retrievers.cli.terminal import notes, output, print_json
 
@@ -69,4 +70,4 @@ def _parsed_filter(text: str | None) -> dict[str, Any] | None:
         raise typer.BadParameter(f"not valid JSON: {error}", param_hint="--filter") from None
     if not isinstance(value, dict):
         raise typer.BadParameter('a filter is a JSON object, such as {"year": 2020}', param_hint="--filter")
-    return value
+    return composed_sources(value)

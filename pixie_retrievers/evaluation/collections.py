@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, OptionalDependencyError
+from pixie_retrievers.errors import (
+    InvalidDocumentError,
+    InvalidParameterError,
+    ModelUnavailableError,
+    OptionalDependencyError,
+)
+from pixie_retrievers.files.fields import Fields, Row
+from pixie_retrievers.files.rows import ROW_SUFFIXES, InputFile, input_files, suffix_of
 from pixie_retrievers.types import Document
 
 __all__ = ["CARD_TASKS", "Collection", "card_task", "read_folder"]
@@ -54,60 +60,85 @@ class Collection:
         return cls(task, split, documents, {id: queries[id] for id in judged}, judged)
 
 
-def read_folder(folder: Path, split: str | None = None) -> Collection:
+def read_folder(folder: Path, split: str | None = None, *, encoding: str | None = None) -> Collection:
     """Read a folder in the BEIR layout: ``corpus.jsonl``, ``queries.jsonl``, ``qrels/<split>.tsv``.
+
+    Rows may as well be JSON, CSV, TSV or Parquet, judgements CSV, and text files may be compressed: ``corpus.csv.gz``.
 
     Args:
         folder: The folder.
         split: Which judgements; None takes "test", or the only ones there are.
+        encoding: What files are written in that have no byte order mark and are not UTF-8.
 
     Raises:
         InvalidParameterError: A file is missing or not in the layout.
+        InvalidDocumentError: A row is at fault; the message names file and line.
+        InvalidTextError: A text is, or files are in other encodings, and one message names them all.
     """
-    for name in ("corpus.jsonl", "queries.jsonl", "qrels"):
-        if not (folder / name).exists():
-            raise InvalidParameterError(f"{folder} is not in the BEIR layout: there is no {name}")
-    splits = sorted(path.stem for path in (folder / "qrels").glob("*.tsv"))
+    corpus, queries = _rows_file(folder, "corpus"), _rows_file(folder, "queries")
+    if not (folder / "qrels").is_dir():
+        raise InvalidParameterError(f"{folder} is not in the BEIR layout: there is no folder qrels")
+    judgements = {
+        path.name.partition(".")[0]: path
+        for path in sorted((folder / "qrels").iterdir())
+        if suffix_of(path) in (".tsv", ".csv")
+    }
     if split is None:
-        split = "test" if "test" in splits or len(splits) != 1 else splits[0]
-    if split not in splits:
-        raise InvalidParameterError(f"{folder} has no split {split!r}; there is {', '.join(splits) or 'none'}")
-    queries = {str(row["_id"]): str(row["text"]) for row in _rows(folder / "queries.jsonl", ("_id", "text"))}
+        split = "test" if "test" in judgements or len(judgements) != 1 else next(iter(judgements))
+    if split not in judgements:
+        raise InvalidParameterError(f"{folder} has no split {split!r}; there is {', '.join(judgements) or 'none'}")
+    corpus_file, queries_file, qrels = input_files([corpus, queries, judgements[split]], encoding)
 
     def documents() -> Iterator[Document]:
-        for row in _rows(folder / "corpus.jsonl", ("_id", "text")):
-            yield _document(row["_id"], row.get("title"), row["text"])
+        for _, row in _identified(corpus_file):
+            yield _document(row.id, row.title, row.text)
 
     return Collection.of(
-        folder.resolve().name, split, documents, queries, _judgements(folder / "qrels" / f"{split}.tsv")
+        folder.resolve().name,
+        split,
+        documents,
+        {str(row.id): row.text for _, row in _identified(queries_file)},
+        _judgements(qrels),
     )
 
 
-def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict) or not all(name in row for name in needed):
-                raise InvalidParameterError(f"{path}:{number}: not a JSON object with {' and '.join(needed)}")
-            yield row
+def _rows_file(folder: Path, name: str) -> Path:
+    suffixes = [".jsonl", *sorted(ROW_SUFFIXES - {".jsonl"})]
+    for path in (folder / f"{name}{suffix}{packed}" for suffix in suffixes for packed in ("", ".gz")):
+        if path.exists():
+            return path
+    raise InvalidParameterError(f"{folder} is not in the BEIR layout: there is no {name}.jsonl")
 
 
-def _judgements(path: Path) -> dict[str, dict[str, int]]:
+def _identified(file: InputFile) -> Iterator[tuple[str, Row]]:
+    for place, content in file.rows():
+        row = Fields().of(content, place, is_table=file.is_table)
+        if row.id is None:
+            raise InvalidDocumentError(f"{place}: there is no id: judgements name a document and a question by it")
+        yield place, row
+
+
+def _judgements(file: InputFile) -> dict[str, dict[str, int]]:
+    """By question and document: the grade. A first line without a grade is a header."""
     relevant: dict[str, dict[str, int]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            parts = line.rstrip("\r\n").split("\t")
-            if number == 1 and not parts[-1].lstrip("-").isdigit():  # a header
-                continue
-            if len(parts) not in (3, 4) or not parts[-1].lstrip("-").isdigit():
-                raise InvalidParameterError(f"{path}:{number}: not question, document and grade, with tabs between")
-            relevant.setdefault(parts[0], {})[parts[-2]] = int(parts[-1])
+    for number, (place, cells) in enumerate(file.cells()):
+        grade = _grade(cells[-1])
+        if len(cells) not in (3, 4) or (grade is None and number):
+            separator = "tabs" if suffix_of(file.path) == ".tsv" else "commas"
+            raise InvalidParameterError(
+                f"{place}: not question, document and grade, a whole number, with {separator} between"
+            )
+        if grade is not None:
+            relevant.setdefault(cells[0].strip(), {})[cells[-2].strip()] = grade
     return relevant
+
+
+def _grade(cell: str) -> int | None:
+    """A whole number, also as 1.0, which pandas makes of it."""
+    try:
+        return int(float(cell)) if float(cell).is_integer() else None
+    except ValueError:
+        return None
 
 
 def _document(id: Any, title: Any, text: Any) -> Document:

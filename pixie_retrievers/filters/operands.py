@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
 from pixie_retrievers.errors import FilterError
+from pixie_retrievers.types.plain import plain
 
 __all__ = ["as_boolean", "as_json", "as_ordered", "as_string", "as_values"]
 
@@ -66,6 +71,8 @@ def as_string(operand: Any, where: str) -> str:
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:
+    if isinstance(value, (Enum, UUID, PurePath, Decimal, np.datetime64)):
+        value = plain(value)  # as it is stored
     if value is None:
         return None
     if isinstance(value, str):

@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
-from pydantic import ConfigDict, Field, SkipValidation, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, field_validator, model_validator
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse, told_apart
+from pixie_retrievers.fusion import (
+    Fused,
+    IdentityCheck,
+    Method,
+    Normalization,
+    Ranked,
+    Weights,
+    check_fusion,
+    fuse,
+    told_apart,
+)
+from pixie_retrievers.index.documents import content_id
 from pixie_retrievers.langchain.options import Checked, refuse_unknown
 from pixie_retrievers.parameters import check_whole_number
-from pixie_retrievers.retriever import content_id
 from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS, without_annotations
 
 if TYPE_CHECKING:
@@ -27,14 +37,19 @@ if TYPE_CHECKING:
 __all__ = ["HybridRetriever"]
 
 _SCORES = (SCORE, "relevance_score")
+_CURE = (
+    "store the documents under the same ids in both (ids=...), or name a metadata field that identifies them"
+    " (id_key=...)"
+)
 
 
 class HybridRetriever(Checked, BaseRetriever):
     """Retrievers of any kind, each asked the same, their answers joined into one list.
 
     Documents of two parts are the same when their ids are; where a part gives no ids, its documents are told apart by
-    text and metadata, or by ``id_key``. A document that comes back is a new one, with the text and metadata that the
-    first part returning it had, and in its metadata:
+    text and metadata, or by ``id_key``. Parts that never share an id and yet share texts are warned of, once
+    (``PixieWarning``). A document that comes back is a new one, with the text and metadata that the first part that
+    returned it had, and in its metadata:
 
     - ``score``: the fused score; results come by it, descending.
     - ``fusion_parts``: for every part by name, ``{"rank", "score", "value", "weight", "contribution"}``: its place and
@@ -78,6 +93,8 @@ class HybridRetriever(Checked, BaseRetriever):
 
     id_key: str | None = None
     """Where documents keep their identity in the metadata; None for their ``id``."""
+
+    _check_identities: IdentityCheck[Document] = PrivateAttr(default_factory=lambda: IdentityCheck(_text, _CURE))
 
     @field_validator("k", mode="before")
     @classmethod
@@ -141,6 +158,7 @@ class HybridRetriever(Checked, BaseRetriever):
             name: [Ranked(self._identity(document), document, _score(document)) for document in documents]
             for name, documents in zip(self.retrievers, answers, strict=True)
         }
+        self._check_identities(parts)
         fused = fuse(
             parts,
             method=self.method,
@@ -157,6 +175,10 @@ class HybridRetriever(Checked, BaseRetriever):
             # The id that a Pixie retriever makes for a document that has none, so that the two meet.
             identity = content_id(document.page_content, without_annotations(document.metadata))
         return str(identity)
+
+
+def _text(document: Document) -> str:
+    return document.page_content
 
 
 def _score(document: Document) -> float | None:

@@ -145,11 +145,11 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
 
         Args:
             texts: The texts.
-            metadatas: One dict of JSON types a text.
+            metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
             encoder: None loads the default model.
-            path: Where the index is kept; one that is there already is added to. None makes a temporary index, which
-                goes when the retriever goes.
+            path: Where the index is kept; one that is there already is added to. None or
+                ``":memory:"`` makes a temporary index, which goes when the retriever goes.
             show_progress: Show a progress bar while encoding.
             **options: ``k``, ``filter``, ``score_threshold``, ``top_k_tokens``, and LangChain's own ``name``,
                 ``tags`` and ``metadata``.

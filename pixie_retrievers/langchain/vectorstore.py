@@ -90,11 +90,11 @@ class PixieVectorStore(Owner, VectorStore):
         Args:
             texts: The texts.
             embedding: Nothing: it has its place here because LangChain passes it second.
-            metadatas: One dict of JSON types a text.
+            metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
             encoder: None loads the default model.
-            path: Where the index is kept; one that is there already is added to. None makes a temporary index, which
-                goes when the store goes.
+            path: Where the index is kept; one that is there already is added to. None or
+                ``":memory:"`` makes a temporary index, which goes when the store goes.
             show_progress: Show a progress bar while encoding.
             top_k_tokens, fill: As for the class.
 
@@ -172,7 +172,7 @@ class PixieVectorStore(Owner, VectorStore):
 
         Args:
             texts: The texts.
-            metadatas: One dict of JSON types a text.
+            metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
             **kwargs: ``show_progress``; and ``batch_size``, which LangChain's ``index()`` passes and which changes
                 nothing: batches are cut by tokens.

@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
-from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.fusion import Fused, Method, Normalization, Ranked, Weights, check_fusion, fuse, told_apart
+from pixie_retrievers.fusion import (
+    Fused,
+    IdentityCheck,
+    Method,
+    Normalization,
+    Ranked,
+    Weights,
+    check_fusion,
+    fuse,
+    told_apart,
+)
 from pixie_retrievers.llama_index.nodes import annotated, without_notes
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types.metadata import FUSION_PARTS
@@ -23,11 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = ["HybridRetriever"]
 
+_CURE = "give both the same nodes, which keep their ids, instead of cutting the documents once for each"
+
 
 class HybridRetriever(BaseRetriever):
     """Retrievers of any kind, each asked the same, their answers joined into one list.
 
-    Nodes of two parts are the same when their ids are. A node that comes back is a copy of what the first part
+    Nodes of two parts are the same when their ids are; parts that never share an id and yet share texts are warned of
+    (``PixieWarning``), once. A node that comes back is a copy of what the first part
     returning it had; its score is the fused one, and its metadata also holds ``fusion_parts``: for every part by name
     ``{"rank", "score", "value", "weight", "contribution"}``: its place and score there (None where the part did not
     return it) and what that counts for; the contributions sum to the score. What a Pixie retriever said of tokens is
@@ -99,6 +112,7 @@ class HybridRetriever(BaseRetriever):
         self._normalization: Normalization = normalization
         self._rank_constant = rank_constant
         self.similarity_top_k = similarity_top_k
+        self._check_identities: IdentityCheck[BaseNode] = IdentityCheck(_text, _CURE)
 
     @property
     def similarity_top_k(self) -> int:
@@ -128,6 +142,7 @@ class HybridRetriever(BaseRetriever):
             name: [Ranked(hit.node.node_id, hit.node, hit.score) for hit in hits]
             for name, hits in zip(self._retrievers, answers, strict=True)
         }
+        self._check_identities(ranked)
         fused = fuse(
             ranked,
             method=self._method,
@@ -137,6 +152,10 @@ class HybridRetriever(BaseRetriever):
             k=self.similarity_top_k,
         )
         return [NodeWithScore(node=_with_parts(one), score=one.score) for one in fused]
+
+
+def _text(node: BaseNode) -> str:
+    return node.get_content(MetadataMode.NONE)
 
 
 def _with_parts(fused: Fused[BaseNode]) -> BaseNode:

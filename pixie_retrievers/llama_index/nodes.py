@@ -148,7 +148,7 @@ def _pack(node: BaseNode) -> dict[str, Any]:
             extra["obj"] = _pack(target) | {"id": target.node_id, "metadata": target.metadata}
         node = node.model_copy(update={"obj": None})  # core refuses to dump an object that is not JSON
     if node.relationships:
-        # Not in JSON mode: a foreign value in a relationship's metadata is for the index to refuse, not to reshape.
+        # Not in JSON mode: what is foreign in a relationship's metadata is stored, or refused, as in a node's own.
         extra["relationships"] = {
             relation.value: [one.model_dump() for one in related] if isinstance(related, list) else related.model_dump()
             for relation, related in node.relationships.items()

@@ -53,9 +53,9 @@ class PixieRetriever(Owner, BaseRetriever):
     A returned node is the node that went in, and its metadata also holds ``token_explanations``: one dict a token,
     largest contribution first. LLM and embedding text leave that key out, and so does the node's ``hash``.
 
-    The text that is searched is ``node.get_content(MetadataMode.EMBED)``. Metadata holds JSON types only (a tuple comes
-    back as a list). An IndexNode gives way to its object as everywhere in LlamaIndex; an object that is a node is
-    stored with it, any other lives in ``object_map``.
+    The text that is searched is ``node.get_content(MetadataMode.EMBED)``. Metadata holds JSON types, and what has a
+    form in them: a date comes back as its text, a tuple as a list. An IndexNode gives way to its object as everywhere
+    in LlamaIndex; an object that is a node is stored with it, any other lives in ``object_map``.
 
     Settings may be changed on the retriever itself; for one query, or one user of a server, take a copy that shares
     the index: ``retriever.with_options(filters=..., similarity_top_k=5).retrieve(query)``.

@@ -16,6 +16,7 @@ from llama_index.core.vector_stores.types import (
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import parse_filter
+from pixie_retrievers.index.opening import names_no_file
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
 from pixie_retrievers.ownership import Owner
@@ -64,7 +65,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
 
     Args:
         path_or_index: An index file, opened or begun; or an open index or facade, which stays open when the store
-            closes; None puts the index into a temporary file that goes when the store goes.
+            closes; None or ``":memory:"`` puts the index into a temporary file that goes when the store goes.
         encoder: None loads the model that an existing index was built with, and the default model for a new one.
         fingerprint: The model to load when no encoder is given; a serialised store says so of itself.
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
@@ -99,8 +100,10 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
             from pixie_retrievers.encoder.pixie import PixieEncoder
 
             encoder = PixieEncoder.from_fingerprint(fingerprint)
+        temporary = False
         if path_or_index is None or isinstance(path_or_index, (str, os.PathLike)):
             sparse_retriever, owned = SparseRetriever.open(path_or_index, encoder=encoder), True
+            temporary = names_no_file(path_or_index)
         else:
             sparse_retriever, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
         path = getattr(sparse_retriever.index, "path", None)  # an engine elsewhere has no path
@@ -112,7 +115,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         super().__init__(**fields)
         self._sparse_retriever = sparse_retriever
         self._owns_index = owned
-        self._temporary = path_or_index is None
+        self._temporary = temporary
 
     @classmethod
     def class_name(cls) -> str:

@@ -18,7 +18,8 @@ class Document:
     Attributes:
         id: The caller's own key, not empty; storing another document under it replaces this one.
         text: The text that is encoded and shown.
-        metadata: JSON types only: str keys; str, int, finite float, bool, None, list and dict values.
+        metadata: JSON types: str keys; str, int, finite float, bool, None, list and dict values. The facade
+            takes what has a form in them too (:mod:`pixie_retrievers.types.plain`).
     """
 
     id: str

@@ -14,7 +14,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import InvalidParameterError, PixieWarning
 from pixie_retrievers.llama_index import HybridRetriever, PixieRetriever
 
 QUERY = "지구를 도는 위성"
@@ -211,3 +211,13 @@ class TestInsideLlamaIndex:
             by_id = {node.node_id: node for node in nodes}
             for node in again.get_nodes([hit.node_id for hit in found]):
                 assert node == by_id[node.node_id]
+
+
+def test_parts_that_cut_documents_for_themselves_are_warned_of_once():
+    parts = {
+        name: Fixed([(TextNode(id_=f"{name}-{n}", text=text), 1.0) for n, text in enumerate(TEXTS)]) for name in "ab"
+    }
+    hybrid = HybridRetriever(parts, similarity_top_k=9)
+    with pytest.warns(PixieWarning, match="'a' and 'b' found the same text under different ids.*the same nodes"):
+        assert len(hybrid.retrieve(QUERY)) == 8
+    assert len(hybrid.retrieve(QUERY)) == 8

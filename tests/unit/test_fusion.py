@@ -8,8 +8,8 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.fusion import Ranked, check_fusion, fuse, told_apart
+from pixie_retrievers.errors import InvalidParameterError, PixieWarning
+from pixie_retrievers.fusion import IdentityCheck, Ranked, check_fusion, fuse, told_apart
 
 SPARSE = [Ranked("a", "sparse a", 9.0), Ranked("b", "sparse b", 5.0), Ranked("c", "sparse c", 1.0)]
 DENSE = [Ranked("c", "dense c", 0.9), Ranked("a", "dense a", 0.7), Ranked("d", "dense d", -0.1)]
@@ -185,3 +185,28 @@ def test_lists_without_names_are_told_apart_by_number():
     assert told_apart(["A", "B", "A", "A b", "A"]) == ["A", "B", "A 2", "A b", "A 3"]
     assert told_apart(["A 2", "A", "A", "A 2"]) == ["A 2", "A", "A 3", "A 2 2"]
     assert told_apart([]) == []
+
+
+# Lists whose ids have nothing to do with each other
+
+
+def named(**lists):
+    return {name: [Ranked(id, text) for id, text in entries] for name, entries in lists.items()}
+
+
+def test_texts_under_ids_that_never_meet_are_warned_of_once_with_the_cure():
+    check = IdentityCheck(str, "do this")
+    strangers = named(a=[("1", "글"), ("2", "다른 글")], b=[("x", "글 "), ("y", "셋째")])
+    with pytest.warns(PixieWarning, match="'a' and 'b' found the same text under different ids.*do this"):
+        check(strangers)
+    check(strangers)
+
+
+def test_lists_that_share_an_id_or_no_text_are_left_in_peace():
+    check = IdentityCheck(str, "do this")
+    check(named(a=[("1", "글")], b=[("x", "둘")], c=[]))
+    check(named(a=[("1", "")], b=[("x", " ")], c=[]))
+    check(named(a=[("1", "글"), ("2", "셋")], b=[("1", "글"), ("x", "셋")], c=[]))
+    check(named(a=[("2", "셋")], b=[("x", "셋")], c=[]))  # copies inside stores that do share ids
+    with pytest.warns(PixieWarning, match="'b' and 'c'"):
+        check(named(a=[], b=[("x", "셋")], c=[("y", "셋")]))

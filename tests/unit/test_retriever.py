@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import math
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from decimal import Decimal
 from multiprocessing import get_context
+from uuid import UUID
 
 import numpy as np
 import pytest
 
 from pixie_retrievers import (
+    Document,
     DocumentNotFoundError,
+    DuplicateIdError,
     FilterError,
     IncompatibleIndexError,
+    InvalidDocumentError,
     InvalidParameterError,
     InvalidTextError,
     SparseRetriever,
 )
+from pixie_retrievers.indexing import Indexed
 
 QUERY = "지구를 도는 위성"
 TEXTS = [
@@ -169,3 +176,127 @@ def test_what_a_search_returns_is_the_callers_to_change(retriever):
     for result in first:
         result.document.metadata.clear()
     assert [dict(result.document.metadata) for result in retriever.search(QUERY)] == before
+
+
+# What Python puts into metadata
+
+
+def test_dates_and_numbers_of_other_libraries_are_stored_and_found_by_either_form(encoder):
+    metadata = {
+        "when": dt.datetime(2024, 5, 1, 10, tzinfo=dt.timezone.utc),
+        "n": np.float32(0.5),
+        "key": UUID(int=7),
+        "price": Decimal("9.9"),
+    }
+    with SparseRetriever.open(":memory:", encoder=encoder) as opened:
+        opened.add_texts(TEXTS[:1], [metadata], ["a"])
+        assert opened.get(["a"])[0].metadata == {
+            "when": "2024-05-01T10:00:00+00:00",
+            "n": 0.5,
+            "key": "00000000-0000-0000-0000-000000000007",
+            "price": 9.9,
+        }
+        for name, value in metadata.items():
+            assert opened.index.ids(filter={name: value}) == ["a"]
+        assert opened.add_stream([Document("a", TEXTS[0], metadata)]) == Indexed(added=0, updated=0, unchanged=1)
+        with pytest.raises(
+            InvalidDocumentError, match=r"document 2, counted from 1 .*metadata\['x'\]\['y'\] is of type set"
+        ):
+            opened.add_texts(TEXTS, [{}, {"x": {"y": {1}}}, {}, {}])
+        assert len(opened) == 1
+
+
+# Places for an index
+
+
+def test_the_path_memory_is_a_temporary_index(encoder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with SparseRetriever.open(":memory:", encoder=encoder) as opened:
+        opened.add_texts(TEXTS)
+        place = opened.index.path
+        assert place.exists()
+    assert not place.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_a_place_for_a_new_index(encoder, tmp_path):
+    path = tmp_path / "made-by-mkstemp.db"
+    path.touch()
+    with SparseRetriever.open(path, encoder=encoder, weights="uint8") as opened:
+        assert len(opened) == 0
+        assert path.stat().st_size == 0
+        opened.add_texts(TEXTS)
+    with SparseRetriever.open(path, encoder=encoder) as opened:
+        assert len(opened) == 4
+        assert opened.index.check().sound
+
+
+# Making an index equal to its sources
+
+
+def pages(source, *texts):
+    return [Document(f"{source}#{n}", text, {"source": source}) for n, text in enumerate(texts, start=1)]
+
+
+@pytest.fixture
+def library(encoder, tmp_path):
+    with SparseRetriever.open(tmp_path / "index.db", encoder=encoder) as opened:
+        opened.add([*pages("a", *TEXTS[:3]), *pages("b", *TEXTS)])
+        yield opened
+
+
+def test_what_is_gone_from_the_documents_goes_from_the_index(library, encoder, monkeypatch):
+    inner, encoded = encoder.encode_documents, []
+    monkeypatch.setattr(encoder, "encode_documents", lambda texts, **_: (encoded.extend(texts), inner(texts))[1])
+    kept = [*pages("a", TEXTS[0], "새 글이다."), *pages("b", *TEXTS[:3])]
+    assert library.sync(kept) == Indexed(added=0, updated=1, unchanged=4, deleted=2)
+    assert encoded == ["새 글이다."]
+    assert sorted(library.index.ids()) == ["a#1", "a#2", "b#1", "b#2", "b#3"]
+    generation = library.index.stats().generation
+    assert library.sync(document for document in kept) == Indexed(added=0, updated=0, unchanged=5)
+    assert library.index.stats().generation == generation
+
+
+def test_one_source_is_made_equal_and_the_others_stay(library):
+    done = library.sync(pages("a", TEXTS[0]), filter={"source": "a"})
+    assert done == Indexed(added=0, updated=0, unchanged=1, deleted=2)
+    assert library.index.ids() == ["a#1", "b#1", "b#2", "b#3", "b#4"]
+    assert library.sync([], filter={"source": "a"}).deleted == 1
+    with pytest.raises(
+        InvalidDocumentError, match=r"document 2, counted from 1 \(id 'b#1'\), does not pass the filter"
+    ):
+        library.sync([*pages("a", "글"), *pages("b", "글")], filter={"source": "a"})
+    assert library.get(["a#1"]) == [None]
+
+
+def test_more_than_half_goes_only_when_that_is_meant(library):
+    before = library.index.stats().generation
+    for documents in ([], pages("a", *TEXTS)):
+        with pytest.raises(InvalidParameterError, match=r"of 7 stored documents.*max_deleted=1"):
+            library.sync(documents)
+    assert library.index.stats().generation == before
+    assert library.sync(pages("b", *TEXTS), max_deleted=3 / 7).deleted == 3
+    assert library.sync([], max_deleted=1).deleted == 4
+    for share in (-0.1, 1.1, True, "all"):
+        with pytest.raises(InvalidParameterError, match="max_deleted"):
+            library.sync([], max_deleted=share)
+
+
+def test_a_bad_document_changes_nothing(library):
+    before = library.index.stats().generation
+    with pytest.raises(DuplicateIdError, match="document 2, counted from 1"):
+        library.sync([*pages("a", "글"), *pages("a", "글")], max_deleted=1)
+    with pytest.raises(InvalidTextError, match="document 5"):
+        library.sync([*pages("b", *TEXTS), Document("c", None)], max_deleted=1)
+    assert library.index.stats().generation == before
+
+
+def test_what_is_in_the_documents_is_there_at_every_moment(library, monkeypatch):
+    def interrupted(ids):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(library.index, "delete", interrupted)
+    kept = [*pages("a", "새 글이다."), *pages("b", *TEXTS)]
+    with pytest.raises(KeyboardInterrupt):
+        library.sync(kept)
+    assert library.get([document.id for document in kept]) == kept

@@ -24,6 +24,7 @@ from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import check_file
+from pixie_retrievers.index.sqlite.files import is_begun
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.interrupts import uninterrupted, was_interrupted
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
@@ -56,7 +57,7 @@ class SqliteIndex:
     many threads. After a write that failed, the last commit is what there is, and writing may be tried again.
 
     Args:
-        path: The file; a new one is made at the first write.
+        path: The file; a new one is made at the first write, also where there is an empty one.
         vocabulary_size: The number of terms; needed for a new file, compared with an existing one.
         fingerprint: The encoder's identity; kept in a new file, compared with an existing one.
         read_only: Refuse to write; the file must exist.
@@ -94,10 +95,7 @@ class SqliteIndex:
         try:
             self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
             str(self.path).encode()  # SQLite's paths are UTF-8
-            os.stat(self.path)  # noqa: PTH116  # Path.exists() hides what is wrong with a path
-            exists = True
-        except FileNotFoundError:
-            exists = False
+            exists = is_begun(self.path)  # Path.exists() hides what is wrong with a path
         except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
             raise StorageError(f"{str(path)!r} cannot be the path of an index: {error}") from error
         self.read_only = read_only
@@ -407,7 +405,7 @@ class SqliteIndex:
     def _is_empty(self) -> bool:
         """Whether this is a new index that nobody has written to yet: there is no file."""
         if not self._writer.has_begun:
-            self._writer.has_begun = self.path.exists()
+            self._writer.has_begun = is_begun(self.path)
         return not self._writer.has_begun
 
     def _write(self, change: Callable[[Writer], _Result]) -> _Result:

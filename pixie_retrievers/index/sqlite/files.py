@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from pixie_retrievers.errors import IndexLockedError, IndexNotFoundError, Storag
 __all__ = [
     "FileId",
     "file_at",
+    "is_begun",
     "log_of",
     "log_size",
     "put_in_place",
@@ -40,6 +42,18 @@ class FileId(NamedTuple):
 
     device: int
     inode: int
+
+
+def is_begun(path: Path) -> bool:
+    """Whether there is anything at the path. A file without content is only a place for an index, as mkstemp makes.
+
+    With a write-ahead log beside it, it is what is left of one, and not to be written over.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return found.st_size > 0 or not stat.S_ISREG(found.st_mode) or log_of(path).exists()
 
 
 def file_at(path: Path) -> FileId:
@@ -95,7 +109,7 @@ def put_in_place(draft: Path, path: Path) -> bool:
         IndexLockedError: Somebody else has been putting a file there for seconds.
     """
     with _placing(path):
-        if path.exists():
+        if is_begun(path):
             return False
         for leftover in (log_of(path), path.with_name(path.name + "-shm"), path.with_name(path.name + "-journal")):
             leftover.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
 from pixie_retrievers.index.sqlite.columns.merging import merge_columns
 from pixie_retrievers.index.sqlite.columns.stored import column_keys, encode_columns
-from pixie_retrievers.index.sqlite.files import FileId, file_at, refuse_second_names
+from pixie_retrievers.index.sqlite.files import FileId, file_at, is_begun, refuse_second_names
 from pixie_retrievers.index.sqlite.forks import before_forks
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry, new_identity, new_stamp
 from pixie_retrievers.index.sqlite.merge import merge_segments, pack, tail_to_merge
@@ -81,7 +81,7 @@ class Writer:
             IncompatibleIndexError: Somebody else made the file, or put one in its place, for another model.
             StorageError: The file has other names, or lost its own while it was written.
         """
-        if not self.has_begun and not self._path.exists():
+        if not self.has_begun and not is_begun(self._path):
             create_store(self._path, replace(self._new, identity=new_identity()))
         with self._reader.snapshot():  # refuses another model's file, and a log that is not the file's
             self.has_begun = True

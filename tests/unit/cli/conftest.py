@@ -15,7 +15,7 @@ def pixie(monkeypatch, encoder):
     monkeypatch.setenv("COLUMNS", "80")
     runner = CliRunner()
 
-    def run(*arguments):
-        return runner.invoke(app, [str(argument) for argument in arguments], prog_name="pixie")
+    def run(*arguments, **options):
+        return runner.invoke(app, [str(argument) for argument in arguments], prog_name="pixie", **options)
 
     return run

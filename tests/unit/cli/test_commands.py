@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 
 import pytest
 from rich.cells import cell_len
@@ -124,6 +125,8 @@ def test_inputs_are_judged_before_a_model_is_loaded(pixie, tmp_path, monkeypatch
     monkeypatch.setattr("pixie_retrievers.cli.models.load_encoder", lambda *_, **__: pytest.fail("loaded"))
     refusal(pixie("index", tmp_path / "nowhere.jsonl", "-o", tmp_path / "new.db"))
     refusal(pixie("index", tmp_path, "-o", tmp_path / "new.db"))
+    (tmp_path / "old.txt").write_bytes("국방 위성".encode("cp949"))
+    assert "pass --encoding cp949" in refusal(pixie("index", tmp_path, "-o", tmp_path / "new.db"))
 
 
 @pytest.mark.parametrize("weights", ["uint8", "float16"])
@@ -148,6 +151,82 @@ def test_a_target_that_is_not_an_index_is_refused_and_left_alone(pixie, corpus, 
     refusal(pixie("index", corpus, "-o", tmp_path, "--model", "bundled"))
     refusal(pixie("index", corpus, "-o", tmp_path / "no" / "folder" / "x.db", "--model", "bundled"))
     assert not (tmp_path / "no").exists()
+
+
+def test_a_file_of_another_encoding_is_indexed_when_it_is_named(pixie, tmp_path):
+    (tmp_path / "old.csv").write_bytes("id,본문\n1,국방 위성\n".encode("cp949"))
+    arguments = ("index", tmp_path / "old.csv", "-o", tmp_path / "x.db", "--model", "bundled", "--encoding", "cp949")
+    assert answer(pixie(*arguments, "--json"))["added"] == 1
+    assert answer(pixie("search", tmp_path / "x.db", "위성", "--json"))["results"][0]["text"] == "국방 위성"
+
+
+def test_an_empty_file_is_a_place_for_a_new_index(pixie, corpus, tmp_path):
+    (tmp_path / "x.db").touch()
+    assert answer(pixie("index", corpus, "-o", tmp_path / "x.db", "--model", "bundled", "--json"))["documents"] == 3
+
+
+def test_without_a_word_nothing_is_deleted(pixie, corpus, index):
+    summary = answer(pixie("index", write(corpus, PASSAGES[:1]), "-o", index, "--json"))
+    assert (summary["documents"], summary["deleted"]) == (3, 0)
+
+
+def test_syncing_makes_an_index_equal_to_its_inputs(pixie, tmp_path, encoder, monkeypatch):
+    folder, path = tmp_path / "notes", tmp_path / "x.db"
+    folder.mkdir()
+    (folder / "규정.txt").write_text("첫 문단\n\n위성 문단\n\n셋째 문단", encoding="utf-8")
+    (folder / "글.md").write_text("위성이 하늘에 있다.", encoding="utf-8")
+    arguments = ("index", folder, "-o", path, "--split", "paragraph", "--sync")
+    assert "4 added, 0 updated, 0 unchanged, 0 deleted; 4 documents" in pixie(*arguments, "--model", "bundled").stdout
+    (folder / "규정.txt").write_text("첫 문단\n\n셋째 문단", encoding="utf-8")
+    (folder / "글.md").unlink()
+    summary = answer(pixie(*arguments, "--json"))
+    assert {name: summary[name] for name in ("documents", "added", "updated", "unchanged", "deleted")} == {
+        "documents": 2,
+        "added": 0,
+        "updated": 1,
+        "unchanged": 1,
+        "deleted": 2,
+    }
+    assert [hit for hit in answer(pixie("search", path, "위성", "--json"))["results"] if "위성" in hit["text"]] == []
+    monkeypatch.setattr(encoder, "encode_documents", lambda *_, **__: pytest.fail("encoded again"))
+    assert answer(pixie(*arguments, "--json"))["unchanged"] == 2
+
+
+def test_more_than_half_is_deleted_only_by_agreement(pixie, corpus, index, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.cli.models.encoder_for_index", lambda *_, **__: pytest.fail("loaded"))
+    arguments = ("index", write(corpus, PASSAGES[:1]), "-o", index, "--sync")
+    assert "2 of 3 documents are not in the inputs" in refusal(pixie(*arguments))
+    monkeypatch.undo()
+    assert answer(pixie("info", index, "--json"))["n_documents"] == 3
+    summary = answer(pixie(*arguments, "--yes", "--json"))
+    assert (summary["documents"], summary["deleted"]) == (1, 2)
+
+
+def test_whoever_sits_at_a_terminal_is_asked(pixie, corpus, index, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.cli.index._has_terminal", lambda: True)
+    arguments = ("index", write(corpus, PASSAGES[:1]), "-o", index, "--sync", "--json")
+    declined = pixie(*arguments, input="n\n")
+    assert (declined.exit_code, declined.stdout) == (1, "")
+    assert "2 of 3 documents are not in the inputs. Delete them? [y/N] nothing was changed\n" in declined.stderr
+    assert answer(pixie("info", index, "--json"))["n_documents"] == 3
+    assert answer(pixie(*arguments, input="y\n"))["deleted"] == 2
+
+
+def test_what_macos_calls_a_file_finds_what_others_call_it(pixie, tmp_path):
+    folder, path = tmp_path / "notes", tmp_path / "x.db"
+    folder.mkdir()
+    name = "휴가규정.md"
+    apart = unicodedata.normalize("NFD", name)
+    (folder / apart).write_text("휴가는 열다섯 날이다.", encoding="utf-8")
+    assert answer(pixie("index", folder, "-o", path, "--model", "bundled", "--json"))["added"] == 1
+    for form in (name, apart):
+        for source in (form, {"$in": [form]}):
+            wanted = json.dumps({"$and": [{"source": source}, {"$not": {"source": "x"}}]})
+            (hit,) = answer(pixie("search", path, "휴가", "--filter", wanted, "--json"))["results"]
+            assert hit["id"] == name
+        assert answer(pixie("explain", path, "휴가", form, "--json"))["id"] == name
+    missing = pixie("delete", path, apart, unicodedata.normalize("NFD", "없다"), "--json")
+    assert answer(missing)["n_deleted"] == 1
 
 
 # search

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import unicodedata
 
 import pytest
 
 from pixie_retrievers import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError, PixieError
 from pixie_retrievers.cli import inputs
-from pixie_retrievers.cli.inputs import Fields, Split
+from pixie_retrievers.cli.inputs import Split
+from pixie_retrievers.files.fields import Fields
 from pixie_retrievers.types import Document
 
 
@@ -112,7 +116,7 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark_do_no_harm(file):
         ('{"text": "x", "id": true}', InvalidDocumentError, "the id is true or false"),
         ('{"text": "x", "id": [1]}', InvalidDocumentError, "the id is a list"),
         ('{"text": "x", "id": ""}', InvalidDocumentError, "the id is empty"),
-        (b'{"text": "\xb0\xa1"}', InvalidTextError, "not UTF-8"),
+        ('{"text": "x", "id": 7.5}', InvalidDocumentError, "the id is a fraction"),
     ],
 )
 def test_a_bad_line_is_named_by_file_and_number(file, line, error, reason):
@@ -166,11 +170,78 @@ def test_a_text_file_of_windows_reads_the_same(file):
     assert windows == unix
 
 
-def test_a_text_that_is_not_utf_8_is_named_with_a_way_out(file):
-    path = file("old.txt", "국방".encode("cp949"))
-    with pytest.raises(InvalidTextError, match="iconv -f CP949") as caught:
+def test_files_that_are_not_utf_8_are_named_at_once_with_a_way_out(file, tmp_path):
+    file("a/old.txt", "국방".encode("cp949"))
+    file("a/new.txt", "위성")
+    file("a/old.jsonl", '{"text": "국방"}'.encode("cp949"))
+    with pytest.raises(InvalidTextError) as caught:
+        read_documents([tmp_path / "a"])
+    paths = f"{tmp_path / 'a/old.jsonl'}, {tmp_path / 'a/old.txt'}"
+    assert str(caught.value) == f"{paths} are not UTF-8 and seem to be cp949: pass --encoding cp949"
+    assert {document.text for document in read_documents([tmp_path / "a"], encoding="cp949")} == {"국방", "위성"}
+
+
+def test_utf_16_and_compressed_files_read_as_others_do(file):
+    content = "하나\r\n둘\r\n\r\n셋\r\n"
+    plain = [document.text for document in read_documents([file("a.txt", content)])]
+    assert plain == ["하나\n둘", "셋"]
+    for name, content_bytes in (("b.txt", content.encode("utf-16")), ("c.txt.gz", gzip.compress(content.encode()))):
+        assert [document.text for document in read_documents([file(name, content_bytes)])] == plain
+
+
+def test_a_text_too_long_to_be_one_is_refused(file, monkeypatch):
+    monkeypatch.setattr(inputs, "MAX_CHARACTERS", 10)
+    path = file("a.txt", "위성\n\n" * 3)
+    assert len(read_documents([path])) == 3
+    with pytest.raises(InvalidTextError, match="--split paragraph"):
+        read_documents([path], split=Split.file)
+
+
+# Arrays and tables
+
+
+def test_an_array_of_objects_is_documents(file):
+    path = file("a.json", json.dumps([{"id": 7.0, "content": "글"}, {"_id": "b", "text": "둘", "n": 1}], indent=1))
+    assert read_documents([path]) == [Document("7", "글"), Document("b", "둘", {"n": 1})]
+    with pytest.raises(InvalidDocumentError, match=r"b\.json, item 2: there is no field 'text'; it has 'txt'"):
+        read_documents([file("b.json", '[{"text": "x"}, {"txt": "y"}]')])
+
+
+def test_a_table_is_documents(file):
+    path = file("a.csv", "\ufeffID,제목,본문,year,note\r\n007,위성,정찰 위성,2024,\r\n8,,김치,2019,매운\r\n")
+    assert read_documents([path]) == [
+        Document("007", "위성\n정찰 위성", {"제목": "위성", "title": "위성", "year": 2024}),
+        Document("8", "김치", {"year": 2019, "note": "매운"}),
+    ]
+    path = file("b.tsv", "key\tdescription\n1\t글\n2\t둘\n")
+    assert [(d.id, d.text) for d in read_documents([path], fields=Fields("description", "key"))] == [
+        ("1", "글"),
+        ("2", "둘"),
+    ]
+    with pytest.raises(InvalidDocumentError, match=r"b\.tsv:2: there is no field 'text'; it has 'key', 'description'"):
         read_documents([path])
-    assert str(caught.value).startswith(f"{path}: not UTF-8 (byte 0)")
+
+
+def test_rows_of_a_table_without_ids_have_those_of_the_same_rows_as_json(file):
+    table = file("a.csv", "text,year,note\n글,2024,\n둘,2019,x\n")
+    lines = file("b.jsonl", rows({"text": "글", "year": 2024}, {"text": "둘", "year": 2019, "note": "x"}))
+    assert read_documents([table]) == read_documents([lines])
+
+
+# Names as macOS writes them
+
+
+def test_names_are_composed_in_ids_and_sources(file, tmp_path):
+    apart = unicodedata.normalize("NFD", "휴가규정.md")
+    assert apart != "휴가규정.md"
+    file(f"folder/{apart}", "글")
+    expected = Document("휴가규정.md", "글", {"source": "휴가규정.md"})
+    assert read_documents([tmp_path / "folder"]) == [expected]
+    (paragraph,) = read_documents([tmp_path / "folder" / apart])
+    assert (paragraph.id, paragraph.metadata["source"]) == ("휴가규정.md#1", "휴가규정.md")
+    listed = file("a.jsonl", rows({"id": apart, "text": "글", "source": apart, "name": apart}))
+    (row,) = read_documents([listed])
+    assert (row.id, row.metadata) == (apart, {"source": "휴가규정.md", "name": apart})
 
 
 # Folders
@@ -206,6 +277,26 @@ def test_a_hidden_folder_that_is_named_is_read(file, tmp_path):
     assert len(read_documents([tmp_path / ".notes"])) == 1
 
 
+def test_a_pipe_or_a_link_out_of_the_folder_is_refused_and_not_passed_over(file, tmp_path):
+    file("folder/a.txt", "글")
+    file("secret.txt", "비밀")
+    inside, outside = tmp_path / "folder/b.txt", tmp_path / "folder/c.txt"
+    inside.symlink_to("a.txt")
+    assert [document.id for document in read_documents([tmp_path / "folder"])] == ["a.txt", "b.txt"]
+    for target, reason in (
+        ("../secret.txt", "leads out of the folder"),
+        ("nowhere", "leads nowhere"),
+        ("c.txt", "leads"),
+    ):
+        outside.symlink_to(target)
+        with pytest.raises(InvalidParameterError, match=rf"c\.txt: the link {reason}"):
+            read_documents([tmp_path / "folder"])
+        outside.unlink()
+    os.mkfifo(outside)
+    with pytest.raises(InvalidParameterError, match=r"c\.txt: not a regular file"):
+        read_documents([tmp_path / "folder"])
+
+
 # Nothing to read
 
 
@@ -217,7 +308,7 @@ def test_an_empty_file_is_refused(file, name, content):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(InvalidParameterError, match=r"no \.jsonl, \.txt or \.md file"):
+    with pytest.raises(InvalidParameterError, match=r"no \.jsonl, .* or \.md file"):
         read_documents([tmp_path])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -13,7 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 from pixie_retrievers.cli.app import app
-from pixie_retrievers.errors import InvalidParameterError, OptionalDependencyError
+from pixie_retrievers.errors import (
+    InvalidDocumentError,
+    InvalidParameterError,
+    InvalidTextError,
+    OptionalDependencyError,
+)
 from pixie_retrievers.evaluation.collections import CARD_TASKS, card_task, read_folder
 from pixie_retrievers.evaluation.metrics import CUTOFFS, Measures, measure
 from pixie_retrievers.evaluation.report import Result, markdown, summarise, write_report
@@ -62,16 +68,49 @@ def test_a_folder_gives_judged_questions_and_documents_with_their_titles_in_fron
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("queries.jsonl", '{"_id": "q1"}\n', r"queries\.jsonl:1"),
-        ("queries.jsonl", "[]\n", r"queries\.jsonl:1"),
+        ("queries.jsonl", '{"_id": "q1"}\n', r"queries\.jsonl:1: there is no field 'text'"),
+        ("queries.jsonl", '{"text": "a"}\n', r"queries\.jsonl:1: there is no id"),
+        ("queries.jsonl", '[["q1"]]\n', r"queries\.jsonl, item 1"),
         ("queries.jsonl", '{"_id": "q9", "text": "a"}\n', "no question has a relevant document"),
         ("qrels/test.tsv", "a\tb\tc\nq1 d1 1\n", r"test\.tsv:2"),
+        ("qrels/test.tsv", "a\tb\tc\nq1\td1\t0.5\n", r"test\.tsv:2: .*a whole number"),
     ],
 )
 def test_what_is_not_in_the_layout_is_refused_with_its_place(folder, name, content, message):
     (folder / name).write_text(content)
-    with pytest.raises(InvalidParameterError, match=message):
+    with pytest.raises((InvalidParameterError, InvalidDocumentError), match=message):
         read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "q1\td1\t1\nq3\td3\t2\n",
+        "query-id\tcorpus-id\tscore\r\n\r\nq1\td1\t1.0\r\n\r\nq3\td3\t2.0\r\n",
+        "q1\t0\td1\t1\nq3\tQ0\td3\t2\nq3\t0\td4\t0\n",
+        "\ufeff\nq1\td1\t1e0\nq3\td3\t2\nq3\td4\t-1.0",
+    ],
+    ids=["no header", "floats and blank lines", "as TREC has it", "a mark"],
+)
+def test_judgements_are_read_as_people_write_them(folder, content):
+    (folder / "qrels/test.tsv").write_bytes(content.encode())
+    assert read_folder(folder).relevant == {"q1": {"d1": 1}, "q3": {"d3": 2}}
+
+
+def test_a_folder_may_be_of_other_formats_and_encodings(folder):
+    expected = read_folder(folder)
+    documents = list(expected.documents())
+    (folder / "corpus.jsonl").unlink()
+    rows = "".join(f'{id},{title},"{text}"\n' for id, (title, text) in DOCUMENTS.items())
+    (folder / "corpus.csv.gz").write_bytes(gzip.compress(f"id,제목,본문\n{rows}".encode("cp949")))
+    (folder / "queries.jsonl").write_text(json.dumps([{"id": id, "text": text} for id, text in QUERIES.items()]))
+    (folder / "qrels/test.tsv").rename(folder / "qrels/tabs.txt")
+    (folder / "qrels/test.csv").write_text("q1,d1,1\nq2,d2,1\nq3,d3,1\n", encoding="utf-16")
+    with pytest.raises(InvalidTextError, match=r"corpus\.csv\.gz is not UTF-8 and seems to be cp949"):
+        read_folder(folder)
+    found = read_folder(folder, encoding="cp949")
+    assert (found.queries, found.relevant) == (expected.queries, expected.relevant)
+    assert list(found.documents()) == documents
 
 
 def test_a_missing_file_split_or_task_is_named(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 from copy import deepcopy
 
@@ -13,7 +14,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import InvalidParameterError, PixieWarning
 from pixie_retrievers.langchain import HybridRetriever, PixieRetriever
 
 TEXTS = ["위성 위성 위성", "위성 위성 발사", "위성 농업"]
@@ -253,3 +254,19 @@ def test_documents_that_it_returned_can_be_stored_again_without_what_it_added(hy
 def test_shows_and_serialises_its_options_but_not_its_parts(hybrid):
     assert "PixieRetriever" not in repr(hybrid)
     assert hybrid.model_dump(exclude_defaults=True) == {}
+
+
+def test_stores_that_make_their_own_ids_are_warned_of_once(words):
+    with PixieRetriever.from_texts(["위성", "위성 발사"], encoder=words) as sparse:
+        other = Dense(documents=[Document("위성", id="uuid-1", metadata={"n": 1})])
+        hybrid = HybridRetriever(retrievers={"sparse": sparse, "dense": other})
+        with pytest.warns(PixieWarning, match=r"'sparse' and 'dense'.*ids=.*id_key="):
+            assert len(hybrid.invoke("위성")) == 3
+        assert len(hybrid.invoke("위성")) == 3
+
+
+def test_documents_meet_by_content_when_their_metadata_is_not_json(words):
+    when = dt.date(2024, 5, 1)
+    with PixieRetriever.from_texts(["위성"], [{"when": when}], encoder=words) as sparse:
+        other = Dense(documents=[Document("위성", metadata={"when": when})])
+        assert len(HybridRetriever(retrievers=[sparse, other]).invoke("위성")) == 1

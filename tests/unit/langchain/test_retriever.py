@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gc
 import json
 import subprocess
@@ -12,6 +13,7 @@ import warnings
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
@@ -628,3 +630,23 @@ class TestABatch:
     async def test_of_nothing_is_nothing(self, retriever):
         assert retriever.batch([]) == []
         assert await retriever.abatch([]) == []
+
+
+class TestForeignMetadata:
+    def test_is_stored_in_its_json_form(self, words):
+        document = Document(
+            "위성", id="a", metadata={"when": dt.date(2024, 5, 1), "n": np.int64(3), "seen": np.bool_(True)}
+        )
+        with PixieRetriever.from_documents([document], encoder=words, path=":memory:") as store:
+            found = store.get(["a"])[0]
+            assert found.metadata == {"when": "2024-05-01", "n": 3, "seen": True}
+            assert [type(value) for value in found.metadata.values()] == [str, int, bool]
+        assert not Path(":memory:").exists()
+
+    def test_that_cannot_be_stored_is_named_by_place_and_key(self, words):
+        chunks = [Document("위성", metadata={"source": "a.md", "page": n}) for n in range(40)]
+        chunks[16].metadata["raw"] = {"bytes": b""}
+        with pytest.raises(
+            InvalidDocumentError, match=r"document 17, .*'source': 'a.md', 'page': 16.*metadata\['raw'\]\['bytes'\]"
+        ):
+            PixieRetriever.from_documents(chunks, encoder=words)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import tempfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import FakeEmbeddings
@@ -244,3 +247,23 @@ class TestConstructors:
         with pytest.raises(ValueError):
             PixieVectorStore.from_texts(["위성"], encoder=words, **bad)
         assert list(tmp_path.iterdir()) == []
+
+
+class TestForeignMetadata:
+    def test_is_stored_in_its_json_form(self, words):
+        document = Document(
+            "위성", id="a", metadata={"when": dt.date(2024, 5, 1), "n": np.int64(3), "seen": np.bool_(True)}
+        )
+        with PixieVectorStore.from_documents([document], encoder=words, path=":memory:") as store:
+            found = store.get_by_ids(["a"])[0]
+            assert found.metadata == {"when": "2024-05-01", "n": 3, "seen": True}
+            assert [type(value) for value in found.metadata.values()] == [str, int, bool]
+        assert not Path(":memory:").exists()
+
+    def test_that_cannot_be_stored_is_named_by_place_and_key(self, words):
+        chunks = [Document("위성", metadata={"source": "a.md", "page": n}) for n in range(40)]
+        chunks[16].metadata["raw"] = {"bytes": b""}
+        with pytest.raises(
+            InvalidDocumentError, match=r"document 17, .*'source': 'a.md', 'page': 16.*metadata\['raw'\]\['bytes'\]"
+        ):
+            PixieVectorStore.from_documents(chunks, encoder=words)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import datetime as dt
 import json
 import pickle
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 from llama_index.core.schema import Document, IndexNode, NodeRelationship, TextNode
 from llama_index.core.vector_stores.types import (
@@ -280,3 +283,26 @@ class TestKeeping:
         page = TextNode(id_="page", text="위성 사진 모음")
         retriever.add_nodes([IndexNode(id_="to page", text="달 탐사 요약", index_id="page", obj=page)])
         assert store.get_nodes(["to page"])[0].obj == page
+
+
+class TestForeignMetadata:
+    def test_is_stored_in_its_json_form_and_found_by_it(self, encoder):
+        node = TextNode(
+            id_="a", text="위성", metadata={"when": dt.date(2024, 5, 1), "n": np.int64(3), "seen": np.bool_(True)}
+        )
+        with PixieVectorStore(":memory:", encoder=encoder) as store:
+            store.add([node])
+            (found,) = store.get_nodes(filters=key("when", "2024-05-01"))
+            assert found.metadata == {"when": "2024-05-01", "n": 3, "seen": True}
+            assert type(found.metadata["seen"]) is bool
+            with pytest.raises(InvalidParameterError, match="temporary file"):
+                store.persist("anywhere")
+        assert not Path(":memory:").exists()
+
+    def test_that_cannot_be_stored_is_named_by_place_and_key(self, store):
+        chunks = [TextNode(text="글", metadata={"source": "a.md", "page": n}) for n in range(40)]
+        chunks[16].metadata["raw"] = {"bytes": b""}
+        with pytest.raises(
+            InvalidDocumentError, match=r"document 17, .*'source': 'a.md', 'page': 16.*metadata\['raw'\]\['bytes'\]"
+        ):
+            store.add(chunks)

@@ -9,6 +9,7 @@ import pytest
 from vectors import documents, random_vectors
 
 from pixie_retrievers import (
+    CorruptIndexError,
     IncompatibleIndexError,
     IndexNotFoundError,
     InvalidParameterError,
@@ -104,3 +105,30 @@ def test_stats_say_what_the_file_holds(path):
         assert (stats.n_documents, stats.n_deleted, stats.n_segments) == (18, 2, 1)
         assert (stats.n_postings, stats.generation, stats.path) == (20 * 12, 2, str(path))
         assert stats.file_bytes >= path.stat().st_size > 0
+
+
+def test_an_empty_file_becomes_an_index_at_the_first_write(tmp_path):
+    path = tmp_path / "empty.db"
+    path.touch()
+    with pytest.raises(IndexNotFoundError):
+        SqliteIndex(path, read_only=True)
+    with pytest.raises(IndexNotFoundError):
+        SqliteIndex(path)
+    with SqliteIndex(path, vocabulary_size=200) as index:
+        assert len(index) == 0
+        assert index.delete(["d0"]) == 0
+        assert index.check().sound
+        index.compact()
+        assert path.stat().st_size == 0
+        index.upsert(documents(2), random_vectors(2))
+        assert index.ids() == ["d0", "d1"]
+    assert open_index(path).ids() == ["d0", "d1"]
+
+
+def test_an_empty_file_beside_a_log_is_what_is_left_of_an_index(tmp_path):
+    path = tmp_path / "cut.db"
+    path.touch()
+    (tmp_path / "cut.db-wal").write_bytes(b"something")
+    with pytest.raises((CorruptIndexError, IncompatibleIndexError)):
+        SqliteIndex(path, vocabulary_size=200)
+    assert path.stat().st_size == 0
