@@ -170,7 +170,7 @@ def check_fusion(
                 f"weights is of type {type(weights).__name__}; pass one number a list, or a mapping"
             )
         if len(weights) != len(names):
-            raise InvalidParameterError(f"pass one weight a list, not {len(weights)} for {len(names)}")
+            raise InvalidParameterError(f"weights: pass one weight a list, not {len(weights)} for {len(names)}")
         by_name = dict(zip(names, weights, strict=True))
     for name, weight in by_name.items():
         _check_finite(f"the weight of {name!r}", weight, low=0)

@@ -61,6 +61,7 @@ MACHINE_STEPS = Figure(12, "steps of a state machine", 30, 100)
 TEXTS = Figure(13, "hostile texts", 1_000, 20_000)
 UPSERTS = Figure(14, "upserts of one id", 1_000, 5_000)
 FILTERED = Figure(15, "histories of documents and filters against plain Python", 150, 3_000)
+INTERRUPTS = Figure(19, "interrupts of each kind of work", 60, 1_000)
 TOKENS = Figure(18, "hostile tokens, ids and metadata as HTML", 5_000, 20_000)
 
 

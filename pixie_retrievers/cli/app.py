@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from pixie_retrievers import IndexNotFoundError, PixieError, __version__
+from pixie_retrievers.cli.backup import backup
 from pixie_retrievers.cli.check import check
 from pixie_retrievers.cli.compact import compact
 from pixie_retrievers.cli.delete import delete
@@ -67,7 +68,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
-for command in (demo, index, search, explain, delete, compact, info, check, repair):
+for command in (demo, index, search, explain, delete, compact, info, check, backup, repair):
     app.command(name=command.__name__)(command)
 app.command(name="eval")(evaluate)  # a word that Python has taken
 

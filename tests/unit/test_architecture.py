@@ -129,7 +129,7 @@ def test_only_the_store_imports_sqlitedict_and_kernels_see_arrays_only():
         own = COMPILED_SEARCH if path.stem in COMPILED_SEARCH else {"compilation"}
         names = {name.split(".")[0] for name in imports_of(path) if not own.intersection(name.split("."))}
         if "sqlitedict" in names:
-            assert path.name == "store.py"
+            assert path.name == "write_store.py"
         if path.name == "compilation.py":
             assert names <= {"__future__", "typing", "collections", "functools", "logging", "numba"}
         elif "numba" in names or path.stem == "kernels":

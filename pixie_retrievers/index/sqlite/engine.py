@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.errors import (
     DocumentNotFoundError,
     IncompatibleIndexError,
-    IndexClosedError,
     IndexNotFoundError,
     InvalidParameterError,
     InvalidVectorError,
@@ -24,15 +20,15 @@ from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
 from pixie_retrievers.index.sqlite.check import check_file
-from pixie_retrievers.index.sqlite.files import is_begun
+from pixie_retrievers.index.sqlite.files import is_begun, refuse_folder, resolved
 from pixie_retrievers.index.sqlite.forks import unforked
-from pixie_retrievers.index.sqlite.interrupts import uninterrupted, was_interrupted
+from pixie_retrievers.index.sqlite.handle import Handle
+from pixie_retrievers.index.sqlite.interrupts import was_interrupted
 from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.matching import match_documents
 from pixie_retrievers.index.sqlite.pool import the_pool
-from pixie_retrievers.index.sqlite.reader import Reader
 from pixie_retrievers.index.sqlite.search import search_snapshot
-from pixie_retrievers.index.sqlite.snapshot import Snapshot
+from pixie_retrievers.index.sqlite.write_store import copy_store
 from pixie_retrievers.index.sqlite.writer import Writer
 from pixie_retrievers.parameters import check_number, check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
@@ -42,14 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteIndex"]
 
-_Result = TypeVar("_Result")
-
 _LONGEST_WAIT_S = 86_400.0
 _LARGE = 30_000_000
 """With so many postings, some 300,000 documents, a search spends most of its time in compiled code."""
 
 
-class SqliteIndex:
+class SqliteIndex(Handle):
     """An inverted index in one file: add, update and delete in durable commits, search exactly.
 
     Opening never waits for anyone. The writer lock is taken at the first write and held until :meth:`close`; any number
@@ -90,25 +84,14 @@ class SqliteIndex:
         check_whole_number("vocabulary_size", vocabulary_size, none_means="what an existing file has")
         check_whole_number("max_threads", max_threads, none_means="as many as there are cores")
         check_number("lock_timeout_s", lock_timeout_s, low=0, high=_LONGEST_WAIT_S)
+        super().__init__(resolved(path), read_only=read_only, lock_timeout_s=lock_timeout_s)
         self._max_threads = max_threads
-        self._lock_timeout_s = lock_timeout_s
-        try:
-            self.path = Path(path).resolve()  # a link to an index has that index's lock and log, not its own
-            str(self.path).encode()  # SQLite's paths are UTF-8
-            exists = is_begun(self.path)  # Path.exists() hides what is wrong with a path
-        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
-            raise StorageError(f"{str(path)!r} cannot be the path of an index: {error}") from error
-        self.read_only = read_only
-        self._pid = os.getpid()
-        self._write_lock = threading.RLock()
-        self._closed = False
         self._is_large = False
-        self._reader = Reader(self.path)
-        if exists:
+        if is_begun(self.path):
             with unforked(), self._reader.snapshot() as snapshot:
                 self._manifest = snapshot.manifest
             self._compare(vocabulary_size=vocabulary_size, fingerprint=fingerprint, weights=weights)
-            self._begin(has_begun=True)
+            self._begin(self._manifest, has_begun=True)
             return
         if read_only or vocabulary_size is None:
             how = (
@@ -117,20 +100,9 @@ class SqliteIndex:
                 else "begin a new one with SparseRetriever.open, or with SqliteIndex and its vocabulary_size"
             )
             raise IndexNotFoundError(f"there is no index at {self.path}: check the path, or {how}")
-        if not self.path.parent.is_dir():
-            raise StorageError(f"{self.path.parent} is not a folder: make it first")
-        if not os.access(self.path.parent, os.W_OK):
-            raise StorageError(f"{self.path.parent} cannot be written: choose a folder where a new index may be made")
+        refuse_folder(self.path.parent)
         self._manifest = Manifest(vocabulary_size, fingerprint or "", weights or "float32")
-        self._reader.expected = self._manifest.describe()
-        self._begin(has_begun=False)
-
-    def _begin(self, *, has_begun: bool) -> None:
-        self._writer = Writer(
-            self.path, self._manifest, self._reader, lock_timeout_s=self._lock_timeout_s, has_begun=has_begun
-        )
-        # A script that never closes its index, or a handle that nobody holds any more, leaves one file and no log.
-        weakref.finalize(self, _let_go, self._reader, self._writer, self._pid)
+        self._begin(self._manifest, has_begun=False)
 
     def _compare(self, **wanted: Any) -> None:
         for name, value in wanted.items():
@@ -342,23 +314,26 @@ class SqliteIndex:
         if not self._is_empty():
             self._write(Writer.compact)
 
-    def close(self) -> None:
-        """Let go of the file; every commit is on disk already, and the log is folded into the file."""
-        self._closed = True
-        with unforked():
-            self._reader.close()
-        if self._pid == os.getpid():  # in a fork, the writer belongs to the process that was forked
-            uninterrupted(self._close_writer, _nothing)
+    def backup(self, target: str | os.PathLike[str], *, progress: Callable[[int, int], Any] | None = None) -> None:
+        """Copy the newest commit into a new file, whole and durable; others may read and write meanwhile.
 
-    def _close_writer(self) -> None:
-        with self._write_lock, unforked():
-            self._writer.close()
+        Args:
+            target: The new file; it must not exist. It is as good an index as this one.
+            progress: Called with the pages copied so far, and how many there are.
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        Raises:
+            StorageError: There is a target, or it cannot be written.
+            StorageFullError: No space is left.
+            IndexNotFoundError: Nothing was ever written to this index.
+        """
+        path = resolved(target)
+        if path.exists():
+            raise StorageError(f"{path} already exists: a backup only writes new files; name another")
+        refuse_folder(path.parent)
+        with unforked(), self._snapshot() as snapshot:
+            if snapshot is None:
+                raise IndexNotFoundError(f"there is no index at {self.path} yet: add documents first")
+            copy_store(snapshot.store, path, progress)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the file for itself: what is pickled are the path and the options."""
@@ -379,10 +354,6 @@ class SqliteIndex:
     def __repr__(self) -> str:
         return f"SqliteIndex({str(self.path)!r})"
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise IndexClosedError(f"{self.path}: this handle is closed: open the index again")
-
     def _check_vectors(self, vectors: SparseVectors) -> None:
         if vectors.vocabulary_size != self.vocabulary_size:
             raise IncompatibleIndexError(
@@ -394,42 +365,3 @@ class SqliteIndex:
         if condition is not None and condition.key is None:
             return contextlib.nullcontext()  # a callable may itself wait for another search
         return the_pool().turn(is_large=self._is_large)
-
-    def _snapshot(self) -> contextlib.AbstractContextManager[Snapshot | None]:
-        """The newest commit point, or None while a new index has no file yet."""
-        self._check_open()
-        if self._is_empty():
-            return contextlib.nullcontext()
-        return self._reader.snapshot()
-
-    def _is_empty(self) -> bool:
-        """Whether this is a new index that nobody has written to yet: there is no file."""
-        if not self._writer.has_begun:
-            self._writer.has_begun = is_begun(self.path)
-        return not self._writer.has_begun
-
-    def _write(self, change: Callable[[Writer], _Result]) -> _Result:
-        if self._pid != os.getpid():  # before the lock: a thread that this process does not have may hold it
-            raise IndexClosedError(f"{self.path}: a handle that came through a fork only reads: open the index anew")
-        cancelled = threading.Event()
-        return uninterrupted(partial(self._change, change, cancelled), cancelled.set)
-
-    def _change(self, change: Callable[[Writer], _Result], cancelled: threading.Event) -> _Result:
-        with self._write_lock, unforked():
-            self._check_open()
-            if self.read_only:
-                raise StorageError(f"{self.path} was opened with read_only=True: open it without read_only to write")
-            self._writer.cancelled = cancelled
-            return change(self._writer)
-
-
-def _let_go(reader: Reader, writer: Writer, pid: int) -> None:
-    """Close what nobody closed. Any lock may be held here: this runs wherever Python happens to collect garbage."""
-    if os.getpid() == pid:
-        reader.let_go()
-        with contextlib.suppress(Exception):
-            writer.close()
-
-
-def _nothing() -> None:
-    pass

@@ -21,13 +21,18 @@ from pixie_retrievers.errors import IndexLockedError, IndexNotFoundError, Storag
 
 __all__ = [
     "FileId",
+    "Pair",
     "file_at",
     "is_begun",
     "log_of",
     "log_size",
+    "pair_at",
     "put_in_place",
+    "refuse_folder",
     "refuse_second_names",
+    "resolved",
     "set_log_aside",
+    "sync_file",
     "sync_folder",
 ]
 
@@ -42,6 +47,33 @@ class FileId(NamedTuple):
 
     device: int
     inode: int
+
+
+def resolved(path: str | os.PathLike[str]) -> Path:
+    """The absolute path of a file, whether it is there or not; a link to an index has that index's log, not its own.
+
+    Raises:
+        StorageError: No file can have such a path.
+    """
+    try:
+        found = Path(path).resolve()
+        str(found).encode()  # SQLite's paths are UTF-8
+        is_begun(found)  # Path.exists() hides what is wrong with a path
+    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a circle of links, before Python 3.13
+        raise StorageError(f"{str(path)!r} cannot be the path of an index: {error}") from error
+    return found
+
+
+def refuse_folder(folder: Path) -> None:
+    """Refuse a folder where no new file can be made.
+
+    Raises:
+        StorageError: It is not there, or cannot be written.
+    """
+    if not folder.is_dir():
+        raise StorageError(f"{folder} is not a folder: make it first")
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"{folder} cannot be written: choose a folder where a new index may be made")
 
 
 def is_begun(path: Path) -> bool:
@@ -97,6 +129,26 @@ def log_size(path: Path) -> int:
         return log_of(path).stat().st_size
     except OSError:
         return 0
+
+
+class Pair(NamedTuple):
+    """A file and the log that belongs to it; None where there was none yet."""
+
+    file: FileId
+    log: FileId | None
+
+
+def pair_at(path: Path) -> Pair:
+    """The file that a path leads to now, and the log beside it.
+
+    Raises:
+        IndexNotFoundError: There is no file.
+    """
+    try:
+        log = log_of(path).stat()
+    except OSError:
+        return Pair(file_at(path), None)
+    return Pair(file_at(path), FileId(log.st_dev, log.st_ino))
 
 
 def put_in_place(draft: Path, path: Path) -> bool:
@@ -156,6 +208,12 @@ def _placing(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

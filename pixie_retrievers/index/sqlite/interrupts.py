@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["uninterrupted", "was_interrupted"]
 
@@ -29,30 +28,56 @@ def uninterrupted(work: Callable[[], _Result], cancel: Callable[[], None]) -> _R
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
-    outcome: Future[_Result] = Future()
-    thread = threading.Thread(target=_run, args=(work, outcome), name="pixie-write")
+    task = _Task(work)
     try:
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is ending: it starts no more threads
-            return work()
-        return outcome.result()
+        _start(task)
+        task.done.acquire()
     except KeyboardInterrupt:
-        cancel()
-        if thread.ident is not None:
-            thread.join()
+        if not task.begun.acquire(blocking=False):
+            cancel()
+            task.done.acquire()
         raise
-    finally:
-        del outcome  # an error's traceback would keep it, and it the error
+    return task.result()
 
 
-def _run(work: Callable[[], _Result], outcome: Future[_Result]) -> None:
+def _start(task: _Task[Any]) -> None:
     try:
-        outcome.set_result(work())
-    except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where the work was asked for
-        outcome.set_exception(error)
-    finally:
-        del work, outcome
+        threading.Thread(target=task.run, name="pixie-write").start()
+    except RuntimeError as error:
+        if was_interrupted(error):  # while it waited for the thread to begin, with a lock that is no single step
+            raise KeyboardInterrupt from None
+        task.run()  # the interpreter is ending: it starts no more threads
+
+
+class _Task(Generic[_Result]):
+    """Work that whoever first takes ``begun`` does, or keeps from being done; ``done`` is free when it is over."""
+
+    def __init__(self, work: Callable[[], _Result]) -> None:
+        self._work = work
+        self.begun = threading.Lock()
+        self.done = threading.Lock()
+        self.done.acquire()
+        self._results: list[_Result] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        if not self.begun.acquire(blocking=False):
+            return
+        try:
+            self._results.append(self._work())
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where the work was asked for
+            self._error = error
+        finally:
+            self.done.release()
+
+    def result(self) -> _Result:
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback would keep it
+        return self._results.pop()
 
 
 def was_interrupted(error: BaseException) -> bool:

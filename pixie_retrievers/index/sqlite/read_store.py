@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from urllib.parse import quote
 from pixie_retrievers.errors import IncompatibleIndexError, StorageError
 from pixie_retrievers.index.sqlite.codec import decode_row
 from pixie_retrievers.index.sqlite.failures import TranslatedErrors
-from pixie_retrievers.index.sqlite.files import FileId, file_at, log_of, log_size, set_log_aside
+from pixie_retrievers.index.sqlite.files import FileId, Pair, file_at, log_of, log_size, pair_at, set_log_aside
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY
 from pixie_retrievers.index.sqlite.tables import APPLICATION_ID, BUSY_TIMEOUT_S, KEYED_BY_NUMBER, META, check_table
 
@@ -25,11 +25,17 @@ _CACHE_BYTES = 4 << 20
 """How many bytes of pages a connection keeps: the tree above a million documents takes 1 MiB, and stays in memory."""
 _SMALL_FILE = 24 << 20
 """A file of so many bytes at most stays in memory whole: a sixth of the time of a search over 10,000 documents."""
+_PAGES_AT_ONCE = 4096  # of a copy: between them, progress is shown
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
 
 class ReadStore:
     """One reading connection: sees a commit point for as long as a transaction lasts.
+
+    Args:
+        path: The file.
+        before: What was at the path when it was last opened: a log that belongs to another file than the one that is
+            there now is set aside.
 
     Attributes:
         file: The file it reads, which may have lost its name since.
@@ -40,8 +46,9 @@ class ReadStore:
         IncompatibleIndexError: The file is a database, but not an index.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before: Pair | None = None) -> None:
         self._path = path
+        self._before = before
         self._lock = threading.Lock()
         self._unlocked: _Version | None = None  # what is read without a lock, as it was
         file_at(path)
@@ -78,6 +85,8 @@ class ReadStore:
         header, is none of this file's. One that brings the header as well may be a whole index that SQLite's backup
         wrote into this file; if it is older than the file's last change of name, it is not.
         """
+        if self._before is not None and self._before.file != self.file and self._before.log == pair_at(self._path).log:
+            return True
         header = self._pragma("user_version")
         (origin,) = decode_row(IDENTITY_KEY, self.get(META, IDENTITY_KEY), 1)
         if not isinstance(origin, dict) or origin.get("identity") != header:
@@ -178,6 +187,16 @@ class ReadStore:
         """How many rows a table has."""
         with self._lock, TranslatedErrors(self._path):
             return int(self._connection.execute(f'SELECT count(*) FROM "{check_table(table)}"').fetchone()[0])  # noqa: S608  # fixed names
+
+    def copy_to(self, target: sqlite3.Connection, progress: Callable[[int, int], Any] | None) -> None:
+        """Copy the whole commit point into an empty database."""
+
+        def copied(_status: int, remaining: int, total: int) -> None:
+            if progress is not None:
+                progress(total - remaining, total)
+
+        with self._lock, TranslatedErrors(self._path):
+            self._connection.backup(target, pages=_PAGES_AT_ONCE, progress=copied)
 
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong with the file; empty when it is sound."""

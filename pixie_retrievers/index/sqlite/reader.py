@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.errors import IncompatibleIndexError
-from pixie_retrievers.index.sqlite.files import file_at
+from pixie_retrievers.index.sqlite.files import Pair, file_at, pair_at
 from pixie_retrievers.index.sqlite.forks import before_forks
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.masks import MaskCache
@@ -38,6 +38,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.expected: dict[str, Any] | None = None
+        self._before: Pair | None = None
         self._closed = False
         self._row: bytes | None = None
         self._manifest: Manifest | None = None
@@ -97,7 +98,9 @@ class Reader:
             if store.is_current(file):
                 return store
             store.close()
-        return ReadStore(self._path)
+        store = ReadStore(self._path, self._before)
+        self._before = pair_at(self._path)
+        return store
 
     def _start_over_after_fork(self) -> None:
         # Locks may have been held by threads that this process does not have.

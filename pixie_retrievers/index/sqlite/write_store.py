@@ -14,18 +14,20 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlitedict import SqliteDict, SqliteMultithread
 
-from pixie_retrievers.errors import IndexLockedError
+from pixie_retrievers.errors import IndexLockedError, StorageError
 from pixie_retrievers.index.sqlite.failures import TranslatedErrors
-from pixie_retrievers.index.sqlite.files import file_at, put_in_place
+from pixie_retrievers.index.sqlite.files import file_at, put_in_place, sync_file
 from pixie_retrievers.index.sqlite.holders import describe_writer
-from pixie_retrievers.index.sqlite.manifest import Manifest
+from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY, Manifest, new_identity
+from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.tables import (
     APPLICATION_ID,
     BUSY_TIMEOUT_S,
@@ -35,7 +37,7 @@ from pixie_retrievers.index.sqlite.tables import (
     check_table,
 )
 
-__all__ = ["WriteStore", "create_store"]
+__all__ = ["WriteStore", "copy_store", "create_store"]
 
 _LOG_BYTES = 16 << 20
 """To so many bytes a log shrinks again that somebody's long reading let grow."""
@@ -81,6 +83,49 @@ def create_store(path: Path, manifest: Manifest) -> bool:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def copy_store(source: ReadStore, target: Path, progress: Callable[[int, int], Any] | None) -> None:
+    """Copy the commit point that a store reads into a new file: whole and durable, or not there at all.
+
+    Args:
+        source: Inside a transaction: what others commit meanwhile is not in the copy.
+        target: The new file.
+        progress: Called with the pages copied so far, and how many there are.
+
+    Raises:
+        StorageError: There is a target meanwhile, or it cannot be written.
+        StorageFullError: No space is left.
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        with TranslatedErrors(target):
+            draft.unlink(missing_ok=True)
+            connection = sqlite3.connect(draft, isolation_level=None)
+            try:
+                source.copy_to(connection, progress)
+                _give_identity(connection)
+            finally:
+                connection.close()
+            sync_file(draft)
+            if not put_in_place(draft, target):
+                raise StorageError(f"{target} was made meanwhile: a backup only writes new files; name another")
+    finally:
+        for name in (draft.name, f"{draft.name}-wal", f"{draft.name}-shm", f"{draft.name}-journal"):
+            with contextlib.suppress(OSError):
+                draft.with_name(name).unlink(missing_ok=True)
+
+
+def _give_identity(connection: sqlite3.Connection) -> None:
+    """Make a copy another file than its original, whose log it may once lie beside: where it is put in its place."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (MANIFEST_KEY,)).fetchone()[0]
+    manifest = replace(Manifest.decode(row if isinstance(row, bytes) else row.encode()), identity=new_identity())
+    connection.execute("BEGIN")
+    rows = [(value, key) for key, value in manifest.first_rows().items()]
+    connection.executemany("UPDATE meta SET value = ? WHERE key = ?", rows)
+    connection.execute(f"PRAGMA user_version = {manifest.identity}")
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 class _Thread(SqliteMultithread):  # type: ignore[misc]  # sqlitedict has no types
@@ -200,7 +245,7 @@ class WriteStore:
                 raise
             raise IndexLockedError(
                 f"{self._path}: {describe_writer(self._path)} has been writing for more than"
-                f" {self._lock_timeout_s:g} s: try again, or wait longer with lock_timeout_s; reading never waits"
+                f" {self._lock_timeout_s:g} s: try again, or let programs wait longer with lock_timeout_s"
             ) from error
 
     def _heed_cancelling(self) -> None:
@@ -240,7 +285,7 @@ class WriteStore:
 
     def close(self) -> None:
         """Fold the log into the file, where nobody is reading an older commit, and close the connection."""
-        if threading.current_thread() is self._connection:  # the last reference was dropped while it collected garbage
+        if threading.get_ident() == self._connection.ident:  # the last reference was dropped while it collected garbage
             self._connection.close(force=True)
         elif self._connection.is_alive():
             try:

@@ -80,10 +80,23 @@ def test_one_document_is_counted_as_one(pixie, index, tmp_path):
 
 
 def test_a_locked_index_is_neither_changed_nor_waited_for_ever(pixie, index):
-    with SqliteIndex(index) as writer:
-        writer.delete(["문서-0"])
-        for command in (("delete", index, "문서-1"), ("compact", index)):
-            result = pixie(*command)
-            assert result.exit_code == 1
-            assert "another writer" in result.stderr
+    with SqliteIndex(index) as writer, writer._writer._committing():
+        result = pixie("delete", index, "문서-1")
+        assert result.exit_code == 1
+        assert "has been writing for more than 5 s: try again" in result.stderr
     assert "문서-1" in ids(index)
+
+
+def test_a_backup_is_an_index_like_the_one_it_was_made_of(pixie, index, tmp_path):
+    with SqliteIndex(index) as writer:
+        writer.delete(["문서-0"])  # in the log, not yet in the file
+        result = pixie("backup", index, tmp_path / "copy.db")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.startswith(f"{tmp_path / 'copy.db'}: 49 documents, ")
+        assert ids(tmp_path / "copy.db") == writer.ids()
+    again = pixie("backup", index, tmp_path / "copy.db")
+    assert again.exit_code == 1
+    assert "already exists" in again.stderr
+    as_json = json.loads(pixie("backup", index, tmp_path / "other.db", "--json").stdout)
+    assert as_json["n_documents"] == 49
+    assert as_json["bytes"] == (tmp_path / "other.db").stat().st_size
