@@ -300,3 +300,49 @@ def test_a_backup_beside_a_working_writer_is_one_commit(path):
     with SqliteIndex(path.with_name("unwritten.db"), vocabulary_size=V) as new, pytest.raises(IndexNotFoundError):
         new.backup(path.with_name("copy.db"))
     assert not list(path.parent.glob(".*"))
+
+
+OTHER_USER = """
+import os, sys
+from vectors import random_vectors
+from pixie_retrievers import SqliteIndex, StorageError
+queries = random_vectors(3, seed=3)
+with SqliteIndex(sys.argv[1], read_only=True) as index:
+    index.search(queries, 1)  # imports and compiles: packages may be out of the other user's sight
+os.setuid(65534)
+with SqliteIndex(sys.argv[1], read_only=True) as index:
+    for line in sys.stdin:
+        print(len(index), len(index.search(queries, 100)[0]), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs to become another user")
+def test_a_reader_of_another_user_sees_commits_that_came_after_it_opened_the_file(path, tmp_path):
+    for folder in (tmp_path, *tmp_path.parents):  # another user must be able to come in at all
+        if folder.name.startswith(("pytest-", "popen-", "test_")):
+            folder.chmod(0o755)
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER_USER, str(path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as reader:
+
+        def seen():
+            reader.stdin.write("\n")
+            return [int(number) for number in reader.stdout.readline().split()]
+
+        assert seen() == [60, 60]  # nobody writes: no log, and no right to make one
+        with SqliteIndex(path) as index:
+            index.upsert(documents(1, start=100), random_vectors(1))
+            assert seen()[0] == 61  # in the log
+            index.delete(["d0", "d1"])
+            assert seen()[0] == 59
+        assert seen()[0] == 59  # folded
+        with SqliteIndex(path) as index:
+            index.delete(["d2"])
+        assert seen()[0] == 58
+        reader.stdin.close()
+    assert reader.returncode == 0

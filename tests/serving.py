@@ -1,0 +1,71 @@
+"""The example service under several workers, and many callers who ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+START_S = 120
+
+
+@contextmanager
+def service(path: Path, *, n_workers: int) -> Iterator[str]:
+    """The address of the service over an index file, which ends with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT / "examples" / "service"), "app:app"]
+    command += ["--workers", str(n_workers), "--port", str(port), "--log-level", "warning"]
+    log = path.with_name("service.log")
+    with (
+        log.open("w", encoding="utf-8") as output,
+        subprocess.Popen(command, env=os.environ | {"CORPUS": str(path)}, stdout=output, stderr=output) as process,
+    ):
+        try:
+            address, began = f"http://127.0.0.1:{port}", time.monotonic()
+            while True:
+                try:
+                    httpx.get(f"{address}/search", params={"q": "위성"}, timeout=START_S).raise_for_status()
+                    break
+                except httpx.TransportError:
+                    said = log.read_text(encoding="utf-8")
+                    assert process.poll() is None, said
+                    assert time.monotonic() - began < START_S, said
+                    time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(START_S)
+
+
+def ask(address: str, questions: Sequence[str], *, n_callers: int, k: int) -> list[tuple[float, Any]]:
+    """Each question once, by so many callers at a time: the seconds it took, and the answer."""
+    return asyncio.run(_ask(address, questions, n_callers, k))
+
+
+async def _ask(address: str, questions: Sequence[str], n_callers: int, k: int) -> list[tuple[float, Any]]:
+    left, answers = iter(questions), []
+
+    async def call(client: httpx.AsyncClient) -> None:
+        for question in left:
+            began = time.perf_counter()
+            response = await client.get(f"{address}/search", params={"q": question, "k": k})
+            seconds = time.perf_counter() - began
+            assert response.status_code == 200, response.text
+            answers.append((seconds, response.json()))
+
+    limits = httpx.Limits(max_connections=n_callers, max_keepalive_connections=n_callers)
+    async with httpx.AsyncClient(limits=limits, timeout=START_S) as client:
+        await asyncio.gather(*(call(client) for _ in range(n_callers)))
+    return answers
