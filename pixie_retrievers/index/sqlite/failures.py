@@ -12,6 +12,7 @@ from pixie_retrievers.errors import (
     CorruptIndexError,
     IndexClosedError,
     IndexLockedError,
+    InvalidDocumentError,
     PixieError,
     StorageError,
     StorageFullError,
@@ -69,7 +70,12 @@ def _translation(error: sqlite3.Error, path: Path) -> PixieError:
     if "locked" in message or "busy" in message:
         return IndexLockedError(f"{path}: another process holds the file ({message}): try again when it is done")
     if "full" in message or ("disk I/O" in message and _is_size_limited()):
-        return StorageFullError(f"{path}: no space is left ({message}): the last commit is intact; free some space")
+        return StorageFullError(
+            f"{path}: no space is left ({message}), in its folder or in that for temporary files: the last commit is"
+            " intact; free some space"
+        )
+    if "too big" in message:
+        return InvalidDocumentError(f"{path}: a document is larger than SQLite stores, 1 GB: split it")
     if "not a database" in message:
         return CorruptIndexError(f"{path} is not an SQLite database: check the path, or restore the file from a copy")
     if isinstance(error, sqlite3.OperationalError) and not any(

@@ -91,14 +91,12 @@ class ReadStore:
         (origin,) = decode_row(IDENTITY_KEY, self.get(META, IDENTITY_KEY), 1)
         if not isinstance(origin, dict) or origin.get("identity") != header:
             return True
-        without_log = self._connect("mode=ro&immutable=1")
         try:
-            if without_log.execute("PRAGMA user_version").fetchone()[0] == header:
-                return False
-        except sqlite3.DatabaseError:  # it is being copied into the file right now
+            with contextlib.closing(self._connect("mode=ro&immutable=1")) as without_log:
+                if without_log.execute("PRAGMA user_version").fetchone()[0] == header:
+                    return False
+        except (sqlite3.Error, IncompatibleIndexError):  # half of the log is in the file: it is this file's
             return False
-        finally:
-            without_log.close()
         with contextlib.suppress(OSError):
             return log_of(self._path).stat().st_mtime_ns < self._path.stat().st_ctime_ns
         return False

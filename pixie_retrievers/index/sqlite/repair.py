@@ -21,7 +21,7 @@ from pixie_retrievers.errors import CorruptIndexError, IndexNotFoundError, Pixie
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_row
 from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.stored import encode_columns
-from pixie_retrievers.index.sqlite.files import put_in_place
+from pixie_retrievers.index.sqlite.files import log_size, put_in_place
 from pixie_retrievers.index.sqlite.manifest import (
     MANIFEST_KEY,
     WEIGHT_FORMATS,
@@ -123,8 +123,9 @@ def repair_index(
 def _repair(
     source: Path, target: Path, texts: Path, vocabulary_size: int | None, fingerprint: str | None
 ) -> RepairReport:
-    with suppress(PixieError):
-        ReadStore(source).close()  # where it opens, a log that was left over from another file is renamed
+    if log_size(source):
+        with suppress(PixieError):
+            ReadStore(source).close()  # where it opens, a log that was left over from another file is set aside
     with closing(SqlitePages(source, PAGE_SIZE)) as pages:
         salvage = _Salvage(pages, vocabulary_size, fingerprint)
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:

@@ -13,6 +13,7 @@ from pixie_retrievers import (
     Document,
     IndexClosedError,
     IndexLockedError,
+    InvalidDocumentError,
     SparseVectors,
     SqliteIndex,
     StorageError,
@@ -25,6 +26,7 @@ from pixie_retrievers.index.sqlite.failures import TranslatedErrors
     ("message", "error"),
     [
         ("database is locked", IndexLockedError),
+        ("string or blob too big", InvalidDocumentError),
         ("database or disk is full", StorageFullError),
         ("disk I/O error", StorageError),
         ("unable to open database file", StorageError),
