@@ -22,5 +22,4 @@ if __name__ == "__main__":
         path = Path(__file__).with_name(f"format-{FORMAT_VERSION}-{weights}.db")
         path.unlink(missing_ok=True)
         histories.build(path, seed=SEED, n_steps=N_STEPS, weights=weights)
-        path.with_name(path.name + ".lock").unlink()
         sys.stdout.write(f"{path}: {path.stat().st_size} bytes\n")

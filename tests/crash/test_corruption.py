@@ -82,7 +82,7 @@ for number in range(n):
     else:
         del damaged[int(rng.integers(len(content))) :]
         where = f"cut to {len(damaged)} of {len(content)}"
-    for suffix in ("", "-wal", "-shm", ".lock"):
+    for suffix in ("", "-wal", "-shm"):
         Path(f"{path}{suffix}").unlink(missing_ok=True)
     path.write_bytes(damaged)
     try:

@@ -103,4 +103,4 @@ def test_interrupts_end_what_runs_and_leave_nothing_behind(tmp_path, mode, n_sig
         said, errors = process.communicate()
     assert process.returncode == 0, f"hung, or died: {errors[-3000:]}"
     assert said.strip() == "[[], 1, 0, true, true]"
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db", "index.db.lock"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db"]

@@ -174,15 +174,6 @@ def test_a_file_with_a_second_name_is_read_and_not_written(path):
                 index.upsert(documents(1), random_vectors(1))
 
 
-def test_the_lock_file_is_nothing_that_a_writer_depends_on(path):
-    with SqliteIndex(path) as first, SqliteIndex(path, lock_timeout_s=60) as second:
-        for n in range(10):
-            (first if n % 2 else second).upsert(documents(1, start=100 + n), random_vectors(1))
-            path.with_name("index.db.lock").unlink(missing_ok=True)
-        assert len(first) == len(second) == 70
-        assert first.check().sound
-
-
 KILLED = """
 import os, sys
 from vectors import documents, random_vectors
@@ -230,7 +221,7 @@ def test_a_killed_writer_s_own_log_is_read_and_folded_by_the_next(tmp_path):
         assert len(index) == 60
         assert index.check().sound
         index.delete(["d0"])
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db", "index.db.lock"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db"]
 
 
 UNCLOSED = """
@@ -248,7 +239,7 @@ def test_a_script_that_never_closes_its_index_leaves_one_file_that_may_be_copied
     path = tmp_path / "index.db"
     done = run(UNCLOSED, path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db", "index.db.lock"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db"]
     shutil.copyfile(path, tmp_path / "copy.db")
     with SqliteIndex(tmp_path / "copy.db", read_only=True) as index:
         assert len(index) == 5

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
 from pixie_retrievers.errors import IndexLockedError, IndexNotFoundError, StorageError
 
 __all__ = [
@@ -196,18 +194,36 @@ def set_log_aside(path: Path, is_foreign: Callable[[], bool]) -> None:
 
 @contextlib.contextmanager
 def _placing(path: Path) -> Iterator[None]:
-    # A lock of the operating system: it goes when its holder does, however that ends.
-    lock = FileLock(path.with_name(path.name + ".lock"), thread_local=False)
+    # A lock of the operating system on the folder: it leaves no file, and goes when its holder does, however that ends.
+    # Windows has none for folders: there, two who make one file at the very same moment are not told apart.
     try:
-        lock.acquire(timeout=_PATIENCE_S, poll_interval=0.01)
-    except Timeout as error:
-        raise IndexLockedError(f"{path}: somebody else has been putting a file there for seconds: try again") from error
+        folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}: an index needs a folder it can write to") from error
+        raise StorageError(f"{path.parent}: {error.strerror or error}: an index needs a folder it can read") from error
     try:
+        if folder is not None:
+            _lock(folder, path)
         yield
     finally:
-        lock.release()
+        if folder is not None:
+            os.close(folder)
+
+
+def _lock(folder: int, path: Path) -> None:
+    import fcntl
+
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise IndexLockedError(
+                    f"{path}: somebody else has been putting files into its folder for seconds: try again"
+                ) from error
+            time.sleep(0.01)
+        except OSError:  # nor has every file system
+            return None
 
 
 def sync_file(path: Path) -> None:

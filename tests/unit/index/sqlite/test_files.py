@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from filelock import FileLock
 
 from pixie_retrievers import IndexLockedError, IndexNotFoundError, StorageError
 from pixie_retrievers.index.sqlite import files
@@ -76,7 +75,7 @@ def test_a_file_is_put_in_place_once_and_without_what_an_older_one_left(tmp_path
         path.with_name(path.name + suffix).write_bytes(b"of another file")
     draft.write_bytes(b"first")
     assert put_in_place(draft, path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db", "index.db.lock"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.db"]
     draft.write_bytes(b"second")
     assert not put_in_place(draft, path)
     assert path.read_bytes() == b"first"
@@ -86,11 +85,9 @@ def test_a_file_is_put_in_place_once_and_without_what_an_older_one_left(tmp_path
 def test_whoever_puts_a_file_in_place_waits_for_the_other_but_not_for_ever(path, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_PATIENCE_S", 0.05)
     (tmp_path / "draft").write_bytes(b"")
-    with (
-        FileLock(tmp_path / "index.db.lock", thread_local=False),
-        pytest.raises(IndexLockedError, match="somebody else"),
-    ):
+    with files._placing(path), pytest.raises(IndexLockedError, match="somebody else"):
         put_in_place(tmp_path / "draft", path)
+    assert not put_in_place(tmp_path / "draft", path)
 
 
 def test_a_log_is_set_aside_and_kept_only_if_it_still_is_foreign(path, caplog):

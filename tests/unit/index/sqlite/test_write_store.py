@@ -39,7 +39,7 @@ def run_python(code, *arguments):
 
 
 def test_a_new_file_holds_its_first_rows_and_nothing_is_beside_it(new):
-    assert sorted(file.name for file in new.parent.iterdir()) == ["new.db", "new.db.lock"]
+    assert sorted(file.name for file in new.parent.iterdir()) == ["new.db"]
     with closing(ReadStore(new)) as store:
         assert Manifest.decode(store.get(META, MANIFEST_KEY)).identity == store._pragma("user_version") == 77
         assert [store.count(table) for table in TABLES] == [2, *[0] * (len(TABLES) - 1)]
