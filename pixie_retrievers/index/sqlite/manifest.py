@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -92,8 +92,8 @@ class Manifest:
 
     def encode(self) -> str:
         """The manifest as a JSON row."""
-        content = asdict(self)
-        content["segments"] = [list(astuple(entry)) for entry in self.segments]
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content["segments"] = [[getattr(entry, name) for name in SegmentEntry.__slots__] for entry in self.segments]
         return encode_row(MANIFEST_KEY, [FORMAT_VERSION, content])
 
     @classmethod

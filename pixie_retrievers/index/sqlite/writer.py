@@ -83,8 +83,6 @@ class Writer:
         """
         if not self.has_begun and not is_begun(self._path):
             create_store(self._path, replace(self._new, identity=new_identity()))
-        with self._reader.snapshot():  # refuses another model's file, and a log that is not the file's
-            self.has_begun = True
         store = self._store_at(file_at(self._path))
         try:
             with store.transaction(self.cancelled):
@@ -104,6 +102,8 @@ class Writer:
             self._store.close()
             self._store = None
         if self._store is None:
+            with self._reader.snapshot():  # refuses another model's file, and sets a log aside that is not the file's
+                self.has_begun = True
             self._store = WriteStore(self._path, lock_timeout_s=self._lock_timeout_s)
         return self._store
 
