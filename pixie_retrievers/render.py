@@ -1,17 +1,18 @@
 """Explained results as a person reads them: rich renderables for a terminal, plain text, and a piece of HTML.
 
-Pure functions of results. Whatever stands in a document is data here: control and direction-changing characters are
-made visible before they reach a terminal, no text is read as rich markup, and every string that enters HTML goes
-through one escaping function.
+Pure functions of results. Whatever stands in a document is data here: characters that a terminal would obey, or show
+nothing of, are made visible before they reach one, no text is read as rich markup, and every string that enters HTML
+goes through one escaping function.
 """
 
 from __future__ import annotations
 
 import html
 import io
-import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Literal
 
 from rich.console import Console, Group, RenderableType
@@ -21,7 +22,7 @@ from rich.text import Text
 
 from pixie_retrievers.types import Explanation, SearchResult, TokenContribution
 
-__all__ = ["explanation_view", "largest_contribution", "result_view", "results_view", "to_html", "to_text"]
+__all__ = ["UNSEEN", "explanation_view", "largest_contribution", "result_view", "results_view", "to_html", "to_text"]
 
 LEGEND = (
     "found in: where a token literally stands. One that stands in the query or the text alone, or in neither"
@@ -33,8 +34,14 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _COLOURS = {"query + text": "green", "query": "cyan", "text": "blue", "expansion": "magenta"}
 _HTML_COLOURS = {"query + text": "#2e7d32", "query": "#00838f", "text": "#1565c0", "expansion": "#8e24aa"}
 _DIRECTION_CHANGERS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
+# What has no width or is blank, Hangul's fillers among it; tags and variation selectors, in which whole texts hide.
+_WITHOUT_WIDTH = {0xAD, 0x34F, 0x115F, 0x1160, *range(0x17B4, 0x17B6), *range(0x180B, 0x1810), *range(0x200B, 0x200E)}
+_WITHOUT_WIDTH |= {*range(0x2060, 0x2066), *range(0x206A, 0x2070), 0x3164, 0xFEFF, 0xFFA0, *range(0xFFF9, 0xFFFC)}
+_WITHOUT_WIDTH |= {*range(0xFE00, 0xFE0E), *range(0xE0000, 0xE0200), 0x2028, 0x2029}
 _CONTROLS = {*range(0x20), *range(0x7F, 0xA0)}
-_UNPRINTABLE = dict.fromkeys(_CONTROLS | _DIRECTION_CHANGERS, "\N{REPLACEMENT CHARACTER}")
+UNSEEN = frozenset(_CONTROLS | _DIRECTION_CHANGERS | _WITHOUT_WIDTH)
+"""The characters that a terminal or a page would obey, or show nothing of: made visible wherever they come from."""
+_UNPRINTABLE = dict.fromkeys(UNSEEN, "\N{REPLACEMENT CHARACTER}")
 _CONTINUES = ("##",)  # WordPiece: the token stands inside a word
 _STARTS = ("▁", "Ġ")  # SentencePiece and byte-level BPE: the token starts a word
 
@@ -342,20 +349,24 @@ def _excerpt(text: str, spans: Sequence[tuple[int, int, float]], max_characters:
     if max_characters is None or len(text) <= max_characters:
         return 0, len(text)
     sentences = {0, *(match.end() for match in re.finditer(r"[.!?…] ", text))}
+    half = max_characters // 2
     words = set()
     for start, _, _ in spans:
         ahead = max(0, start - 20)
-        word = text.rfind(" ", 0, ahead) + 1
-        words.add(word if start - word < max_characters // 2 else ahead)  # not where words have no end
+        word = text.rfind(" ", max(0, start - half), ahead) + 1
+        words.add(word if start - word < half else ahead)  # not where words have no end
+    starts, stops = [start for start, _, _ in spans], [stop for _, stop, _ in spans]
+    # Sums up to each token, of which a stretch's is a difference: rounded, for two that are equal to be so here too.
+    sums = list(accumulate((weight for _, _, weight in spans), initial=0.0))
 
     def stop_of(start: int) -> int:
         stop = min(len(text), start + max_characters)
-        word = text.rfind(" ", start, stop) if stop < len(text) else -1
-        return word if word > start + max_characters // 2 else stop
+        word = text.rfind(" ", start + half + 1, stop) if stop < len(text) else -1
+        return word if word > 0 else stop
 
     def strength(start: int) -> float:
-        stop = stop_of(start)
-        covered = math.fsum(weight for a, b, weight in spans if start <= a and b <= stop)
+        first, last = bisect_left(starts, start), bisect_right(stops, stop_of(start))
+        covered = round((sums[max(first, last)] - sums[first]) / (sums[-1] or 1.0), 12)
         return covered * (1.25 if start in sentences else 1)  # a whole sentence reads better
 
     start = max(sorted(sentences | words), key=strength)

@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from pixie_retrievers.encoder.progress import rate_column
+from pixie_retrievers.render import UNSEEN
 
 __all__ = ["counted", "file_size", "notes", "one_line", "output", "print_json", "progress_bar"]
 
 _NARROWEST = 60  # below it a table of tokens is not a table any more
 
 
+class _Console(Console):
+    """A console on which what others wrote does nothing: names of files and models can be anybody's too."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else text.translate(_VISIBLE), style, control)
+
+
 def output() -> Console:
     """Results. A pipe has no width of its own: 80 columns, unless COLUMNS says otherwise."""
-    console = Console(highlight=False, emoji=False)
+    console = _Console(highlight=False, emoji=False)
     if not console.is_terminal:
         console.file = cast("TextIO", _Trimmed(sys.stdout))
     console.width = max(console.width, _NARROWEST)
@@ -29,7 +40,7 @@ def output() -> Console:
 
 def notes() -> Console:
     """Progress, warnings, and all else that no program reads."""
-    return Console(stderr=True, highlight=False, emoji=False)
+    return _Console(stderr=True, highlight=False, emoji=False)
 
 
 class _Trimmed:
@@ -45,13 +56,15 @@ class _Trimmed:
         return getattr(self._stream, name)
 
 
-_C1_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}  # json escapes the others itself
+_VISIBLE = dict.fromkeys(UNSEEN - {ord("\n")}, "\N{REPLACEMENT CHARACTER}")
+_ESCAPED = {code: json.dumps(chr(code)).strip('"') for code in UNSEEN if code >= 0x80}  # json escapes the others itself
+_ESCAPED[0x7F] = "\\u007f"
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, Korean as Korean, and nothing in it that a terminal would obey."""
+    """One JSON document on stdout, Korean as Korean, and nothing in it that a terminal would obey, or not show."""
     holds_korean = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-    typer.echo(json.dumps(value, ensure_ascii=not holds_korean, indent=2).translate(_C1_CONTROLS))
+    typer.echo(json.dumps(value, ensure_ascii=not holds_korean, indent=2).translate(_ESCAPED))
 
 
 def progress_bar(console: Console) -> Progress:
@@ -70,7 +83,8 @@ def progress_bar(console: Console) -> Progress:
 
 def one_line(error: BaseException | str) -> str:
     """An error's message, whatever line breaks and control characters it holds."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
+    line = " ".join(str(error).split()).translate(_VISIBLE)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def counted(n: int, noun: str) -> str:

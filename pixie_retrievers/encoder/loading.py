@@ -49,7 +49,15 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
                 local_files_only=True,
                 model_kwargs={dtype_key: dtype, "use_safetensors": True},
             )
-        except Exception as error:  # whatever the many parsers behind it raise for a damaged folder
+            _try(model.tokenizer)
+        except BaseException as error:  # whatever the many parsers behind it raise for a damaged folder
+            if type(error).__name__ == "PanicException":  # tokenizers' own, and no Exception
+                raise UnsafeModelError(
+                    f"the tokenizer in {folder} breaks down ({_first_line(error)}): fetch the model again, or pass"
+                    " another"
+                ) from None
+            if not isinstance(error, Exception):
+                raise
             if "trust_remote_code" in str(error):
                 raise UnsafeModelError(
                     f"{folder} needs code that came with the model, which is never run: use a model whose architecture"
@@ -93,6 +101,11 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
     return model
 
 
+def _try(tokenizer: Any) -> None:
+    """Texts of several kinds: a tokenizer that panics does so here."""
+    tokenizer(["", " ", "한국어 text 1\u20e3", "\u1112\u1161\u11ab", "\U0001f34e\ufe0f\u200d", "\0\n\ufffd"])
+
+
 def count_parameters(folder: Path) -> int:
     """How many numbers the weight files of a folder hold, read off their headers."""
     from safetensors import SafetensorError, safe_open
@@ -112,7 +125,7 @@ def _version(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0]
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from pixie_retrievers.encoder.limits import check_description
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
 __all__ = ["check_modules", "check_weights", "read_object"]
@@ -35,8 +36,10 @@ _SAFE_TYPES = frozenset(
 )
 _WITH_WEIGHTS = ("Transformer", "MLMTransformer", "SparseStaticEmbedding")
 _TRANSFORMERS = ("Transformer", "MLMTransformer")
+_ROUTERS = ("Router", "Asym")
 
-_ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+_MAX_ROUTERS = 8  # one inside the other
+_MAX_BYTES = 64 << 20  # of a description; tokenizers of 250,000 words take 20 MB
 # Settings that a folder may hand on to the loading functions of transformers. Others can name code to fetch.
 _SAFE_SETTINGS = {
     "attn_implementation",
@@ -49,6 +52,7 @@ _SAFE_SETTINGS = {
     "add_prefix_space",
     "use_fast",
 }
+_WORDS = ("vocab.json", "idf.json")
 _SETTINGS_KEYS = ("model_args", "model_kwargs", "tokenizer_args", "processor_kwargs", "config_args", "config_kwargs")
 
 
@@ -66,6 +70,8 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> Any:
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UnsafeModelError(f"{path} takes more than {_MAX_BYTES >> 20} MiB, which no model's description does")
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # the last for brackets thousands deep
         raise ModelUnavailableError(f"{path} cannot be read ({error}): fetch the model again") from error
@@ -101,10 +107,11 @@ def check_modules(folder: Path) -> list[Path]:
     names: list[str] = []
     with_weights: list[Path] = []
     for type_, path in parts:
-        name = _check_type(type_, modules_path)
-        routed = _check_router(path) if name in ("Router", "Asym") else ([], _check_module(name, path))
-        names += [name, *routed[0]]
-        with_weights += routed[1]
+        its_names, its_folders = _check_module(_check_type(type_, modules_path), path)
+        names += its_names
+        with_weights += its_folders
+    if folder not in [path for _, path in parts]:
+        _check_descriptions(folder)
     if "SpladePooling" not in names:
         raise InvalidParameterError(
             f"{folder} does not hold a SPLADE model: its modules are {', '.join(names)}, without SpladePooling"
@@ -154,22 +161,38 @@ def _check_type(type_: str, where: Path) -> str:
     return type_.rpartition(".")[2]
 
 
-def _check_module(name: str, folder: Path) -> list[Path]:
+def _check_module(name: str, folder: Path, depth: int = 0) -> tuple[list[str], list[Path]]:
+    """The class names of a module and of all behind it, and the folders that need weights."""
+    if name in _ROUTERS:
+        names, with_weights = _check_router(folder, depth + 1)
+        return [name, *names], with_weights
     if name in _TRANSFORMERS:
         _check_transformer(folder)
-    return [folder] if name in _WITH_WEIGHTS else []
+    else:
+        _check_descriptions(folder)
+    return [name], [folder] if name in _WITH_WEIGHTS else []
 
 
-def _check_router(folder: Path) -> tuple[list[str], list[Path]]:
-    """The class names behind a router, and the folders that need weights."""
-    path = folder / "router_config.json"
-    types = read_object(path if path.is_file() else folder / "config.json").get("types")
-    if not isinstance(types, dict):
-        raise ModelUnavailableError(f"{path} does not say which modules the router consists of: fetch the model again")
-    names, with_weights = [], []
-    for module_id, type_ in types.items():
-        names.append(_check_type(str(type_), path))
-        with_weights.extend(_check_module(names[-1], _inside(folder, module_id, path)))
+def _check_router(folder: Path, depth: int) -> tuple[list[str], list[Path]]:
+    """The same of the modules that a router leads to, which may be routers themselves."""
+    if depth > _MAX_ROUTERS:
+        raise UnsafeModelError(f"{folder} lies behind more than {_MAX_ROUTERS} routers, or a router leads to itself")
+    _check_descriptions(folder)
+    # Which of the two counts differs between versions: what either leads to is held to the same.
+    paths = [folder / "router_config.json", folder / "config.json"]
+    found = {path: types for path in paths if (types := read_object(path).get("types")) is not None}
+    if not found or not all(isinstance(types, dict) for types in found.values()):
+        raise ModelUnavailableError(
+            f"{paths[0]} does not say which modules the router consists of: fetch the model again"
+        )
+    names: list[str] = []
+    with_weights: list[Path] = []
+    for path, types in found.items():
+        for module_id, type_ in types.items():
+            name = _check_type(str(type_), path)
+            its_names, its_folders = _check_module(name, _inside(folder, module_id, path), depth)
+            names += its_names
+            with_weights += its_folders
     return names, with_weights
 
 
@@ -184,15 +207,19 @@ def _check_transformer(folder: Path) -> Path:
         for key in _SETTINGS_KEYS:
             for name, value in (config.get(key) or {}).items():
                 _check_setting(name, value, path)
-    config_path = folder / "config.json"
-    for name in ("attn_implementation", "_attn_implementation"):
-        _check_setting("attn_implementation", read_object(config_path).get(name), config_path)
+    _check_descriptions(folder)
     return folder
 
 
+def _check_descriptions(folder: Path) -> None:
+    """Hold all that a module's folder says to what it may say; weights and lists of words are not descriptions."""
+    for path in sorted(folder.glob("*.json")):
+        if path.name not in _WORDS and not path.name.endswith(".index.json"):
+            check_description(_read_json(path), path)
+
+
 def _check_setting(name: str, value: Any, where: Path) -> None:
-    allowed = name in _SAFE_SETTINGS and not isinstance(value, dict | list)
-    if not allowed or (name == "attn_implementation" and value not in _ATTENTION):
+    if name not in _SAFE_SETTINGS or isinstance(value, dict | list):
         raise UnsafeModelError(
             f"{where} sets {name!r} in a way that is not known to be safe: remove the setting where you trust the model"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from pixie_retrievers.filters.paths import MISSING, resolve
 
-__all__ = ["All", "Comparison", "Condition", "Either", "Negation", "PredicateCall"]
+__all__ = ["CONDITIONS", "All", "Comparison", "Condition", "Either", "Negation", "PredicateCall"]
 
 
 class Condition(ABC):
@@ -31,6 +31,11 @@ class Condition(ABC):
     @cached_property
     @abstractmethod
     def key(self) -> str | None: ...
+
+    @property
+    def depth(self) -> int:
+        """How many conditions lie inside each other."""
+        return 0
 
     @abstractmethod
     def matches(self, metadata: Mapping[str, Any]) -> bool:
@@ -59,10 +64,15 @@ class Comparison(Condition):
     def key(self) -> str | None:
         if self.operator != "$in":
             return _text([self.field, self.operator, self.operand])
-        # In any order: sorted by what they are where that can be, which is far faster than by their texts.
-        if len(set(map(type, self.operand))) == 1 and isinstance(self.operand[0], (str, int, float)):
-            return _text([self.field, "$in", sorted(set(self.operand))])
-        return f"{_text([self.field, '$in'])}{sorted({_text(value) for value in self.operand})}"
+        # In any order: sorted by what they are, where that can be.
+        by_kind: dict[str, list[Any]] = {}
+        for value in self.operand:
+            by_kind.setdefault(type(value).__name__, []).append(value)
+        ordered = [
+            values if kind in ("list", "dict", "NoneType") else sorted(set(values))
+            for kind, values in sorted(by_kind.items())
+        ]
+        return _text([self.field, "$in", *ordered])
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         return self._test(resolve(metadata, self.field))
@@ -100,8 +110,15 @@ class All(Condition):
     def key(self) -> str | None:
         return _key("$and", self.parts)
 
+    @cached_property
+    def depth(self) -> int:
+        return 1 + max((part.depth for part in self.parts), default=0)
+
     def matches(self, metadata: Mapping[str, Any]) -> bool:
-        return all(part.matches(metadata) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110  # all() would take twice the stack, and conditions lie deep
+            if not part.matches(metadata):
+                return False
+        return True
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +135,15 @@ class Either(Condition):
     def key(self) -> str | None:
         return _key("$or", self.parts)
 
+    @cached_property
+    def depth(self) -> int:
+        return 1 + max((part.depth for part in self.parts), default=0)
+
     def matches(self, metadata: Mapping[str, Any]) -> bool:
-        return any(part.matches(metadata) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110  # as above
+            if part.matches(metadata):
+                return True
+        return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +159,10 @@ class Negation(Condition):
     @cached_property
     def key(self) -> str | None:
         return _key("$not", (self.part,))
+
+    @cached_property
+    def depth(self) -> int:
+        return 1 + self.part.depth
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         return not self.part.matches(metadata)
@@ -158,8 +186,7 @@ class PredicateCall(Condition):
         return bool(self.predicate(metadata))
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+_text = json.JSONEncoder(sort_keys=True).encode
 
 
 def _key(name: str, parts: tuple[Condition, ...]) -> str | None:
@@ -169,12 +196,12 @@ def _key(name: str, parts: tuple[Condition, ...]) -> str | None:
 
 
 def _fields(parts: tuple[Condition, ...]) -> frozenset[str] | None:
-    fields: frozenset[str] = frozenset()
+    fields: set[str] = set()
     for part in parts:
         if part.fields is None:
             return None
         fields |= part.fields
-    return fields
+    return frozenset(fields)
 
 
 def _one_of(operands: tuple[Any, ...]) -> Callable[[Any], bool]:
@@ -195,3 +222,6 @@ _ORDERED: dict[str, Callable[[Any, Any], bool]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+
+CONDITIONS = frozenset((All, Comparison, Either, Negation, PredicateCall))
+"""All kinds there are."""

@@ -16,10 +16,13 @@ import numpy as np
 from pixie_retrievers.errors import FilterError
 from pixie_retrievers.types.plain import plain
 
-__all__ = ["as_boolean", "as_json", "as_ordered", "as_string", "as_values"]
+__all__ = ["PLAIN", "as_boolean", "as_json", "as_ordered", "as_string", "as_values"]
 
 _MAX_DEPTH = 100  # as in a document's metadata
 _MAX_INT_BITS = 1024
+
+PLAIN = frozenset((str, int, float, bool, type(None)))
+"""The types, and no subclass, whose values JSON has as they are."""
 
 
 def as_json(operand: Any, where: str) -> Any:
@@ -41,15 +44,18 @@ def as_values(operand: Any, where: str) -> tuple[Any, ...]:
     """The operands of ``$in``."""
     if not isinstance(operand, (list, tuple, set, frozenset)):
         raise FilterError(f"{where} takes a list of values, not {type(operand).__name__}")
-    kinds = set(map(type, operand))
-    if kinds == {str}:  # thousands of ids or numbers are common: checked in one go
-        as_string("".join(operand), where)
-        return tuple(operand)
-    if kinds == {int}:
-        _whole(min(operand), where)
-        _whole(max(operand), where)
-        return tuple(operand)
-    return tuple(as_json(value, where) for value in operand)
+    values = tuple(operand)  # read once: what iterates may say something else the next time
+    kinds = set(map(type, values))
+    if not kinds <= PLAIN:
+        return tuple(as_json(value, where) for value in values)
+    # Thousands of ids or numbers are common: checked in one go.
+    as_string("".join(value for value in values if type(value) is str), where)
+    for extreme in (min, max):
+        _whole(extreme((value for value in values if type(value) is int), default=0), where)
+    for value in values if float in kinds else ():
+        if type(value) is float and not math.isfinite(value):
+            as_json(value, where)
+    return values
 
 
 def as_boolean(operand: Any, where: str) -> bool:
@@ -63,11 +69,12 @@ def as_string(operand: Any, where: str) -> str:
     """The operand of ``$text``, or the name of a field."""
     if not isinstance(operand, str):
         raise FilterError(f"{where} takes a string, not {type(operand).__name__}")
+    text: str = str.__str__(operand)  # of a subclass, what JSON would write
     try:
-        operand.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise FilterError(f"{where}: the text holds a lone surrogate; repair the decoding that it came from") from None
-    return str.__str__(operand)  # of a subclass, what JSON would write
+    return text
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:
@@ -89,7 +96,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, (date, time)):
         if value != value:  # noqa: PLR0124  # pandas' NaT is a datetime that does not equal itself
             raise FilterError(f"{where} with NaT finds nothing: pass a date")
-        return value.isoformat()
+        return as_string(value.isoformat(), where)  # a subclass may write anything
     if depth > _MAX_DEPTH:
         raise FilterError(f"{where}: the value is nested deeper than {_MAX_DEPTH} levels, or holds itself")
     if isinstance(value, (list, tuple)):

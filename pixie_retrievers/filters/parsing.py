@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 from pixie_retrievers.errors import FilterError
-from pixie_retrievers.filters.conditions import All, Comparison, Condition, Either, Negation, PredicateCall
-from pixie_retrievers.filters.operands import as_boolean, as_json, as_ordered, as_string, as_values
+from pixie_retrievers.filters.conditions import CONDITIONS, All, Comparison, Condition, Either, Negation, PredicateCall
+from pixie_retrievers.filters.operands import PLAIN, as_boolean, as_json, as_ordered, as_string, as_values
 
 __all__ = ["Filter", "parse_filter"]
 
@@ -40,15 +40,27 @@ def parse_filter(filter: Filter) -> Condition:
     Raises:
         FilterError: The filter cannot mean anything: an operator is unknown, or its operand of the wrong kind.
     """
-    return _parse(filter, 0)
+    try:
+        condition = _parse(filter, 0)
+        _ = condition.key, condition.fields  # kept: no search meets a depth that Python cannot follow
+    except FilterError:
+        raise
+    except Exception as error:  # whatever the methods of a type that we do not know do
+        raise FilterError(
+            f"the filter holds an object that cannot be read ({type(error).__name__}): write it with strings, numbers,"
+            " lists and dicts"
+        ) from error
+    return condition
 
 
 def _parse(filter: Any, depth: int) -> Condition:
-    if isinstance(filter, Condition):
-        return filter
-    if depth > _MAX_DEPTH:
+    is_parsed = type(filter) in CONDITIONS  # of its own kinds only: a subclass could say of itself what it likes
+    # One level of a dict is up to two of conditions: all of its entries, and the parts of one of them.
+    if depth > _MAX_DEPTH or (depth and is_parsed and depth + filter.depth > 2 * _MAX_DEPTH):
         raise FilterError(f"the filter is nested deeper than {_MAX_DEPTH} levels, or holds itself: write a flatter one")
-    if isinstance(filter, Mapping):
+    if is_parsed:
+        return cast("Condition", filter)
+    if type(filter) is dict or isinstance(filter, Mapping):
         return _join(All, [_entry(key, operand, depth) for key, operand in filter.items()])
     if callable(filter):
         return PredicateCall(filter)
@@ -58,10 +70,11 @@ def _parse(filter: Any, depth: int) -> Condition:
 def _entry(key: Any, operand: Any, depth: int) -> Condition:
     if not isinstance(key, str):
         raise FilterError(f"a filter's keys are field names or operators, not {_kind(key)}")
+    key = str.__str__(key)  # of a subclass, the text: its own methods may say something else
     if key in ("$and", "$or"):
         if not isinstance(operand, (list, tuple)) or not operand:
             raise FilterError(f"{key} takes a list of at least one filter, not {_kind(operand)}")
-        return _join(All if key == "$and" else Either, [_parse(part, depth + 1) for part in operand])
+        return _join(All, [_parse(part, depth + 1) for part in operand]) if key == "$and" else _either(operand, depth)
     if key == "$not":
         return Negation(_parse(operand, depth + 1))
     if key.startswith("$"):
@@ -80,8 +93,28 @@ def _entry(key: Any, operand: Any, depth: int) -> Condition:
     return _join(All, [_comparison(field, name, value, where) for name, value in operand.items()])
 
 
+def _either(filters: Sequence[Any], depth: int) -> Condition:
+    """At least one of some filters; thousands of plain equalities are common, and no more than a list of values."""
+    values: dict[str, list[Any]] = {}
+    parts: list[Condition] = []
+    for filter in filters:
+        if type(filter) is dict and len(filter) == 1 and depth < _MAX_DEPTH:
+            ((field, operand),) = filter.items()
+            if type(field) is str and type(operand) in PLAIN and not field.startswith("$"):
+                values.setdefault(field, []).append(operand)
+                continue
+        parts.append(_parse(filter, depth + 1))
+    for field, operands in values.items():
+        as_string(field, "in a filter: a field name")
+        parts.append(Comparison(field, "$in", as_values(operands, f"in the filter on {field!r}: equality")))
+    return _join(Either, parts)
+
+
 def _comparison(field: str, name: Any, operand: Any, where: str) -> Condition:
-    if not isinstance(name, str) or name not in _OPERANDS:
+    if not isinstance(name, str):
+        raise FilterError(f"{where}: operators are strings, not {_kind(name)}")  # some numbers cannot be printed
+    name = str.__str__(name)
+    if name not in _OPERANDS:
         raise FilterError(f"{where}: {name!r} is not an operator; the operators are {' '.join(_OPERANDS)}")
     value = _OPERANDS[name](operand, f"{where}: {name}")
     if name in _NEGATED:
@@ -90,8 +123,30 @@ def _comparison(field: str, name: Any, operand: Any, where: str) -> Condition:
 
 
 def _join(kind: type[All | Either], parts: list[Condition]) -> Condition:
+    if len(parts) > 1:
+        parts = _with_values_in_one(kind, parts)
     return parts[0] if len(parts) == 1 else kind(tuple(parts))
 
 
+def _with_values_in_one(kind: type[All | Either], parts: list[Condition]) -> list[Condition]:
+    """The same parts with one list of values a field, which is looked up at once.
+
+    To be one value or another is to be in a list of both; to be neither the one nor the other, not to be in it.
+    """
+    values: dict[str, list[Any]] = {}
+    kept: list[Condition] = []
+    for part in parts:
+        one = part if kind is Either else part.part if type(part) is Negation else None
+        if type(one) is Comparison and one.operator in ("$eq", "$in"):
+            values.setdefault(one.field, []).extend(one.operand if one.operator == "$in" else (one.operand,))
+        else:
+            kept.append(part)
+    among = [
+        Comparison(field, "$in", tuple(operands)) if len(operands) != 1 else Comparison(field, "$eq", operands[0])
+        for field, operands in values.items()
+    ]
+    return [*(among if kind is Either else map(Negation, among)), *kept]
+
+
 def _kind(value: Any) -> str:
-    return "an empty list" if value in ([], ()) else type(value).__name__
+    return "an empty list" if isinstance(value, (list, tuple)) and not value else type(value).__name__

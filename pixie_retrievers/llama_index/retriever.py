@@ -260,7 +260,7 @@ class PixieRetriever(Owner, BaseRetriever):
 
     @filters.setter
     def filters(self, value: NodeFilter | None) -> None:
-        self._filter = translate(value)
+        translate(value)  # a mistake shows where it is made
         self._filters = value
 
     @property
@@ -337,7 +337,7 @@ class PixieRetriever(Owner, BaseRetriever):
         results = self._sparse_retriever.search(
             _query_text(query_bundle),
             self.similarity_top_k,
-            filter=self._filter,
+            filter=translate(self._filters),  # as they are now: MetadataFilters can be changed
             top_k_tokens=self.top_k_tokens,
             score_threshold=self.score_threshold,
         )

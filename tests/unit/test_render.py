@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from pixie_retrievers.render import largest_contribution, to_html, to_text
+from pixie_retrievers.render import UNSEEN, largest_contribution, to_html, to_text
 from pixie_retrievers.types import Document, SearchResult, TokenContribution
 
 TEXT = "정찰 및 감시 목적의 위성 영상을 통해 국방 관련 정밀 분석 서비스를 제공합니다."
@@ -201,6 +201,13 @@ def test_a_cut_never_loses_the_only_token(words, max_characters):
     assert "위성" not in text or "".join(shown.split()).count("위성") >= 2  # in the text, and in the table
 
 
+@pytest.mark.parametrize("text", ["위성 " * 100_000, "위성" * 100_000, "위성이다. " * 100_000])
+def test_a_text_of_hundreds_of_thousands_of_tokens_is_cut_like_any_other(text):
+    shown = to_text(result(text, token("위성")))
+    assert shown.count("위성") > 30
+    assert len(shown) < 1_000
+
+
 # Widths
 
 KOREAN = st.text(st.sampled_from("가나다위성국방 ,.()aZ9中あ-\n"), max_size=200)
@@ -238,6 +245,10 @@ HOSTILE = st.one_of(
             "\x9b2J",
             "\r\n\b\x00\x7f",
             "\u202eabc\u2066",
+            "a\u200bb\u200cc\u200dd\ufeffe\u2060f\u00adg",
+            "".join(chr(0xE0000 + ord(c)) for c in "tags"),
+            "\u3164\u115f\u1160\uffa0",
+            "\ufe00\U000e0100",
             ":smile:",
             "<script>alert(1)</script>",
             "</td></tr></table>",
@@ -259,11 +270,7 @@ def hostile(text, id, surface, spelling, key, value, *, title=True):
 
 def seen(text):
     """What a person sees of a string: its words, and a mark for each character that must not act."""
-    harmful = {"\u200e", "\u200f", "\u061c", *map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)])}
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) == "Cc" or c in harmful else c
-        for c in " ".join(text.split())
-    )
+    return "".join("\N{REPLACEMENT CHARACTER}" if ord(c) in UNSEEN else c for c in " ".join(text.split()))
 
 
 @given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
@@ -272,7 +279,9 @@ def test_nothing_in_a_document_acts_on_a_terminal(text, id, surface, spelling, k
     for tokens in ("table", "line"):
         shown = to_text([hit], tokens=tokens)
         assert not [c for c in shown if unicodedata.category(c) == "Cc" and c != "\n"]
-        assert not re.search("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]", shown)
+        assert not re.search(
+            "[\u202a-\u202e\u2066-\u2069\u200b-\u200f\u061c\u2060\ufeff\u3164\U000e0000-\U000e01ff]", shown
+        )
 
 
 @pytest.mark.parametrize("markup", ["[bold]x[/]", "[/]", "[link=x]y[/link]", ":smile:", "[red]"])

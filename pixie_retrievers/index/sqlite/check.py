@@ -50,9 +50,9 @@ def check_file(path: Path) -> CheckReport:
 
 
 def _problems(store: ReadStore) -> Iterator[str]:
-    manifest = Manifest.decode(store.get(META, MANIFEST_KEY))
+    manifest = Manifest.decode(store.get(META, MANIFEST_KEY), n_bytes=store.n_bytes())
     try:
-        (identity,) = decode_row(IDENTITY_KEY, store.get(META, IDENTITY_KEY), 1)
+        (identity,) = decode_row(IDENTITY_KEY, store.get(META, IDENTITY_KEY), dict)
         if identity != manifest.origin():
             yield "the identity row and the manifest name different models, vocabularies, weight formats or files"
     except CorruptIndexError as error:
@@ -160,8 +160,8 @@ def _maxima_hold(segment: Segment) -> bool:
 def _document_problems(store: ReadStore, docno: int) -> Iterator[str]:
     key = docno_key(docno)
     try:
-        id, _, _ = decode_row(key, store.get(DOCUMENTS, docno), 3)
-        if decode_row(id, store.get(IDS, id), 1) != [docno]:
+        id, _, _ = decode_row(key, store.get(DOCUMENTS, docno), str, str, dict)
+        if decode_row(id, store.get(IDS, id), int) != [docno]:
             yield f"the id of document number {docno} leads to another document"
     except CorruptIndexError as error:
         yield str(error)

@@ -41,7 +41,8 @@ _HEADER = struct.Struct("<4sBBHII")
 _DESCRIPTOR = struct.Struct("<BxxxI")
 _CHECKSUM_OFFSET = 8
 _COMMA = len('["00000000"')
-_parse = json.JSONDecoder().raw_decode  # what verifies was written whole: no need to look for a tail or an encoding
+MAX_DEPTH = 104
+"""How deep a row may be nested: metadata to 100 levels, inside a document."""
 
 
 class Kind(enum.IntEnum):
@@ -92,6 +93,8 @@ def decode_arrays(kind: Kind, key: str, frame: bytes | None, dtypes: str) -> lis
     if version != FORMAT_VERSION or found_kind != kind or n_arrays != len(expected):
         raise CorruptIndexError(f"{where} is of another kind or version than the index says")
     offset = _HEADER.size + n_arrays * _DESCRIPTOR.size
+    if len(frame) < offset:
+        raise CorruptIndexError(f"{where} does not hold the arrays it should: restore the file from a copy")
     arrays: list[NDArray[Any]] = []
     for i, dtype in enumerate(expected):
         code, length = _DESCRIPTOR.unpack_from(frame, _HEADER.size + i * _DESCRIPTOR.size)
@@ -109,20 +112,23 @@ def encode_row(key: str, values: Sequence[Any]) -> str:
     return f'["{_checksum(key, tail.encode()):08x}"{tail}'
 
 
-def decode_row(key: str, row: bytes | None, n_values: int) -> list[Any]:
-    """Read the row that was found under ``key``: the values without the checksum.
+def decode_row(key: str, row: bytes | None, *kinds: type[Any]) -> list[Any]:
+    """Read the row that was found under ``key``: the values without the checksum, of these types.
 
     Raises:
-        CorruptIndexError: The row is missing or damaged.
+        CorruptIndexError: The row is missing or damaged, or holds something else.
     """
-    return decode_rows([key], [row], n_values)[0]
+    return decode_rows([key], [row], *kinds)[0]
 
 
-def decode_rows(keys: Sequence[str], rows: Sequence[bytes | None], n_values: int) -> list[list[Any]]:
-    """Read the rows that were found under some keys, in one go.
+def decode_rows(keys: Sequence[str], rows: Sequence[bytes | None], *kinds: type[Any]) -> list[list[Any]]:
+    """Read the rows that were found under some keys, in one go: of each its values, of these types; ``object`` is any.
+
+    Whoever wrote a file can write a checksum that holds, so nothing is believed: a row is JSON, not too deep, without
+    NaN and lone surrogates, and its values are what they should be.
 
     Raises:
-        CorruptIndexError: One is missing or damaged.
+        CorruptIndexError: One is missing or damaged, or holds something else.
     """
     crc32 = zlib.crc32
     for key, row in zip(keys, rows, strict=True):
@@ -130,13 +136,60 @@ def decode_rows(keys: Sequence[str], rows: Sequence[bytes | None], n_values: int
             raise CorruptIndexError(f"the row {key!r} is missing from the index: restore the file from a copy")
         if row[:_COMMA] != b'["%08x"' % crc32(row[_COMMA:], crc32(key.encode())):
             raise CorruptIndexError(f"the row {key!r} is damaged (its checksum differs): restore the file from a copy")
-    # What verifies was written whole: each is a JSON array, and so are all of them with commas between.
-    parsed: list[list[Any]] = _parse(f"[{b','.join(cast('Sequence[bytes]', rows)).decode()}]")[0]
+    # What was written whole is a JSON array each, and so are all of them with commas between.
+    parsed = _parsed(b"[%b]" % b",".join(cast("Sequence[bytes]", rows)), cast("Sequence[bytes]", rows))
+    if parsed is None or len(parsed) != len(rows):
+        if len(rows) == 1:
+            raise CorruptIndexError(
+                f"the row {keys[0]!r} is not what this program writes: restore the file from a copy"
+            )
+        return [decode_row(key, row, *kinds) for key, row in zip(keys, rows, strict=True)]  # says which one
+    types = [str, *kinds]
     for key, values in zip(keys, parsed, strict=True):
-        if len(values) != n_values + 1:
-            raise CorruptIndexError(f"the row {key!r} does not hold the values it should")
+        found = list(map(type, values)) if type(values) is list else []
+        if found != types and not _are(found, types):
+            raise CorruptIndexError(f"the row {key!r} does not hold the values it should: restore the file from a copy")
         del values[0]
     return parsed
+
+
+def _are(found: Sequence[Any], types: Sequence[Any]) -> bool:
+    return len(found) == len(types) and all(kind in (object, one) for one, kind in zip(found, types, strict=True))
+
+
+def _parsed(content: bytes, rows: Sequence[bytes]) -> list[Any] | None:
+    """What a JSON array of rows holds; None where it holds what no row does."""
+    try:
+        parsed: list[Any] = _DECODER.decode(content.decode())
+        if content.count(b"[") + content.count(b"{") > MAX_DEPTH and any(
+            row.count(b"[") + row.count(b"{") > MAX_DEPTH and _is_deep(row) for row in rows
+        ):
+            return None
+        if b"\\ud" in content or b"\\uD" in content:
+            json.dumps(parsed, ensure_ascii=False).encode()  # no half of a surrogate pair
+    except (ValueError, RecursionError):
+        return None
+    return parsed
+
+
+def _is_deep(row: bytes) -> bool:
+    """Whether a row that is JSON is nested too deep."""
+    values: list[Any] = [_DECODER.decode(row.decode())]
+    for _ in range(MAX_DEPTH):
+        values = [
+            item
+            for value in values
+            if isinstance(value, (list, dict))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    return bool(values)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _checksum(key: str, *parts: bytes | memoryview) -> int:

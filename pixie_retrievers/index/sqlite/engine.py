@@ -24,7 +24,7 @@ from pixie_retrievers.index.sqlite.files import is_begun, refuse_folder, resolve
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.handle import Handle
 from pixie_retrievers.index.sqlite.interrupts import was_interrupted
-from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS, Manifest
+from pixie_retrievers.index.sqlite.manifest import MAX_VOCABULARY, WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.matching import match_documents
 from pixie_retrievers.index.sqlite.pool import the_pool
 from pixie_retrievers.index.sqlite.search import search_snapshot
@@ -82,6 +82,10 @@ class SqliteIndex(Handle):
         if weights is not None and weights not in WEIGHT_FORMATS:
             raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
         check_whole_number("vocabulary_size", vocabulary_size, none_means="what an existing file has")
+        if vocabulary_size is not None and vocabulary_size > MAX_VOCABULARY:
+            raise InvalidParameterError(
+                f"vocabulary_size is {vocabulary_size}; an index is over {MAX_VOCABULARY} at most"
+            )
         check_whole_number("max_threads", max_threads, none_means="as many as there are cores")
         check_number("lock_timeout_s", lock_timeout_s, low=0, high=_LONGEST_WAIT_S)
         super().__init__(resolved(path), read_only=read_only, lock_timeout_s=lock_timeout_s)

@@ -128,7 +128,8 @@ class MaskCache:
         """Keep it until the next commit."""
         with self._lock:
             if self._manifest is manifest:
-                self._allowed.put(key, allowed, sum(mask.nbytes for mask in allowed.masks) + allowed.addresses.nbytes)
+                n_bytes = sum(mask.nbytes for mask in allowed.masks) + allowed.addresses.nbytes
+                self._allowed.put(key, allowed, n_bytes + _size(key))
 
     def passing(self, entry: SegmentEntry, key: str) -> _Passing | None:
         """What is known of a condition in a segment."""
@@ -138,7 +139,7 @@ class MaskCache:
     def keep_passing(self, entry: SegmentEntry, key: str, passing: _Passing) -> None:
         """Keep it for as long as the segment lives."""
         with self._lock:
-            self._passing.put((entry.stamp, key), passing, passing.mask.nbytes)
+            self._passing.put((entry.stamp, key), passing, passing.mask.nbytes + _size(key))
 
     def live(self, entry: SegmentEntry, read: Callable[[], NDArray[np.uint8] | None]) -> NDArray[np.uint8]:
         """uint8, shape (n_documents,): 1 for each document of a segment that is not deleted; empty when none is."""
@@ -255,6 +256,11 @@ class Masks:
             part = docnos[start : start + _DOCUMENTS_AT_ONCE]
             passes += [condition.matches(document.metadata) for document in self._documents(part)]
         return np.array(passes, np.uint8)
+
+
+def _size(key: Hashable) -> int:
+    """About how many bytes a key takes: a list of 50,000 values stands in it."""
+    return sum(map(_size, key)) if isinstance(key, tuple) else len(key) if isinstance(key, str) else 0
 
 
 def _still_true(live_then: NDArray[np.uint8] | None, live_now: NDArray[np.uint8]) -> bool:

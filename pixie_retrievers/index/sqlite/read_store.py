@@ -6,18 +6,26 @@ import contextlib
 import os
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from pixie_retrievers.errors import IncompatibleIndexError, StorageError
+from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError, StorageError
 from pixie_retrievers.index.sqlite.codec import decode_row
 from pixie_retrievers.index.sqlite.failures import TranslatedErrors
 from pixie_retrievers.index.sqlite.files import FileId, Pair, file_at, log_of, log_size, pair_at, set_log_aside
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY
-from pixie_retrievers.index.sqlite.tables import APPLICATION_ID, BUSY_TIMEOUT_S, KEYED_BY_NUMBER, META, check_table
+from pixie_retrievers.index.sqlite.tables import (
+    APPLICATION_ID,
+    BUSY_TIMEOUT_S,
+    KEYED_BY_NUMBER,
+    META,
+    TABLE_COLUMNS,
+    check_table,
+)
 
 __all__ = ["ReadStore"]
 
@@ -26,6 +34,7 @@ _CACHE_BYTES = 4 << 20
 _SMALL_FILE = 24 << 20
 """A file of so many bytes at most stays in memory whole: a sixth of the time of a search over 10,000 documents."""
 _PAGES_AT_ONCE = 4096  # of a copy: between them, progress is shown
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 _MAX_VARIABLES = 500  # below every SQLite build's limit of bound values
 
 
@@ -42,7 +51,7 @@ class ReadStore:
 
     Raises:
         IndexNotFoundError: There is no file.
-        CorruptIndexError: The file is not a database.
+        CorruptIndexError: The file is not a database, or has other tables than an index, or more than tables.
         IncompatibleIndexError: The file is a database, but not an index.
     """
 
@@ -88,8 +97,8 @@ class ReadStore:
         if self._before is not None and self._before.file != self.file and self._before.log == pair_at(self._path).log:
             return True
         header = self._pragma("user_version")
-        (origin,) = decode_row(IDENTITY_KEY, self.get(META, IDENTITY_KEY), 1)
-        if not isinstance(origin, dict) or origin.get("identity") != header:
+        (origin,) = decode_row(IDENTITY_KEY, self.get(META, IDENTITY_KEY), dict)
+        if origin.get("identity") != header:
             return True
         try:
             with contextlib.closing(self._connect("mode=ro&immutable=1")) as without_log:
@@ -131,7 +140,9 @@ class ReadStore:
                 raise IncompatibleIndexError(
                     f"{self._path} is an SQLite database, but not a pixie index: check the path"
                 )
-            # Reads the schema, unlike the settings above.
+            # Reads the schema, unlike the settings above: tables as they are made here, and nothing that could run.
+            if Counter(connection.execute(_SCHEMA)) != _schema():
+                raise CorruptIndexError(f"{self._path} has not the tables of an index: restore the file from a copy")
             is_small = self._path.stat().st_size <= _SMALL_FILE
             connection.execute(f"PRAGMA cache_size = -{_SMALL_FILE >> 10 if is_small else _CACHE_BYTES >> 10}")
             on_error.pop_all()
@@ -196,6 +207,11 @@ class ReadStore:
         with self._lock, TranslatedErrors(self._path):
             self._connection.backup(target, pages=_PAGES_AT_ONCE, progress=copied)
 
+    def n_bytes(self) -> int:
+        """How much the file holds at this commit point, its log included."""
+        with self._lock, TranslatedErrors(self._path):
+            return int(self._pragma("page_count")) * int(self._pragma("page_size"))
+
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong with the file; empty when it is sound."""
         try:
@@ -228,6 +244,16 @@ def _key(key: Any) -> str | int:
     if isinstance(key, bytes):
         return key.decode(errors="replace")
     return key if isinstance(key, int) else ""
+
+
+@cache
+def _schema() -> Counter[Any]:
+    """What SQLite says of the tables of an index that was just made."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.text_factory = bytes
+        for table, columns in TABLE_COLUMNS.items():
+            connection.execute(f'CREATE TABLE "{table}" {columns}')
+        return Counter(connection.execute(_SCHEMA))
 
 
 @cache

@@ -114,7 +114,7 @@ class Reader:
         with self._lock:
             if row == self._row and self._manifest is not None:
                 return self._manifest
-        manifest = Manifest.decode(row)
+        manifest = Manifest.decode(row, n_bytes=store.n_bytes())
         if self.expected is None:
             self.expected = manifest.describe()
         elif manifest.describe() != self.expected:

@@ -23,7 +23,9 @@ from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.stored import encode_columns
 from pixie_retrievers.index.sqlite.files import log_size, put_in_place
 from pixie_retrievers.index.sqlite.manifest import (
+    IDENTITY_KEY,
     MANIFEST_KEY,
+    MAX_DOCNO,
     WEIGHT_FORMATS,
     Manifest,
     SegmentEntry,
@@ -46,6 +48,8 @@ from pixie_retrievers.index.sqlite.vectors import StoredVectors, decode_vectors,
 from pixie_retrievers.index.sqlite.write_store import WriteStore, create_store
 
 __all__ = ["Loss", "RepairReport", "repair_index"]
+
+_SEGMENT_DIGITS = len(segment_key(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,26 +162,35 @@ class _Found:
             CorruptIndexError, ValueError: It does not verify.
         """
         if isinstance(key, int):
+            if not 0 <= key < MAX_DOCNO:
+                raise CorruptIndexError(f"{key} cannot be the number of a document")
             if is_vector(key, value):
                 self.vectors[key] = place
             else:
-                self.documents[key] = (decode_row(docno_key(key), value, 3)[0], place)
+                self.documents[key] = (decode_row(docno_key(key), value, str, str, dict)[0], place)
         elif value.startswith(b'["'):
             self._add_row(key.decode(), value)
         elif value[5:6] == bytes([Kind.HEAD]):
             decode_arrays(Kind.HEAD, key.decode(), value, HEAD_DTYPES)
-            self.last_segment = max(self.last_segment, int(key))
+            self.last_segment = max(self.last_segment, int(key[:_SEGMENT_DIGITS]))
 
     def _add_row(self, key: str, row: bytes) -> None:
         if key == MANIFEST_KEY:
             with suppress(CorruptIndexError):  # it may be an id like any other
                 self.manifest = Manifest.decode(row)
                 return
-        (value,) = decode_row(key, row, 1)
-        if isinstance(value, int):
+        (value,) = decode_row(key, row, object)
+        if type(value) is int and 0 <= value < MAX_DOCNO:
             self.ids[value] = key
-        elif isinstance(value, Mapping):
+        elif key == IDENTITY_KEY and _is_origin(value):
             self.identity = value
+
+
+def _is_origin(value: Any) -> bool:
+    """Whether a row's value is what is fixed for the life of a file."""
+    return (
+        isinstance(value, dict) and value.keys() == Manifest(1, "", "").origin().keys() and Manifest(**value).is_sound()
+    )
 
 
 class _Salvage:
@@ -268,7 +281,7 @@ class _Salvage:
         return decode_vectors(docnos, rows, manifest.weights, manifest.vocabulary_size)
 
     def _document(self, docno: int) -> list[Any]:
-        return decode_row(docno_key(docno), self._value(self._found.documents[docno][1]), 3)
+        return decode_row(docno_key(docno), self._value(self._found.documents[docno][1]), str, str, dict)
 
     def write(self, draft: Path) -> None:
         """Write the documents that come through into a new index, a segment a commit."""

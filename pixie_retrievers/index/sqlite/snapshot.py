@@ -75,7 +75,10 @@ class Snapshot:
         """
         rows = self.store.get_many(IDS, ids)
         found = [str(id) for id in rows]
-        return {id: int(docno) for id, (docno,) in zip(found, decode_rows(found, list(rows.values()), 1), strict=True)}
+        docnos = [docno for (docno,) in decode_rows(found, list(rows.values()), int)]
+        if docnos and not 0 <= min(docnos) <= max(docnos) < self.manifest.next_docno:
+            raise CorruptIndexError("an id leads to a document that never was: restore the file from a copy")
+        return dict(zip(found, docnos, strict=True))
 
     def documents(self, docnos: Sequence[int]) -> list[Document]:
         """The documents under some insertion numbers, in order.
@@ -84,7 +87,9 @@ class Snapshot:
             CorruptIndexError: One is missing or damaged.
         """
         rows = self.store.get_many(DOCUMENTS, docnos)
-        values = decode_rows([docno_key(docno) for docno in docnos], [rows.get(docno) for docno in docnos], 3)
+        values = decode_rows(
+            [docno_key(docno) for docno in docnos], [rows.get(docno) for docno in docnos], str, str, dict
+        )
         return [Document(*parts) for parts in values]
 
     def vectors(self, docnos: Sequence[int]) -> StoredVectors:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["APPLICATION_ID", "BUSY_TIMEOUT_S", "PAGE_SIZE", "TABLES", "TABLE_COLUMNS", "check_table"]
+__all__ = [
+    "APPLICATION_ID",
+    "BUSY_TIMEOUT_S",
+    "PAGE_SIZE",
+    "TABLES",
+    "TABLE_COLUMNS",
+    "check_table",
+]
 
 TABLES = (META, IDS, DOCUMENTS, VECTORS, SEGMENTS, POSTINGS, TOMBSTONES, COLUMNS) = (
     "meta",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -92,6 +93,119 @@ def test_a_module_of_its_own_behind_a_router_is_refused(copy_of, today_folder, t
     with pytest.raises(UnsafeModelError, match=r"router_config\.json"):
         PixieEncoder(folder, device="cpu")
     assert not marker.exists()
+
+
+ROUTER = "sentence_transformers.base.modules.router.Router"
+
+
+def behind_routers(folder, n_routers, type_, config="router_config.json"):
+    """Put a module behind routers that lie in each other."""
+    write(folder / "modules.json", [{"idx": 0, "name": "0", "path": "r", "type": ROUTER}])
+    inner = folder
+    for number in range(n_routers):
+        inner = inner / "r"
+        inner.mkdir()
+        types = {"r": ROUTER if number < n_routers - 1 else type_}
+        write(inner / config, {"types": types, "structure": {"query": ["r"]}, "parameters": {}})
+    (inner / "r").mkdir()
+
+
+@pytest.mark.parametrize("n_routers", [1, 2, 3, 8])
+@pytest.mark.parametrize("config", ["router_config.json", "config.json"])
+def test_a_module_of_its_own_behind_routers_in_routers_is_refused(n_routers, config, copy_of, today_folder, tmp_path):
+    marker = tmp_path / "marker"
+    folder = copy_of(today_folder)
+    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\nclass Module: pass\n")
+    behind_routers(folder, n_routers, "evil.Module", config)
+    with pytest.raises(UnsafeModelError, match=r"evil\.Module"):
+        PixieEncoder(folder, device="cpu")
+    assert not marker.exists()
+
+
+def test_a_transformer_behind_routers_is_checked_like_any_other(copy_of, today_folder):
+    folder = copy_of(today_folder)
+    behind_routers(folder, 2, "sentence_transformers.sparse_encoder.models.MLMTransformer.MLMTransformer")
+    write(folder / "r" / "r" / "r" / "config.json", {"auto_map": {"AutoModelForMaskedLM": "evil.Model"}})
+    with pytest.raises(UnsafeModelError, match="auto_map"):
+        PixieEncoder(folder, device="cpu")
+
+
+def test_routers_without_end_are_refused(copy_of, today_folder):
+    folder = copy_of(today_folder)
+    write(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": ROUTER}])
+    write(folder / "router_config.json", {"types": {"": ROUTER}, "structure": {}, "parameters": {}})
+    with pytest.raises(UnsafeModelError, match="leads to itself"):
+        PixieEncoder(folder, device="cpu")
+
+
+def test_a_second_list_of_a_routers_modules_is_checked_too(copy_of, today_folder):
+    folder = copy_of(today_folder)
+    write(folder / "modules.json", [{"idx": 0, "name": "0", "path": "r", "type": ROUTER}])
+    (folder / "r").mkdir()
+    pooling = "sentence_transformers.sparse_encoder.models.SpladePooling"
+    write(folder / "r" / "router_config.json", {"types": {"document_0_SpladePooling": pooling}})
+    write(folder / "r" / "config.json", {"types": {"document_0": "evil.Module"}})
+    with pytest.raises(UnsafeModelError, match=r"evil\.Module"):
+        PixieEncoder(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("config.json", "_attn_implementation_internal", "someone/kernel"),
+        ("config.json", "attn_implementation", {"text": "someone/kernel"}),
+        ("config.json", "text_config", {"_attn_implementation_internal": "someone/kernel:fn"}),
+        ("config.json", "_experts_implementation_internal", "someone/kernel"),
+        ("config.json", "attn_implementation", "paged|someone/kernel"),
+        ("config.json", "sub_configs", [{"inner": [{"auto_map": {"AutoConfig": "evil.Config"}}]}]),
+        ("config.json", "quantization_config", {"quant_method": "custom"}),
+        ("config.json", "kernel_config", {"layer": "someone/kernel"}),
+        ("tokenizer_config.json", "auto_map", {"AutoTokenizer": ["evil.Tokenizer", None]}),
+        ("processor_config.json", "auto_map", {"AutoProcessor": "evil.Processor"}),
+        ("sentence_bert_config.json", "trust_remote_code", True),
+    ],
+)
+def test_a_key_that_names_code_is_refused_wherever_it_stands(name, key, value, copy_of, today_folder):
+    folder = copy_of(today_folder)
+    path = folder / name
+    write(path, {**(json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}), key: value})
+    with pytest.raises(UnsafeModelError, match=name):
+        PixieEncoder(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", {"num_hidden_layers": 10**6}),
+        ("config.json", {"num_hidden_layers": 10**4_000}),
+        ("config.json", {"vocab_size": 10**9}),
+        ("config.json", {"hidden_size": 10**9}),
+        ("config.json", {"vocab_size": 10**6, "hidden_size": 10**5}),
+        ("config.json", {"num_attention_heads": 10**8}),
+        ("config.json", {"max_position_embeddings": 10**12}),
+        ("config_sentence_transformers.json", {"prompts": {"query": "가" * 100_000}}),
+        ("config_sentence_transformers.json", {"prompts": {f"p{n}": "" for n in range(100_000)}}),
+        ("tokenizer.json", {"added_tokens": [{"id": n, "content": f"t{n}"} for n in range(20_000)]}),
+        ("tokenizer.json", {"normalizer": {"type": "Replace", "pattern": {"Regex": "(a|" * 1000}, "content": ""}}),
+        ("tokenizer.json", {"normalizer": {"type": "Replace", "pattern": {"Regex": "(a{9999}){9999}"}, "content": ""}}),
+        ("tokenizer.json", {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "b" * 10_000}}),
+        ("tokenizer.json", {"normalizer": {"type": "Prepend", "prepend": "b" * 10_000}}),
+    ],
+)
+def test_sizes_without_bounds_are_refused_before_anything_is_loaded(name, change, copy_of, today_folder):
+    folder = copy_of(today_folder)
+    edit(folder / name, lambda content: content.update(change))
+    with pytest.raises(UnsafeModelError, match=name):
+        PixieEncoder(folder, device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x04\0\0\0\xff\xff\xff\xff"], ids=["when it is read", "at the first text"])
+def test_a_tokenizer_that_panics_is_refused(content, copy_of, today_folder, capfd):
+    folder = copy_of(today_folder)
+    panics = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(content).decode()}
+    edit(folder / "tokenizer.json", lambda content: content.update(normalizer=panics))
+    with pytest.raises(UnsafeModelError, match="tokenizer"):
+        PixieEncoder(folder, device="cpu")
 
 
 @pytest.mark.parametrize("path", ["../elsewhere", "/etc", "C:\\models", "a/../../b"])

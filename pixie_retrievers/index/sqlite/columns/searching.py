@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def passing_codes(column: Column, comparison: Comparison) -> tuple[NDArray[np.bo
 def _mark_equal(column: Column, operands: Sequence[Any], passes: NDArray[np.bool_]) -> list[int]:
     """Mark the codes of all values that equal an operand; what is returned nobody can tell."""
     undecided = set()
-    strings, floats, integers = [], [], []
+    strings, floats, integers, lists = [], [], [], []
     for operand in operands:
         if operand is None:
             passes[NULL] = True
@@ -90,7 +91,7 @@ def _mark_equal(column: Column, operands: Sequence[Any], passes: NDArray[np.bool
             undecided.add(OBJECT)
         elif isinstance(operand, list):
             undecided.add(NESTED)
-            passes[column.first_list :] |= _equal_lists(column, operand)
+            lists.append(operand)
         elif (nearest := _nearest(operand)) == operand:
             floats.append(nearest)
         elif _INT64.min <= operand <= _INT64.max:
@@ -99,6 +100,11 @@ def _mark_equal(column: Column, operands: Sequence[Any], passes: NDArray[np.bool
             undecided.add(HUGE)
     _mark_present(passes[FIRST_VALUE : column.first_integer], column.floats, np.array(floats, np.float64))
     _mark_present(passes[column.first_integer : column.first_string], column.integers, np.array(integers, np.int64))
+    if len(lists) > _FEW:
+        passes[column.first_list :] |= _among_lists(column, lists)
+    else:
+        for operand in lists:
+            passes[column.first_list :] |= _equal_lists(column, operand)
     if len(strings) * _FEW > column.first_list - column.first_string:
         wanted = set(strings)
         texts = column.strings.split(SEPARATOR)[:-1]
@@ -127,6 +133,17 @@ def _equal_lists(column: Column, operand: list[Any]) -> NDArray[np.bool_]:
         candidates = np.flatnonzero(equal)
         equal[candidates] = _equal_scalars(column, value)[column.elements[starts[candidates] + place]]
     return equal
+
+
+def _among_lists(column: Column, operands: list[list[Any]]) -> NDArray[np.bool_]:
+    """bool, shape (n_lists,): which lists equal one of many."""
+    wanted = {tuple(operand) for operand in operands if not any(isinstance(value, (list, dict)) for value in operand)}
+    scalars: list[Any] = [None if code == NULL else object() for code in range(FIRST_VALUE)]
+    scalars += [*column.floats.tolist(), *column.integers.tolist()]
+    scalars += [string.decode() for string in column.strings.split(SEPARATOR)[:-1]]
+    starts, elements = column.list_starts.tolist(), column.elements.tolist()
+    found = (tuple(scalars[code] for code in elements[start:end]) in wanted for start, end in pairwise(starts))
+    return np.fromiter(found, bool, len(starts) - 1)
 
 
 def _equal_scalars(column: Column, operand: Any) -> NDArray[np.bool_]:

@@ -70,10 +70,10 @@ def read_directory(store: ReadStore, number: int) -> Directory:
         CorruptIndexError: The row is missing or damaged.
     """
     key = segment_key(number)
-    fields, complete = decode_row(key, store.get(COLUMNS, key), 2)
-    if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
+    fields, complete = decode_row(key, store.get(COLUMNS, key), list, bool)
+    if len(fields) > MAX_FIELDS or not set(map(type, fields)) <= {str} or len(set(fields)) != len(fields):
         raise CorruptIndexError(f"the columns of segment {number} have no names: restore the file from a copy")
-    return Directory(number, {field: place for place, field in enumerate(fields)}, complete is True)
+    return Directory(number, {field: place for place, field in enumerate(fields)}, complete)
 
 
 def read_column(store: ReadStore, directory: Directory, field: str, n_documents: int) -> Column:
@@ -136,8 +136,17 @@ def _is_sound(column: Column) -> bool:
         and starts[0] == 0
         and (starts[1:] >= starts[:-1]).all()
         and (not column.strings or column.strings.endswith(SEPARATOR))
+        and _is_utf8(column.strings)
         and (not len(column.codes) or 0 <= column.codes.min() <= column.codes.max() < column.n_codes)
         and (not len(elements) or 0 <= elements.min() <= elements.max() < column.first_list)
         and (column.floats[1:] > column.floats[:-1]).all()
         and (column.integers[1:] > column.integers[:-1]).all()
     )
+
+
+def _is_utf8(strings: bytes) -> bool:
+    try:
+        strings.replace(SEPARATOR, b"\0").decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -58,7 +58,7 @@ def test_a_frame_in_the_wrong_place_is_noticed(kind, key, frame, dtypes):
 
 
 def test_a_row_is_json_and_gives_its_values_back():
-    assert decode_row("key", ROW, 2) == ["문서", {"연도": 2024, "x": [1.5, None]}]
+    assert decode_row("key", ROW, str, dict) == ["문서", {"연도": 2024, "x": [1.5, None]}]
     assert json.loads(ROW)[2]["연도"] == 2024
 
 
@@ -67,15 +67,15 @@ def test_any_flipped_byte_of_a_row_is_noticed(position):
     damaged = bytearray(ROW)
     damaged[position] ^= 0x01
     with pytest.raises(CorruptIndexError):
-        decode_row("key", bytes(damaged), 2)
+        decode_row("key", bytes(damaged), str, dict)
 
 
 @pytest.mark.parametrize("row", [None, b"", b"[]", ROW[:-1], ROW + b" "])
 def test_a_missing_or_cut_row_is_noticed(row):
     with pytest.raises(CorruptIndexError):
-        decode_row("key", row, 2)
+        decode_row("key", row, str, dict)
     with pytest.raises(CorruptIndexError):
-        decode_row("another key", ROW, 2)
+        decode_row("another key", ROW, str, dict)
 
 
 @given(st.text(), st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.booleans(), st.none())))
@@ -84,4 +84,4 @@ def test_any_text_and_metadata_that_utf8_can_carry_survives(text, metadata):
         row = encode_row("k", [text, metadata]).encode()
     except UnicodeEncodeError:
         return
-    assert decode_row("k", row, 2) == [text, metadata]
+    assert decode_row("k", row, str, dict) == [text, metadata]
