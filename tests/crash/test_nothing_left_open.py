@@ -51,8 +51,8 @@ def repaired(path):
         repair_index(path, folder / "saved.db")
 
 
-# Of closing a file that was written, folding its log may fail: all is on disk. And where it cannot be read whether a log
-# is foreign, it counts as the file's own.
+# Of closing a file that was written, folding its log may fail: all is on disk. And where it cannot be read whether a
+# log is foreign, it counts as the file's own.
 @pytest.mark.parametrize(
     ("use", "n_harmless"),
     [
