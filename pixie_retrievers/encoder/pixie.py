@@ -317,7 +317,7 @@ class PixieEncoder:
         with progress(len(checked), shown=show_progress) as advance:
             advance(lengths.count(0))
             for positions in plan_batches(lengths, self._max_batch_tokens):
-                done.append((positions, self._encode_batch([checked[n] for n in positions], kind)))
+                done.append((positions, self._encode_batch([readings[n].text for n in positions], kind)))
                 advance(len(positions))
         vectors = assemble(done, len(checked), self.vocabulary_size)
         return vectors.with_literal([reading.terms for reading in readings])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pixie_retrievers.encoder.prefixes import encode_prefixes
 from pixie_retrievers.errors import InvalidParameterError
 
 __all__ = ["Reading", "Vocabulary"]
@@ -89,14 +90,16 @@ class Reading:
             white space, or characters that the tokenizer drops.
         cut: The text was longer than the model reads.
         terms: The terms that the text is made of, as far as it is read: without prompt and special tokens.
+        text: As much of the text as gives the same tokens: a long one need not be tokenised whole.
     """
 
     n_tokens: int
     cut: bool
     terms: frozenset[int]
+    text: str
 
 
-_NOTHING = Reading(0, cut=False, terms=frozenset())
+_NOTHING = Reading(0, cut=False, terms=frozenset(), text="")
 
 
 class Vocabulary:
@@ -120,9 +123,9 @@ class Vocabulary:
         self._names: dict[int, tuple[str, str]] = {}
         self._backend = Tokenizer.from_str(described)
         self._backend.no_padding()
-        side = getattr(tokenizer, "truncation_side", "right")
+        self._side = getattr(tokenizer, "truncation_side", "right")
         try:
-            self._backend.enable_truncation(max_length, direction=side)
+            self._backend.enable_truncation(max_length, direction=self._side)
         except (ValueError, OverflowError):  # tokenizers' own words are about its internals
             raise InvalidParameterError(f"max_length is {max_length}: too small for a text of one token") from None
 
@@ -166,7 +169,12 @@ class Vocabulary:
             texts: The texts.
             prompt: What stands before each of them; its tokens count towards the length, but are not terms of the text.
         """
-        encodings = self._backend.encode_batch([prompt + text for text in texts])
+        if self._side == "right":
+            prefixed = encode_prefixes(self._backend, texts, prompt, self.max_length)
+        else:
+            whole = self._backend.encode_batch([prompt + text for text in texts])
+            prefixed = list(zip(texts, whole, strict=True))
+        encodings = [encoding for _, encoding in prefixed]
         # Of texts this short the prompt may be all that is left.
         shortest = len(self._backend.encode(prompt).ids)
         doubtful = [n for n, encoding in enumerate(encodings) if len(encoding.ids) <= shortest]
@@ -179,8 +187,8 @@ class Vocabulary:
         return [
             _NOTHING
             if n in empty
-            else Reading(len(encoding.ids), bool(encoding.overflowing), self._terms(encoding, len(prompt)))
-            for n, encoding in enumerate(encodings)
+            else Reading(len(encoding.ids), bool(encoding.overflowing), self._terms(encoding, len(prompt)), prefix)
+            for n, (prefix, encoding) in enumerate(prefixed)
         ]
 
     def _terms(self, encoding: Any, n_prompt: int) -> frozenset[int]:
