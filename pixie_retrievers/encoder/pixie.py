@@ -20,6 +20,7 @@ from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
 from pixie_retrievers.encoder.texts import checked_texts
+from pixie_retrievers.encoder.unread import Unread, report_unread
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.errors import (
     IncompatibleIndexError,
@@ -261,8 +262,8 @@ class PixieEncoder:
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> SparseVectors:
         """One vector a text, with the model's own prompt and route for documents.
 
-        An empty text, or one of white space, gives an empty vector. A text longer than :attr:`max_length` is cut; the
-        logger ``pixie_retrievers`` says how many were.
+        An empty text, or one of white space, gives an empty vector. A text longer than :attr:`max_length` is cut, and a
+        ``PixieWarning`` says how many were.
 
         Args:
             texts: The texts.
@@ -274,6 +275,14 @@ class PixieEncoder:
             ModelUnavailableError: The process was forked after the model was loaded.
         """
         return self._encode(texts, "document", show_progress=show_progress)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has as a document, all of it, prompt and special tokens included.
+
+        Raises:
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+        """
+        return self._vocabulary.count(checked_texts(texts), prompt_of(self._model, "document"))
 
     def tokens(self, term_ids: Sequence[int]) -> list[str]:
         """The vocabulary's own spelling of each term, markers included.
@@ -311,8 +320,6 @@ class PixieEncoder:
         for start in range(0, len(checked), _TOKENISED_AT_ONCE):
             readings += self._vocabulary.read(checked[start : start + _TOKENISED_AT_ONCE], prompt)
         lengths = [reading.n_tokens for reading in readings]
-        if n_cut := sum(reading.cut for reading in readings):
-            _logger.info("%d of %d texts were longer than %d tokens and were cut", n_cut, len(checked), self.max_length)
         done: list[tuple[list[int], SparseRows]] = []
         with progress(len(checked), shown=show_progress) as advance:
             advance(lengths.count(0))
@@ -320,7 +327,19 @@ class PixieEncoder:
                 done.append((positions, self._encode_batch([readings[n].text for n in positions], kind)))
                 advance(len(positions))
         vectors = assemble(done, len(checked), self.vocabulary_size)
+        self._report(checked, readings, kind)
         return vectors.with_literal([reading.terms for reading in readings])
+
+    def _report(self, texts: list[str], readings: list[Reading], kind: Kind) -> None:
+        """Say which texts were cut: of documents to who waits for them, of queries to the log."""
+        cut = [(len(text), reading.n_read) for text, reading in zip(texts, readings, strict=True) if reading.cut]
+        if kind == "document":
+            longest, read = max(cut, default=(0, 0))
+            report_unread(Unread(len(cut), len(texts), self.max_length, longest, read))
+        elif cut:
+            _logger.info(
+                "%d of %d queries were longer than %d tokens and were cut", len(cut), len(texts), self.max_length
+            )
 
     def _encode_batch(self, texts: list[str], kind: Kind) -> SparseRows:
         """One pass of the model: the only place where texts times vocabulary numbers exist at once."""

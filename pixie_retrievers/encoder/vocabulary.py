@@ -14,6 +14,7 @@ from pixie_retrievers.errors import InvalidParameterError
 
 __all__ = ["Reading", "Vocabulary"]
 
+_COUNTED_AT_ONCE = 1024  # texts: what a tokenizer returns takes 80 bytes a token
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _VISIBLE = {" ": "␣", "\u00a0": "␣", "\u3000": "␣", "\n": "↵", "\r": "␍", "\t": "⇥"}
 
@@ -89,17 +90,19 @@ class Reading:
         n_tokens: How many tokens it sees, special ones and prompt included; 0 for a text that has no token of its own:
             white space, or characters that the tokenizer drops.
         cut: The text was longer than the model reads.
+        n_read: How many characters of a text that was cut the model reads.
         terms: The terms that the text is made of, as far as it is read: without prompt and special tokens.
         text: As much of the text as gives the same tokens: a long one need not be tokenised whole.
     """
 
     n_tokens: int
     cut: bool
+    n_read: int
     terms: frozenset[int]
     text: str
 
 
-_NOTHING = Reading(0, cut=False, terms=frozenset(), text="")
+_NOTHING = Reading(0, cut=False, n_read=0, terms=frozenset(), text="")
 
 
 class Vocabulary:
@@ -185,11 +188,28 @@ class Vocabulary:
         }
         empty |= {n for n, text in enumerate(texts) if not text.strip()}
         return [
-            _NOTHING
-            if n in empty
-            else Reading(len(encoding.ids), bool(encoding.overflowing), self._terms(encoding, len(prompt)), prefix)
+            _NOTHING if n in empty else self._reading(encoding, len(prompt), prefix)
             for n, (prefix, encoding) in enumerate(prefixed)
         ]
+
+    def count(self, texts: Sequence[str], prompt: str = "") -> list[int]:
+        """How many tokens the whole of each text has, prompt and special tokens included."""
+        around = self._backend.num_special_tokens_to_add(is_pair=False)
+        counts: list[int] = []
+        for start in range(0, len(texts), _COUNTED_AT_ONCE):
+            encodings = self._backend.encode_batch([prompt + text for text in texts[start : start + _COUNTED_AT_ONCE]])
+            counts += [
+                len(encoding.ids) + sum(len(rest.ids) - around for rest in encoding.overflowing)
+                for encoding in encodings
+            ]
+        return counts
+
+    def _reading(self, encoding: Any, n_prompt: int, text: str) -> Reading:
+        cut, n_read = bool(encoding.overflowing), 0
+        if cut:
+            spans = [span for span, word in zip(encoding.offsets, encoding.word_ids, strict=True) if word is not None]
+            n_read = max(0, spans[-1][1] - max(n_prompt, spans[0][0])) if spans else 0
+        return Reading(len(encoding.ids), cut, n_read, self._terms(encoding, n_prompt), text)
 
     def _terms(self, encoding: Any, n_prompt: int) -> frozenset[int]:
         ids = encoding.ids
