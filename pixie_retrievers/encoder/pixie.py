@@ -19,6 +19,7 @@ from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
+from pixie_retrievers.encoder.special import read_special_tokens_as_text, specials_stay_special
 from pixie_retrievers.encoder.texts import checked_texts
 from pixie_retrievers.encoder.unread import Unread, report_unread
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
@@ -101,9 +102,15 @@ class PixieEncoder:
         self._max_batch_tokens = max_batch_tokens or token_budget(
             device, free_memory(device), _token_bytes(self._model)
         )
+        special_is_text = not specials_stay_special(self._model)
         self._vocabulary = Vocabulary(
-            self._model.tokenizer, size=_vocabulary_size(self._model), max_length=self._limit_length(max_length)
+            self._model.tokenizer,
+            size=_vocabulary_size(self._model),
+            max_length=self._limit_length(max_length),
+            special_is_text=special_is_text,
         )
+        if special_is_text:
+            read_special_tokens_as_text(self._model)
         self._turn = threading.Lock()
         self._process = os.getpid()
         self._queries = VectorCache(_CACHED_QUERIES)

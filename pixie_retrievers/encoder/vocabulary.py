@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixie_retrievers.encoder.prefixes import encode_prefixes
+from pixie_retrievers.encoder.special import forget_special_tokens
 from pixie_retrievers.errors import InvalidParameterError
 
 __all__ = ["Reading", "Vocabulary"]
@@ -112,9 +113,10 @@ class Vocabulary:
         tokenizer: A fast tokenizer of transformers.
         size: The number of terms that the model gives weights to; a tokenizer may name fewer.
         max_length: Texts are cut to so many tokens, special ones included.
+        special_is_text: What looks like a special token in a text is text.
     """
 
-    def __init__(self, tokenizer: Any, *, size: int, max_length: int) -> None:
+    def __init__(self, tokenizer: Any, *, size: int, max_length: int, special_is_text: bool = True) -> None:
         from tokenizers import Tokenizer
 
         described = tokenizer.backend_tokenizer.to_str()
@@ -126,6 +128,8 @@ class Vocabulary:
         self._names: dict[int, tuple[str, str]] = {}
         self._backend = Tokenizer.from_str(described)
         self._backend.no_padding()
+        if special_is_text:
+            forget_special_tokens(self._backend)
         self._side = getattr(tokenizer, "truncation_side", "right")
         try:
             self._backend.enable_truncation(max_length, direction=self._side)
