@@ -14,7 +14,8 @@ from pixie_retrievers.encoder.cache import VectorCache
 from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
 from pixie_retrievers.encoder.fingerprint import describe, parse
 from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
-from pixie_retrievers.encoder.loading import count_parameters, load_model
+from pixie_retrievers.encoder.loading import count_parameters, load_model, token_bytes, vocabulary_size
+from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
@@ -99,13 +100,11 @@ class PixieEncoder:
         self._device = str(self._model.device)
         self._min_weight = float(min_weight)
         self._max_active_terms = max_active_terms
-        self._max_batch_tokens = max_batch_tokens or token_budget(
-            device, free_memory(device), _token_bytes(self._model)
-        )
+        self._max_batch_tokens = max_batch_tokens or token_budget(device, free_memory(device), token_bytes(self._model))
         special_is_text = not specials_stay_special(self._model)
         self._vocabulary = Vocabulary(
             self._model.tokenizer,
-            size=_vocabulary_size(self._model),
+            size=vocabulary_size(self._model),
             max_length=self._limit_length(max_length),
             special_is_text=special_is_text,
         )
@@ -307,6 +306,10 @@ class PixieEncoder:
         """
         return self._vocabulary.surfaces(term_ids)
 
+    def names_in(self, query: str, document: str) -> NamesInTexts:
+        """Names for the terms that two texts share: as :meth:`surfaces`, but never a part of a character."""
+        return NamesInTexts(self._vocabulary, query, document)
+
     def _check_process(self) -> None:
         """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
 
@@ -333,7 +336,12 @@ class PixieEncoder:
             for positions in plan_batches(lengths, self._max_batch_tokens):
                 done.append((positions, self._encode_batch([readings[n].text for n in positions], kind)))
                 advance(len(positions))
-        vectors = assemble(done, len(checked), self.vocabulary_size)
+        vectors = self._vocabulary.rare.rewritten(
+            assemble(done, len(checked), self.vocabulary_size),
+            [reading.rare for reading in readings],
+            min_weight=self._min_weight,
+            max_active_terms=self._max_active_terms,
+        )
         self._report(checked, readings, kind)
         return vectors.with_literal([reading.terms for reading in readings])
 
@@ -377,21 +385,3 @@ class PixieEncoder:
         length = own if requested is None else requested
         self._model.max_seq_length = length
         return length
-
-
-def _vocabulary_size(model: Any) -> int:
-    """The width of the model's output, as its head has it: a configuration may leave it out."""
-    for module in model.modules():
-        if type(module).__name__ == "BlockwisePooling":
-            return int(module.embedding_dimension)
-    transformer = model.transformers_model
-    head = None if transformer is None else transformer.get_output_embeddings()
-    return int(getattr(head, "out_features", len(model.tokenizer)))
-
-
-def _token_bytes(model: Any) -> int:
-    """About what one token takes while a layer of the model runs: a dozen hidden states, and those inside the layer."""
-    config = getattr(model.transformers_model, "config", None)
-    hidden = getattr(config, "hidden_size", None) or getattr(config, "dim", None) or 768
-    inner = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None) or 4 * hidden
-    return 4 * (12 * int(hidden) + 4 * int(inner))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pixie_retrievers.encoder.prefixes import encode_prefixes
+from pixie_retrievers.encoder.rare import RareCharacters
 from pixie_retrievers.encoder.special import forget_special_tokens
 from pixie_retrievers.errors import InvalidParameterError
 
@@ -94,6 +95,7 @@ class Reading:
         n_read: How many characters of a text that was cut the model reads.
         terms: The terms that the text is made of, as far as it is read: without prompt and special tokens.
         text: As much of the text as gives the same tokens: a long one need not be tokenised whole.
+        rare: Its characters that the vocabulary has only as bytes, with the terms of these.
     """
 
     n_tokens: int
@@ -101,9 +103,10 @@ class Reading:
     n_read: int
     terms: frozenset[int]
     text: str
+    rare: Mapping[str, tuple[int, ...]]
 
 
-_NOTHING = Reading(0, cut=False, n_read=0, terms=frozenset(), text="")
+_NOTHING = Reading(0, cut=False, n_read=0, terms=frozenset(), text="", rare={})
 
 
 class Vocabulary:
@@ -127,6 +130,7 @@ class Vocabulary:
         self._spelling = Spelling.of(json.loads(described))
         self._names: dict[int, tuple[str, str]] = {}
         self._backend = Tokenizer.from_str(described)
+        self.rare = RareCharacters(self._backend.token_to_id)
         self._backend.no_padding()
         if special_is_text:
             forget_special_tokens(self._backend)
@@ -151,6 +155,24 @@ class Vocabulary:
             InvalidParameterError: A term is outside the vocabulary.
         """
         return [self._named(term_id)[1] for term_id in term_ids]
+
+    def is_part(self, term_id: int) -> bool:
+        """Whether a term is no whole character: a byte, or a few bytes of which some are half a character."""
+        return int(term_id) in self.rare or (self._spelling.byte_level and not _is_whole(self._named(term_id)[0]))
+
+    def characters(self, text: str) -> Mapping[int, set[str]]:
+        """The characters of a text, as far as it is read, that have only parts among its terms, by part."""
+        (reading,) = self.read([text])
+        found: dict[int, set[str]] = {}
+        for character in reading.rare:
+            for term in self.rare.terms(character):
+                found.setdefault(term, set()).add(character)
+        if self._spelling.byte_level:
+            encoding = self._backend.encode(reading.text)
+            for term, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+                if self.is_part(term) and (characters := reading.text[start:end].strip()):
+                    found.setdefault(term, set()).add(characters)
+        return found
 
     def _named(self, term_id: int) -> tuple[str, str]:
         """A term's token and surface, worked out once."""
@@ -213,7 +235,9 @@ class Vocabulary:
         if cut:
             spans = [span for span, word in zip(encoding.offsets, encoding.word_ids, strict=True) if word is not None]
             n_read = max(0, spans[-1][1] - max(n_prompt, spans[0][0])) if spans else 0
-        return Reading(len(encoding.ids), cut, n_read, self._terms(encoding, n_prompt), text)
+        terms = self._terms(encoding, n_prompt)
+        rare = self.rare.among(encoding.ids)
+        return Reading(len(encoding.ids), cut, n_read, self.rare.literal(terms, rare), text, rare)
 
     def _terms(self, encoding: Any, n_prompt: int) -> frozenset[int]:
         ids = encoding.ids
@@ -242,6 +266,15 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_alphabet()
+
+
+def _is_whole(token: str) -> bool:
+    """Whether a piece in the byte alphabet is text; one that is not in it is."""
+    try:
+        bytes(_BYTE_OF.get(letter, 0) for letter in token).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode(data: bytes) -> str:

@@ -130,24 +130,10 @@ def test_what_says_little_at_its_beginning_is_read_until_the_model_is_full(text)
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_vectors_and_literal_terms_are_those_of_the_whole_text(bundled_pair, seed):
-    """sentence-transformers tokenises the whole text; so does the vocabulary of an encoder that cuts from the left."""
+    """sentence-transformers tokenises the whole text. Rare characters, whose terms are ours, the test above has."""
     encoder, reference = bundled_pair
     rng = random.Random(seed)
-    parts = [
-        "위성",
-        "에서 ",
-        "바다의 ",
-        "온도를",
-        "🍎",
-        " ",
-        "\n",
-        "살핀다. ",
-        "2024",
-        "년 ",
-        "Global ",
-        "\ue000",
-        "𠮷",
-    ]
+    parts = ["위성", "에서 ", "바다의 ", "온도를", " ", "\n", "살핀다. ", "2024", "년 ", "Global ", "\u3000"]
     text = "".join(rng.choices(parts, k=2_000))
     vectors = encoder.encode_documents([text])
     expected = reference.encode_document([text], convert_to_sparse_tensor=False)[0].cpu().numpy()
