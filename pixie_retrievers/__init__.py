@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
+    from pixie_retrievers.passages import split_documents
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import (
         Document,
@@ -84,6 +85,7 @@ __all__ = [
     "TokenContribution",
     "UnsafeModelError",
     "open_index",
+    "split_documents",
 ]
 
 _HOMES = {
@@ -93,6 +95,7 @@ _HOMES = {
     "open_index": "index.opening",
     "SqliteIndex": "index.sqlite.engine",
     "SparseRetriever": "retriever",
+    "split_documents": "passages",
     "Document": "types",
     "Explanation": "types",
     "Hit": "types",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.encoder.unread import collect_unread, report_unread
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.base import Index
@@ -35,12 +36,14 @@ class Indexed:
         updated: Their id was known, with other content.
         unchanged: They were there word for word, and were not encoded again.
         deleted: They were stored, and are not among the documents any more.
+        cut: Of those added and updated: their text is longer than the model reads, and its end cannot be found.
     """
 
     added: int
     updated: int
     unchanged: int
     deleted: int = 0
+    cut: int = 0
 
 
 def index_documents(
@@ -54,7 +57,8 @@ def index_documents(
     """Encode and store every document that the index does not hold already, word for word.
 
     Documents are committed in groups of at most 10,000, or 20 million characters. What a run that was interrupted
-    committed stays; run it again, and only the rest is encoded.
+    committed stays; run it again, and only the rest is encoded. One ``PixieWarning`` at the end says how many texts
+    were longer than the model reads.
 
     Args:
         index: Where they go.
@@ -73,6 +77,7 @@ def index_documents(
     n_before = len(index)
     n_documents = n_changed = 0
     with ExitStack() as stack:
+        unread = stack.enter_context(collect_unread())
         encode: _Encode
         if devices is None:
             encode = _Adaptive(encoder)
@@ -92,8 +97,9 @@ def index_documents(
                 advance(len(vectors))
             if changed:
                 index.upsert(changed, SparseVectors.concatenate(parts, encoder.vocabulary_size))
+    report_unread(unread)
     added = len(index) - n_before
-    return Indexed(added=added, updated=n_changed - added, unchanged=n_documents - n_changed)
+    return Indexed(added=added, updated=n_changed - added, unchanged=n_documents - n_changed, cut=unread.n_cut)
 
 
 def sync_documents(

@@ -21,13 +21,14 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     InvalidTextError,
 )
+from pixie_retrievers.explaining import names_in, results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable, with_ids
 from pixie_retrievers.index.opening import is_there, names_no_file, open_index, remove_index
 from pixie_retrievers.indexing import Indexed, index_documents, sync_documents
 from pixie_retrievers.parameters import check_number, check_score_threshold, check_top_k_tokens, check_whole_number
-from pixie_retrievers.types import Document, Explanation, Hit, SearchResult
+from pixie_retrievers.types import Document, Explanation, SearchResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -326,7 +327,10 @@ class SparseRetriever:
         check_score_threshold(score_threshold)
         vectors = self.encoder.encode_queries(queries)
         hit_lists = self.index.search(vectors, k, filter=filter, ids=ids)
-        return [self._results(hits, top_k_tokens, score_threshold) for hits in hit_lists]
+        return [
+            results_of(self.encoder, query, hits, top_k_tokens, score_threshold)
+            for query, hits in zip(queries, hit_lists, strict=True)
+        ]
 
     def search_diverse(
         self,
@@ -377,20 +381,9 @@ class SparseRetriever:
         matches = self.index.match(self.encoder.encode_queries([query]), [id])[0]
         if matches is None:
             raise DocumentNotFoundError(f"there is no document with id {id!r} in the index: index.ids() lists them")
-        return Explanation(matches.score, matches, top_k_tokens, self.encoder)
-
-    def _results(
-        self, hits: Sequence[Hit], top_k_tokens: int | None, score_threshold: float | None
-    ) -> list[SearchResult]:
-        if score_threshold is not None:
-            hits = [hit for hit in hits if hit.score >= score_threshold]
-        if top_k_tokens == 0:
-            return [SearchResult(hit.document, hit.score, None) for hit in hits]
-        names = self.encoder
-        return [
-            SearchResult(hit.document, hit.score, Explanation(hit.score, hit.matches, top_k_tokens, names))
-            for hit in hits
-        ]
+        (document,) = self.index.get([id])
+        names = names_in(self.encoder, query, document.text if document else "")
+        return Explanation(matches.score, matches, top_k_tokens, names)
 
     def close(self) -> None:
         """Close the index, and remove it if it was temporary."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from pixie_retrievers import IndexNotFoundError, PixieError, __version__
+from pixie_retrievers import IndexNotFoundError, PixieError, PixieWarning, __version__
 from pixie_retrievers.cli.backup import backup
 from pixie_retrievers.cli.check import check
 from pixie_retrievers.cli.compact import compact
@@ -32,7 +33,10 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", PixieWarning)
+                warnings.showwarning = _show_warning
+                result = super().invoke(ctx)
             sys.stdout.flush()  # a reader that has gone away is noticed here, not while the interpreter shuts down
         except IndexNotFoundError as error:  # its advice is for Python
             found = one_line(error).rpartition(": check the path")[0]
@@ -52,6 +56,11 @@ class Commands(TyperGroup):
             typer.echo(f"error: {one_line(error)}", err=True)
             raise typer.Exit(1) from None
         return result
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """A line as an error has one, without the place in our code that Python would show."""
+    typer.echo(f"{'warning' if category is PixieWarning else category.__name__}: {one_line(message)}", err=True)
 
 
 def _give_up_stdout() -> None:

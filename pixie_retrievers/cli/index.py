@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +16,9 @@ from pixie_retrievers.cli.inputs import Split
 from pixie_retrievers.cli.options import Device, Encoding
 from pixie_retrievers.cli.terminal import counted, file_size, notes, one_line, output, print_json
 from pixie_retrievers.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from pixie_retrievers.types import Document
 
 __all__ = ["index"]
 
@@ -79,12 +83,13 @@ def index(
         ),
     ] = None,
     split: Annotated[
-        Split,
+        str,
         typer.Option(
+            metavar="auto|file|paragraph|TOKENS",
             help="Text files: one document a file or a paragraph. auto: a paragraph for a file named here, a file"
-            " inside a folder."
+            " inside a folder. A number: every document in passages of at most so many tokens.",
         ),
-    ] = Split.auto,
+    ] = "auto",
     encoding: Encoding = None,
     sync: Annotated[
         bool, typer.Option("--sync", help="Delete what the index holds and the inputs do not, such as removed files.")
@@ -101,31 +106,45 @@ def index(
     from pixie_retrievers.files.fields import Fields
 
     fields = Fields(text_field, id_field, title_field)
-    documents = read_documents(inputs, fields=fields, split=split, encoding=encoding)
+    parts, max_tokens = _split(split)
+    whole = read_documents(inputs, fields=fields, split=parts, encoding=encoding)
 
     from pixie_retrievers.cli.models import encoder_for_index, load_encoder
     from pixie_retrievers.cli.storing import store
     from pixie_retrievers.index.opening import is_there
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.indexing import left_over
+    from pixie_retrievers.passages import split_documents
     from pixie_retrievers.retriever import SparseRetriever
 
     began = time.perf_counter()
     console = notes()
     devices = [device or "auto"] * processes if processes > 1 else None
-    gone: list[str] = []
     fingerprint: str | None = None
     if is_there(target):
         with SqliteIndex(target, read_only=True) as existing:
             fingerprint = existing.fingerprint
-            if sync:
-                gone = left_over(existing, documents)
-                _agree(len(gone), len(existing), target, yes=yes)
+
+    def documents() -> Iterable[Document]:
+        return whole if max_tokens is None else split_documents(whole, encoder, max_tokens)
+
+    def agreed() -> list[str]:
+        if not sync or fingerprint is None:
+            return []
+        with SqliteIndex(target, read_only=True) as existing:
+            left = left_over(existing, documents())
+            _agree(len(left), len(existing), target, yes=yes)
+            return left
+
+    if max_tokens is None:  # passages are known once there is a model; all else is asked before it is loaded
+        gone = agreed()
     with console.status("loading the model"):
         if fingerprint is not None:
             encoder = encoder_for_index(fingerprint, model, device=device)
         else:
             encoder = load_encoder(model, device=device)
+    if max_tokens is not None:
+        gone = agreed()
     opened = SqliteIndex(
         target,
         vocabulary_size=encoder.vocabulary_size,
@@ -133,7 +152,8 @@ def index(
         weights=weights.value if weights else None,
     )
     with SparseRetriever(encoder, opened) as retriever:
-        stored = store(retriever.index, encoder, documents, console, total=len(documents), devices=devices)
+        total = len(whole) if max_tokens is None else None
+        stored = store(retriever.index, encoder, documents(), console, total=total, devices=devices)
         if gone:  # last: nothing that the inputs hold is ever missing
             stored = replace(stored, deleted=retriever.delete(gone))
         n_documents = len(retriever)
@@ -145,6 +165,7 @@ def index(
         "updated": stored.updated,
         "unchanged": stored.unchanged,
         "deleted": stored.deleted,
+        "cut": stored.cut,
         "seconds": round(time.perf_counter() - began, 3),
         "bytes": target.stat().st_size,
     }
@@ -153,12 +174,26 @@ def index(
         return
     names = ("added", "updated", "unchanged", "deleted") if sync else ("added", "updated", "unchanged")
     counts = ", ".join(f"{getattr(stored, name)} {name}" for name in names)
+    if stored.cut:
+        counts += f", {stored.cut} longer than the model reads"
     output().print(
         f"{target}: {counts}; {counted(n_documents, 'document')}, {file_size(target.stat().st_size)},"
         f" {summary['seconds']:.1f} s",
         markup=False,
         soft_wrap=True,
     )
+
+
+def _split(split: str) -> tuple[Split, int | None]:
+    """What one document of a text file is, and how many tokens a passage may have."""
+    if split.isdecimal():
+        return Split.file, int(split)
+    try:
+        return Split(split), None
+    except ValueError:
+        raise typer.BadParameter(
+            f"{split!r} is neither auto, file or paragraph nor a number of tokens", param_hint="--split"
+        ) from None
 
 
 def _agree(n_gone: int, n_stored: int, target: Path, *, yes: bool) -> None:

@@ -24,7 +24,7 @@ def store(
     documents: Iterable[Document],
     console: Console,
     *,
-    total: int,
+    total: int | None,
     devices: Sequence[str] | None = None,
 ) -> Indexed:
     """Encode and upsert every document that the index does not hold already, word for word.
@@ -34,7 +34,7 @@ def store(
         encoder: The encoder that the index belongs to.
         documents: Documents with unique ids, read once.
         console: Where the progress bar is drawn.
-        total: How many there are.
+        total: How many there are; None where nobody knows.
         devices: One process for each; None encodes in this one.
     """
     with progress_bar(console) as progress:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
-__all__ = ["count_parameters", "load_model"]
+__all__ = ["count_parameters", "load_model", "token_bytes", "vocabulary_size"]
 
 _loading = threading.Lock()
 
@@ -118,6 +118,24 @@ def count_parameters(folder: Path) -> int:
         except (SafetensorError, OSError) as error:
             raise ModelUnavailableError(f"{path} is damaged ({_first_line(error)}): fetch the model again") from error
     return total
+
+
+def vocabulary_size(model: Any) -> int:
+    """The width of the model's output, as its head has it: a configuration may leave it out."""
+    for module in model.modules():
+        if type(module).__name__ == "BlockwisePooling":
+            return int(module.embedding_dimension)
+    transformer = model.transformers_model
+    head = None if transformer is None else transformer.get_output_embeddings()
+    return int(getattr(head, "out_features", len(model.tokenizer)))
+
+
+def token_bytes(model: Any) -> int:
+    """About what one token takes while a layer of the model runs: a dozen hidden states, and those inside the layer."""
+    config = getattr(model.transformers_model, "config", None)
+    hidden = getattr(config, "hidden_size", None) or getattr(config, "dim", None) or 768
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None) or 4 * hidden
+    return 4 * (12 * int(hidden) + 4 * int(inner))
 
 
 def _version(text: str) -> tuple[int, int]:

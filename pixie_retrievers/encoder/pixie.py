@@ -14,12 +14,15 @@ from pixie_retrievers.encoder.cache import VectorCache
 from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
 from pixie_retrievers.encoder.fingerprint import describe, parse
 from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
-from pixie_retrievers.encoder.loading import count_parameters, load_model
+from pixie_retrievers.encoder.loading import count_parameters, load_model, token_bytes, vocabulary_size
+from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
+from pixie_retrievers.encoder.special import read_special_tokens_as_text, specials_stay_special
 from pixie_retrievers.encoder.texts import checked_texts
+from pixie_retrievers.encoder.unread import Unread, report_unread
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.errors import (
     IncompatibleIndexError,
@@ -97,12 +100,16 @@ class PixieEncoder:
         self._device = str(self._model.device)
         self._min_weight = float(min_weight)
         self._max_active_terms = max_active_terms
-        self._max_batch_tokens = max_batch_tokens or token_budget(
-            device, free_memory(device), _token_bytes(self._model)
-        )
+        self._max_batch_tokens = max_batch_tokens or token_budget(device, free_memory(device), token_bytes(self._model))
+        special_is_text = not specials_stay_special(self._model)
         self._vocabulary = Vocabulary(
-            self._model.tokenizer, size=_vocabulary_size(self._model), max_length=self._limit_length(max_length)
+            self._model.tokenizer,
+            size=vocabulary_size(self._model),
+            max_length=self._limit_length(max_length),
+            special_is_text=special_is_text,
         )
+        if special_is_text:
+            read_special_tokens_as_text(self._model)
         self._turn = threading.Lock()
         self._process = os.getpid()
         self._queries = VectorCache(_CACHED_QUERIES)
@@ -261,8 +268,8 @@ class PixieEncoder:
     def encode_documents(self, texts: Sequence[str], *, show_progress: bool = False) -> SparseVectors:
         """One vector a text, with the model's own prompt and route for documents.
 
-        An empty text, or one of white space, gives an empty vector. A text longer than :attr:`max_length` is cut; the
-        logger ``pixie_retrievers`` says how many were.
+        An empty text, or one of white space, gives an empty vector. A text longer than :attr:`max_length` is cut, and a
+        ``PixieWarning`` says how many were.
 
         Args:
             texts: The texts.
@@ -274,6 +281,14 @@ class PixieEncoder:
             ModelUnavailableError: The process was forked after the model was loaded.
         """
         return self._encode(texts, "document", show_progress=show_progress)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has as a document, all of it, prompt and special tokens included.
+
+        Raises:
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+        """
+        return self._vocabulary.count(checked_texts(texts), prompt_of(self._model, "document"))
 
     def tokens(self, term_ids: Sequence[int]) -> list[str]:
         """The vocabulary's own spelling of each term, markers included.
@@ -290,6 +305,10 @@ class PixieEncoder:
             InvalidParameterError: A term is outside the vocabulary.
         """
         return self._vocabulary.surfaces(term_ids)
+
+    def names_in(self, query: str, document: str) -> NamesInTexts:
+        """Names for the terms that two texts share: as :meth:`surfaces`, but never a part of a character."""
+        return NamesInTexts(self._vocabulary, query, document)
 
     def _check_process(self) -> None:
         """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
@@ -311,16 +330,31 @@ class PixieEncoder:
         for start in range(0, len(checked), _TOKENISED_AT_ONCE):
             readings += self._vocabulary.read(checked[start : start + _TOKENISED_AT_ONCE], prompt)
         lengths = [reading.n_tokens for reading in readings]
-        if n_cut := sum(reading.cut for reading in readings):
-            _logger.info("%d of %d texts were longer than %d tokens and were cut", n_cut, len(checked), self.max_length)
         done: list[tuple[list[int], SparseRows]] = []
         with progress(len(checked), shown=show_progress) as advance:
             advance(lengths.count(0))
             for positions in plan_batches(lengths, self._max_batch_tokens):
-                done.append((positions, self._encode_batch([checked[n] for n in positions], kind)))
+                done.append((positions, self._encode_batch([readings[n].text for n in positions], kind)))
                 advance(len(positions))
-        vectors = assemble(done, len(checked), self.vocabulary_size)
+        vectors = self._vocabulary.rare.rewritten(
+            assemble(done, len(checked), self.vocabulary_size),
+            [reading.rare for reading in readings],
+            min_weight=self._min_weight,
+            max_active_terms=self._max_active_terms,
+        )
+        self._report(checked, readings, kind)
         return vectors.with_literal([reading.terms for reading in readings])
+
+    def _report(self, texts: list[str], readings: list[Reading], kind: Kind) -> None:
+        """Say which texts were cut: of documents to who waits for them, of queries to the log."""
+        cut = [(len(text), reading.n_read) for text, reading in zip(texts, readings, strict=True) if reading.cut]
+        if kind == "document":
+            longest, read = max(cut, default=(0, 0))
+            report_unread(Unread(len(cut), len(texts), self.max_length, longest, read))
+        elif cut:
+            _logger.info(
+                "%d of %d queries were longer than %d tokens and were cut", len(cut), len(texts), self.max_length
+            )
 
     def _encode_batch(self, texts: list[str], kind: Kind) -> SparseRows:
         """One pass of the model: the only place where texts times vocabulary numbers exist at once."""
@@ -351,21 +385,3 @@ class PixieEncoder:
         length = own if requested is None else requested
         self._model.max_seq_length = length
         return length
-
-
-def _vocabulary_size(model: Any) -> int:
-    """The width of the model's output, as its head has it: a configuration may leave it out."""
-    for module in model.modules():
-        if type(module).__name__ == "BlockwisePooling":
-            return int(module.embedding_dimension)
-    transformer = model.transformers_model
-    head = None if transformer is None else transformer.get_output_embeddings()
-    return int(getattr(head, "out_features", len(model.tokenizer)))
-
-
-def _token_bytes(model: Any) -> int:
-    """About what one token takes while a layer of the model runs: a dozen hidden states, and those inside the layer."""
-    config = getattr(model.transformers_model, "config", None)
-    hidden = getattr(config, "hidden_size", None) or getattr(config, "dim", None) or 768
-    inner = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None) or 4 * hidden
-    return 4 * (12 * int(hidden) + 4 * int(inner))

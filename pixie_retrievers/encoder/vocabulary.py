@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pixie_retrievers.encoder.prefixes import encode_prefixes
+from pixie_retrievers.encoder.rare import RareCharacters
+from pixie_retrievers.encoder.special import forget_special_tokens
 from pixie_retrievers.errors import InvalidParameterError
 
 __all__ = ["Reading", "Vocabulary"]
 
+_COUNTED_AT_ONCE = 1024  # texts: what a tokenizer returns takes 80 bytes a token
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _VISIBLE = {" ": "␣", "\u00a0": "␣", "\u3000": "␣", "\n": "↵", "\r": "␍", "\t": "⇥"}
 
@@ -88,15 +92,21 @@ class Reading:
         n_tokens: How many tokens it sees, special ones and prompt included; 0 for a text that has no token of its own:
             white space, or characters that the tokenizer drops.
         cut: The text was longer than the model reads.
+        n_read: How many characters of a text that was cut the model reads.
         terms: The terms that the text is made of, as far as it is read: without prompt and special tokens.
+        text: As much of the text as gives the same tokens: a long one need not be tokenised whole.
+        rare: Its characters that the vocabulary has only as bytes, with the terms of these.
     """
 
     n_tokens: int
     cut: bool
+    n_read: int
     terms: frozenset[int]
+    text: str
+    rare: Mapping[str, tuple[int, ...]]
 
 
-_NOTHING = Reading(0, cut=False, terms=frozenset())
+_NOTHING = Reading(0, cut=False, n_read=0, terms=frozenset(), text="", rare={})
 
 
 class Vocabulary:
@@ -106,9 +116,10 @@ class Vocabulary:
         tokenizer: A fast tokenizer of transformers.
         size: The number of terms that the model gives weights to; a tokenizer may name fewer.
         max_length: Texts are cut to so many tokens, special ones included.
+        special_is_text: What looks like a special token in a text is text.
     """
 
-    def __init__(self, tokenizer: Any, *, size: int, max_length: int) -> None:
+    def __init__(self, tokenizer: Any, *, size: int, max_length: int, special_is_text: bool = True) -> None:
         from tokenizers import Tokenizer
 
         described = tokenizer.backend_tokenizer.to_str()
@@ -119,10 +130,13 @@ class Vocabulary:
         self._spelling = Spelling.of(json.loads(described))
         self._names: dict[int, tuple[str, str]] = {}
         self._backend = Tokenizer.from_str(described)
+        self.rare = RareCharacters(self._backend.token_to_id)
         self._backend.no_padding()
-        side = getattr(tokenizer, "truncation_side", "right")
+        if special_is_text:
+            forget_special_tokens(self._backend)
+        self._side = getattr(tokenizer, "truncation_side", "right")
         try:
-            self._backend.enable_truncation(max_length, direction=side)
+            self._backend.enable_truncation(max_length, direction=self._side)
         except (ValueError, OverflowError):  # tokenizers' own words are about its internals
             raise InvalidParameterError(f"max_length is {max_length}: too small for a text of one token") from None
 
@@ -141,6 +155,24 @@ class Vocabulary:
             InvalidParameterError: A term is outside the vocabulary.
         """
         return [self._named(term_id)[1] for term_id in term_ids]
+
+    def is_part(self, term_id: int) -> bool:
+        """Whether a term is no whole character: a byte, or a few bytes of which some are half a character."""
+        return int(term_id) in self.rare or (self._spelling.byte_level and not _is_whole(self._named(term_id)[0]))
+
+    def characters(self, text: str) -> Mapping[int, set[str]]:
+        """The characters of a text, as far as it is read, that have only parts among its terms, by part."""
+        (reading,) = self.read([text])
+        found: dict[int, set[str]] = {}
+        for character in reading.rare:
+            for term in self.rare.terms(character):
+                found.setdefault(term, set()).add(character)
+        if self._spelling.byte_level:
+            encoding = self._backend.encode(reading.text)
+            for term, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+                if self.is_part(term) and (characters := reading.text[start:end].strip()):
+                    found.setdefault(term, set()).add(characters)
+        return found
 
     def _named(self, term_id: int) -> tuple[str, str]:
         """A term's token and surface, worked out once."""
@@ -166,7 +198,12 @@ class Vocabulary:
             texts: The texts.
             prompt: What stands before each of them; its tokens count towards the length, but are not terms of the text.
         """
-        encodings = self._backend.encode_batch([prompt + text for text in texts])
+        if self._side == "right":
+            prefixed = encode_prefixes(self._backend, texts, prompt, self.max_length)
+        else:
+            whole = self._backend.encode_batch([prompt + text for text in texts])
+            prefixed = list(zip(texts, whole, strict=True))
+        encodings = [encoding for _, encoding in prefixed]
         # Of texts this short the prompt may be all that is left.
         shortest = len(self._backend.encode(prompt).ids)
         doubtful = [n for n, encoding in enumerate(encodings) if len(encoding.ids) <= shortest]
@@ -177,11 +214,30 @@ class Vocabulary:
         }
         empty |= {n for n, text in enumerate(texts) if not text.strip()}
         return [
-            _NOTHING
-            if n in empty
-            else Reading(len(encoding.ids), bool(encoding.overflowing), self._terms(encoding, len(prompt)))
-            for n, encoding in enumerate(encodings)
+            _NOTHING if n in empty else self._reading(encoding, len(prompt), prefix)
+            for n, (prefix, encoding) in enumerate(prefixed)
         ]
+
+    def count(self, texts: Sequence[str], prompt: str = "") -> list[int]:
+        """How many tokens the whole of each text has, prompt and special tokens included."""
+        around = self._backend.num_special_tokens_to_add(is_pair=False)
+        counts: list[int] = []
+        for start in range(0, len(texts), _COUNTED_AT_ONCE):
+            encodings = self._backend.encode_batch([prompt + text for text in texts[start : start + _COUNTED_AT_ONCE]])
+            counts += [
+                len(encoding.ids) + sum(len(rest.ids) - around for rest in encoding.overflowing)
+                for encoding in encodings
+            ]
+        return counts
+
+    def _reading(self, encoding: Any, n_prompt: int, text: str) -> Reading:
+        cut, n_read = bool(encoding.overflowing), 0
+        if cut:
+            spans = [span for span, word in zip(encoding.offsets, encoding.word_ids, strict=True) if word is not None]
+            n_read = max(0, spans[-1][1] - max(n_prompt, spans[0][0])) if spans else 0
+        terms = self._terms(encoding, n_prompt)
+        rare = self.rare.among(encoding.ids)
+        return Reading(len(encoding.ids), cut, n_read, self.rare.literal(terms, rare), text, rare)
 
     def _terms(self, encoding: Any, n_prompt: int) -> frozenset[int]:
         ids = encoding.ids
@@ -210,6 +266,15 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTE_OF = _byte_alphabet()
+
+
+def _is_whole(token: str) -> bool:
+    """Whether a piece in the byte alphabet is text; one that is not in it is."""
+    try:
+        bytes(_BYTE_OF.get(letter, 0) for letter in token).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode(data: bytes) -> str:

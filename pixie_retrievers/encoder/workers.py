@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.device import choose_device, this_machine
+from pixie_retrievers.encoder.unread import Unread, collect_unread, report_unread
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError
 from pixie_retrievers.types import SparseVectors
 
@@ -65,7 +66,9 @@ class EncodingWorkers:
         """
         chunks = [list(texts[start : start + _CHUNK]) for start in range(0, len(texts), _CHUNK)]
         try:
-            yield from self._pool.map(_encode, chunks)
+            for vectors, unread in self._pool.map(_encode, chunks):
+                report_unread(unread)
+                yield vectors
         except BrokenProcessPool as error:
             raise ModelUnavailableError(
                 "a process that encodes could not load the model, or ended: it may have run out of memory (use fewer"
@@ -94,6 +97,8 @@ def _load(queue: Any, options: dict[str, Any], n_threads: int) -> None:
     _encoder = PixieEncoder(**options, device=device)
 
 
-def _encode(texts: list[str]) -> SparseVectors:
+def _encode(texts: list[str]) -> tuple[SparseVectors, Unread]:
     assert _encoder is not None
-    return _encoder.encode_documents(texts)
+    with collect_unread() as unread:
+        vectors = _encoder.encode_documents(texts)
+    return vectors, unread

@@ -212,6 +212,42 @@ def test_whoever_sits_at_a_terminal_is_asked(pixie, corpus, index, monkeypatch):
     assert answer(pixie(*arguments, input="y\n"))["deleted"] == 2
 
 
+def test_texts_that_are_cut_are_counted_and_said_in_one_line(pixie, tmp_path):
+    rows = [{"id": f"글-{n}", "text": "위성 " * length} for n, length in enumerate((2000, 3, 3000))]
+    path = write(tmp_path / "long.jsonl", rows)
+    result = pixie("index", path, "-o", tmp_path / "x.db", "--model", "bundled")
+    assert result.exit_code == 0
+    assert "3 added, 0 updated, 0 unchanged, 2 longer than the model reads; " in result.stdout
+    assert result.stderr.startswith("warning: the model read only the beginning of 2 of 3 texts")
+    assert result.stderr.count("\n") == 1
+    again = pixie("index", path, "-o", tmp_path / "x.db", "--json")
+    assert (answer(again)["cut"], again.stderr) == (0, "")
+
+
+def test_long_documents_are_split_into_passages_on_demand(pixie, tmp_path):
+    (tmp_path / "규정.md").write_text("직원은 휴가를 쓸 수 있다.\n\n" * 300 + "위성은 둘째 문단이다.", encoding="utf-8")
+    arguments = ("index", tmp_path / "규정.md", "-o", tmp_path / "x.db", "--split", "100", "--sync", "--json")
+    summary = answer(pixie(*arguments, "--model", "bundled"))
+    assert summary["documents"] > 20
+    assert summary["cut"] == 0
+    (hit, *_) = answer(pixie("search", tmp_path / "x.db", "위성", "--json"))["results"]
+    assert hit["id"] == f"규정.md#{summary['documents']}"
+    assert hit["metadata"] == {"source": "규정.md", "passage": summary["documents"]}
+    (tmp_path / "규정.md").write_text("직원은 휴가를 쓸 수 있다.", encoding="utf-8")
+    assert pixie(*arguments).exit_code == 1  # more than half would go
+    assert answer(pixie(*arguments, "--yes"))["documents"] == 1
+
+
+@pytest.mark.parametrize(
+    ("split", "code", "message"),
+    [("sentence", 2, "number of tokens"), ("9", 1, "max_tokens is 9"), ("99999", 1, "reads at most 1024")],
+)
+def test_a_split_that_cannot_be_is_refused(pixie, corpus, tmp_path, split, code, message):
+    result = pixie("index", corpus, "-o", tmp_path / "x.db", "--model", "bundled", "--split", split)
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_what_macos_calls_a_file_finds_what_others_call_it(pixie, tmp_path):
     folder, path = tmp_path / "notes", tmp_path / "x.db"
     folder.mkdir()

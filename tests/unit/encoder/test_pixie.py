@@ -21,6 +21,7 @@ from pixie_retrievers.errors import (
     InvalidParameterError,
     InvalidTextError,
     InvalidVectorError,
+    PixieWarning,
 )
 
 TOLERANCE = 1e-5
@@ -68,6 +69,7 @@ def test_both_layouts_of_one_model_have_one_fingerprint(today_folder, version_5_
     assert len(fingerprints) == 1
 
 
+@pytest.mark.filterwarnings("ignore:the model read only the beginning")
 @pytest.mark.parametrize("budget", [1, 40, 100_000])
 def test_the_budget_of_a_batch_does_not_change_the_result(budget, today_folder, encoder, sentences):
     texts = [*sentences, "위성", "  ", " ".join(sentences)]
@@ -259,17 +261,36 @@ def test_what_is_not_a_text_is_refused_with_its_position_but_not_its_content(enc
     assert caught.value.__context__ is None
 
 
-def test_long_texts_are_cut_and_counted_in_the_log_without_their_content(encoder, sentences, caplog):
+def test_long_documents_are_cut_with_one_warning_that_does_not_quote_them(encoder, sentences):
     long = "비밀 " * 500
-    with caplog.at_level(logging.DEBUG, logger="pixie_retrievers"):
-        first, second = encoder.encode_documents([long + sentences[0], long + sentences[1]])
+    with pytest.warns(PixieWarning) as caught:
+        first, second = encoder.encode_documents([long + sentences[0], long + sentences[1], sentences[0]])[:2]
     assert np.abs(dense(first) - dense(second)).max() <= TOLERANCE
+    (warning,) = caught
+    assert warning.filename == __file__
+    message = str(warning.message)
+    longest = 1500 + max(map(len, sentences[:2]))
+    assert message.startswith("the model read only the beginning of 2 of 3 texts")
+    n_read = encoder._vocabulary.read([long])[0].n_read
+    assert f"it reads 64 tokens; of the longest, {longest:,} characters, it read {n_read})" in message
+    assert encoder.count_tokens([long[:n_read], long[: n_read + 4]]) == [64, 65]
+    assert "비밀" not in message
+
+
+def test_long_queries_are_cut_and_counted_in_the_log_without_their_content(encoder, caplog):
+    with caplog.at_level(logging.DEBUG, logger="pixie_retrievers"):
+        encoder.encode_queries(["비밀 " * 500])
     assert [record.getMessage() for record in caplog.records] == [
-        "2 of 2 texts were longer than 64 tokens and were cut"
+        "1 of 1 queries were longer than 64 tokens and were cut"
     ]
-    assert "비밀" not in caplog.text
 
 
+def test_tokens_are_counted_beyond_what_the_model_reads(encoder, sentences):
+    for text in (*sentences, "", "비밀 " * 500):
+        assert encoder.count_tokens([text]) == [len(encoder._model.tokenizer(text).input_ids)]
+
+
+@pytest.mark.filterwarnings("ignore:the model read only the beginning")
 def test_max_length_cuts_texts_and_their_literal_terms_alike(today_folder, encoder, sentences):
     short = PixieEncoder(today_folder, device="cpu", max_length=8)
     assert short.max_length == 8

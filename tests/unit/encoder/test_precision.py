@@ -65,6 +65,7 @@ def test_int8_is_near_float32(int8, encoder, sentences):
     assert np.abs(expected - found).max() > 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:the model read only the beginning")
 @needs_int8
 def test_a_text_gets_the_same_int8_vector_alone_and_beside_others(int8, sentences):
     together = dense(int8.encode_documents([*sentences, " ".join(sentences)]))

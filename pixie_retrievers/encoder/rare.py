@@ -1,0 +1,95 @@
+"""Characters that a tokenizer has no piece for, and writes as bytes: terms of their own instead of those of the bytes.
+
+Every emoji begins with the same bytes, so that by its bytes an apple is three quarters of a pot. What a byte's term
+means by itself is nothing; here each character gets three of these terms by its hash, and counts as two terms, whatever
+its bytes are. docs/encoder.md has the figures that both numbers come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from pixie_retrievers.types import SparseVectors
+
+__all__ = ["RareCharacters"]
+
+_TERMS = 3  # of 128: few characters share one with a given character, next to none share two
+_SHARE = math.sqrt(2 / _TERMS)  # so many products add up to two
+
+
+class RareCharacters:
+    """What stands for characters outside a vocabulary with byte pieces ("<0xEC>").
+
+    Args:
+        token_to_id: The term of a piece, or None.
+    """
+
+    def __init__(self, token_to_id: Callable[[str], int | None]) -> None:
+        ids = {byte: token_to_id(f"<0x{byte:02X}>") for byte in range(0x80, 0x100)}
+        self._bytes = {id: byte for byte, id in ids.items() if id is not None}
+        self._terms = np.array(sorted(self._bytes), np.int32)
+
+    def __contains__(self, term_id: object) -> bool:
+        return term_id in self._bytes
+
+    def among(self, ids: Iterable[int]) -> Mapping[str, tuple[int, ...]]:
+        """The rare characters of a text, each with the terms of its bytes.
+
+        Args:
+            ids: The text's tokens; a character that the last of them leaves unfinished is not there.
+        """
+        if len(self._terms) < 0x80:
+            return {}
+        terms = {byte: id for id, byte in self._bytes.items()}
+        runs = bytes(self._bytes.get(id, 0) for id in ids).split(b"\0")
+        characters = {character for run in runs for character in run.decode("utf-8", "ignore")}
+        return {c: tuple(terms[byte] for byte in c.encode()) for c in sorted(characters)}
+
+    def terms(self, character: str) -> list[int]:
+        """The terms that stand for a character."""
+        digest = hashlib.blake2b(character.encode(), digest_size=32).digest()
+        return [int(self._terms[n]) for n in dict.fromkeys(byte % len(self._terms) for byte in digest)][:_TERMS]
+
+    def literal(self, ids: frozenset[int], characters: Iterable[str]) -> frozenset[int]:
+        """The terms that a text is made of, rare characters as their own terms."""
+        if self._bytes.keys().isdisjoint(ids):
+            return ids
+        return ids - self._bytes.keys() | {term for character in characters for term in self.terms(character)}
+
+    def rewritten(
+        self,
+        vectors: SparseVectors,
+        characters: Sequence[Mapping[str, tuple[int, ...]]],
+        *,
+        min_weight: float,
+        max_active_terms: int | None,
+    ) -> SparseVectors:
+        """The vectors with the rare characters' own terms in place of their bytes'.
+
+        Args:
+            vectors: As the model gave them.
+            characters: What :meth:`among` said of each text.
+            min_weight: Weights stay strictly above this.
+            max_active_terms: A text keeps at most so many terms; None keeps all.
+        """
+        touched = np.isin(vectors.term_ids, self._terms)
+        if not touched.any():
+            return vectors
+        rows = np.unique(np.searchsorted(vectors.indptr, touched.nonzero()[0], side="right") - 1).tolist()
+        parts, start = [], 0
+        for row in rows:
+            (weights,) = vectors[row].to_dicts()
+            changed = {term: weight for term, weight in weights.items() if term not in self._bytes}
+            for character, of_bytes in characters[row].items():
+                weight = _SHARE * max(weights.get(term, 0.0) for term in of_bytes)
+                if weight > min_weight:
+                    changed |= {term: max(weight, changed.get(term, 0.0)) for term in self.terms(character)}
+            if max_active_terms is not None:
+                changed = dict(sorted(changed.items(), key=lambda item: (-item[1], item[0]))[:max_active_terms])
+            parts += [vectors[start:row], SparseVectors.from_dicts([changed], vectors.vocabulary_size)]
+            start = row + 1
+        return SparseVectors.concatenate([*parts, vectors[start:]], vectors.vocabulary_size)
