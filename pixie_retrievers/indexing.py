@@ -11,7 +11,7 @@ from typing import Any
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.unread import collect_unread, report_unread
-from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError
+from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidVectorError
 from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable
@@ -21,7 +21,7 @@ from pixie_retrievers.types import Document, SparseVectors
 __all__ = ["Indexed", "index_documents", "left_over", "sync_documents"]
 
 _COMMIT_DOCUMENTS = 10_000  # an interrupted run loses at most so many ...
-_COMMIT_CHARACTERS = 20_000_000  # ... or so much text, which is also what is in memory at once
+_COMMIT_CHARACTERS = 20_000_000  # ... or so much text and metadata, which is also what is in memory at once
 _BATCH_S = 0.5  # a batch is made so large that a progress bar moves about twice a second
 
 _Encode = Callable[[Sequence[str]], Iterator[SparseVectors]]
@@ -56,9 +56,9 @@ def index_documents(
 ) -> Indexed:
     """Encode and store every document that the index does not hold already, word for word.
 
-    Documents are committed in groups of at most 10,000, or 20 million characters. What a run that was interrupted
-    committed stays; run it again, and only the rest is encoded. One ``PixieWarning`` at the end says how many texts
-    were longer than the model reads.
+    Documents are committed in groups of at most 10,000, or 20 million characters of text and metadata. What a run that
+    was interrupted committed stays; run it again, and only the rest is encoded. One ``PixieWarning`` at the end says
+    how many texts were longer than the model reads.
 
     Args:
         index: Where they go.
@@ -171,12 +171,21 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
     n_characters = 0
     for document in documents:
         group.append(document)
-        n_characters += len(document.text) if isinstance(document.text, str) else 0  # checked with its group
+        n_characters += _length(document)
         if len(group) == _COMMIT_DOCUMENTS or n_characters >= _COMMIT_CHARACTERS:
             yield group
             group, n_characters = [], 0
     if group:
         yield group
+
+
+def _length(document: Document) -> int:
+    """How many characters a document takes, about; what is wrong with it is said when its group is checked."""
+    text = len(document.text) if isinstance(document.text, str) else 0
+    try:
+        return text + (len(repr(document.metadata)) if document.metadata else 0)
+    except Exception:  # noqa: BLE001  # whatever a value of the caller's own does when it is shown
+        return text
 
 
 class _Adaptive:
@@ -190,8 +199,11 @@ class _Adaptive:
         start = 0
         while start < len(texts):
             began = time.perf_counter()
-            vectors = self._encoder.encode_documents(texts[start : start + self._size])
-            start += len(vectors)
+            batch = texts[start : start + self._size]
+            vectors = self._encoder.encode_documents(batch)
+            if len(vectors) != len(batch):
+                raise InvalidVectorError(f"the encoder made {len(vectors)} vectors of {len(batch)} texts")
+            start += len(batch)
             took = time.perf_counter() - began
             if took < _BATCH_S / 2:
                 self._size = min(1024, self._size * 2)

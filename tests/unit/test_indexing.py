@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pixie_retrievers import Document, SparseRetriever, indexing
-from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError
+from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidVectorError
 from pixie_retrievers.indexing import Indexed
 
 
@@ -55,6 +55,22 @@ def test_long_texts_make_smaller_groups(retriever, monkeypatch):
     before = retriever.index.stats().generation
     retriever.add_stream(documents(8))
     assert retriever.index.stats().generation - before > 1
+
+
+def test_metadata_counts_as_text_does(retriever, monkeypatch):
+    monkeypatch.setattr(indexing, "_COMMIT_CHARACTERS", 1000)
+    before = retriever.index.stats().generation
+    retriever.add_stream(Document(f"{i}", "위성", {"note": {"long": ["가" * 600]}}) for i in range(4))
+    assert retriever.index.stats().generation - before == 2
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_an_encoder_that_makes_another_number_of_vectors_is_refused(retriever, monkeypatch, n):
+    vectors = retriever.encoder.encode_documents(["위성"] * n)
+    monkeypatch.setattr(retriever.encoder, "encode_documents", lambda _: vectors)
+    with pytest.raises(InvalidVectorError, match=f"made {n} vectors of 2 texts"):
+        retriever.add_stream([Document("a", "위성"), Document("b", "궤도")])
+    assert len(retriever) == 0
 
 
 def test_a_run_that_was_interrupted_goes_on_where_it_stopped(retriever, encoded, monkeypatch):
