@@ -55,13 +55,14 @@ def main() -> None:
             waits = (f"{np.percentile(ms, share):.0f}" for share in (50, 95, 100))
             table.add_row(name, f"{len(ms)}", f"{len(ms) / took:.0f}", *waits)
 
-        measure("new questions", [f"{question} 하나" for question in questions])
+        measure("new questions", questions)
+        ask(address, questions * 3, n_callers=N_CALLERS, k=5)  # each worker has its own memory of them
         measure("asked before", questions * 10)
         command = [sys.executable, "-c", ADDING, str(path), str(stop)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             assert writer.stdout is not None
             writer.stdout.readline()
-            measure("new questions, beside a writer", [f"{question} 둘" for question in questions])
+            measure("new questions, beside a writer", [f"{question}?" for question in questions])
             measure("asked before, beside a writer", questions * 10)
             stop.touch()
     Console().print(table)
