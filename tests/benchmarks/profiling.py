@@ -107,7 +107,7 @@ def _wrapped(clocks: _Clocks) -> Iterator[None]:
                     replace(module, name, f"kernel {name}")
                 elif isinstance(value, FunctionType) and value.__module__ == f"{_PACKAGE}.codec" and name[0] != "_":
                     replace(module, name, "decoding")
-        store = sys.modules[f"{_PACKAGE}.store"].ReadStore
+        store = sys.modules[f"{_PACKAGE}.read_store"].ReadStore
         for name, value in list(vars(store).items()):
             if callable(value) and name[0] != "_" and name != "transaction":
                 replace(store, name, "SQL")
