@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from itertools import count
+from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -47,6 +47,33 @@ class _Job(Generic[_T]):
         return self._outcome[0]
 
 
+class _Turns:
+    """So many at once, for threads that no interrupt reaches.
+
+    Attributes:
+        n_taken: How many have theirs.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._free = threading.Semaphore(n)
+        self._counting = threading.Lock()
+        self.n_taken = 0
+
+    def __enter__(self) -> None:
+        self._free.acquire()
+        with self._counting:
+            self.n_taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._counting:
+            self.n_taken -= 1
+        self._free.release()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 class SearchPool:
     """Hands tasks to threads that wait for them, and knows how many searches are running.
 
@@ -56,33 +83,31 @@ class SearchPool:
 
     def __init__(self) -> None:
         self.n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._large_turns = [threading.Lock() for _ in range(self.n_cores)]
+        self._large_turns = _Turns(self.n_cores)
         self._small_turn = threading.Lock()
-        self._order = count()
         self._lock = threading.Lock()
         self._n_threads = 0
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
 
-    def turn(self, *, is_large: bool) -> threading.Lock:
-        """The lock to hold for a search: over large indexes only one a core runs at once, over small ones one alone.
+    def turn(self, *, is_large: bool) -> AbstractContextManager[Any]:
+        """What to hold for a search: over large indexes only one a core runs at once, over small ones one alone.
 
         More would lose: a search goes into compiled code and out of it several times, and each time its thread would
         wait for another to hand it the interpreter. Over a small index that takes longer than the search itself.
 
-        Nothing that is done meanwhile may wait for another search. It is a plain lock, because no interrupt gets
-        between taking that and letting go of it.
+        Nothing that is done meanwhile may wait for another search. No interrupt gets between taking a plain lock and
+        letting go of it; a semaphore would be torn, so the main thread, the only one that is interrupted, does without.
 
         Args:
             is_large: Most of a search is compiled code, during which other threads may run.
         """
         if not is_large:
             return self._small_turn
-        free = (turn for turn in self._large_turns if not turn.locked())
-        return next(free, self._large_turns[next(self._order) % len(self._large_turns)])
+        return nullcontext() if _in_main_thread() else self._large_turns
 
     def n_idle_cores(self) -> int:
         """How many threads a search that has its turn may use: the cores, shared among those that have theirs."""
-        n_searching = sum(turn.locked() for turn in (self._small_turn, *self._large_turns))
+        n_searching = self._large_turns.n_taken + self._small_turn.locked() + _in_main_thread()
         return max(1, self.n_cores // max(1, n_searching))
 
     def run(self, tasks: Sequence[Callable[[], _T]]) -> list[_T]:

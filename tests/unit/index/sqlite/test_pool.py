@@ -10,13 +10,13 @@ import pytest
 from vectors import documents, random_vectors
 
 from pixie_retrievers import SqliteIndex
-from pixie_retrievers.index.sqlite import engine
+from pixie_retrievers.index.sqlite import engine, pool
 from pixie_retrievers.index.sqlite.pool import SearchPool, the_pool
 
 
 @pytest.mark.parametrize("is_large", [False, True])
 def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypatch, is_large):
-    monkeypatch.setattr(the_pool(), "_large_turns", [threading.Lock(), threading.Lock()])
+    monkeypatch.setattr(the_pool(), "_large_turns", pool._Turns(2))
     monkeypatch.setattr(engine, "_LARGE", 0 if is_large else 1 << 40)
     queries = random_vectors(1, seed=15)
     running, most = set(), 0
@@ -40,12 +40,13 @@ def test_only_as_many_searches_run_at_once_as_there_are_turns(tmp_path, monkeypa
         monkeypatch.setattr(engine, "search_snapshot", slowly)
         assert list(executor.map(searched, range(12))) == [expected] * 12
         assert most == (2 if is_large else 1)
-        with the_pool().turn(is_large=is_large):
-            most = 0
-            assert the_pool().n_idle_cores() == the_pool().n_cores
-            if is_large:
-                assert searched(0) == expected
+        assert the_pool()._large_turns.n_taken == 0
+        most = 0
+        if is_large:
+            with the_pool()._large_turns:
+                assert list(executor.map(searched, range(4))) == [expected] * 4
                 assert most == 1
+                assert searched(0) == expected  # the main thread waits for nobody
 
 
 def test_a_pool_does_every_task_once_and_hands_on_an_error_when_all_are_done():
