@@ -130,7 +130,7 @@ ITERABLES = (set, frozenset, deque, UserList, iter, dict.fromkeys, LyingList)
 OTHERS = [
     *(b"A", b"B", bytearray(b"A"), memoryview(b"A"), range(1), range(1, 3)),
     *(np.int64(1), np.uint8(2), np.float64(1.5), np.float16(1), np.bool_(True), np.str_("A"), np.bytes_(b"A")),
-    *(np.array(1), np.array("A"), np.array([1, 2]), np.void(b"A"), np.timedelta64(1), np.datetime64("NaT")),
+    *(np.array(1), np.array("A"), np.array([1, 2]), np.void(b"A"), np.timedelta64(1, "s"), np.datetime64("NaT", "D")),
     *(np.datetime64("2024-05-01"), date(2024, 5, 1), datetime(2024, 5, 1, tzinfo=timezone.utc), time(9, 30)),
     *(timedelta(1), LyingDate(2024, 5, 1), Fraction(1), Decimal(1), Decimal("1.5"), Decimal("Infinity"), 1j, ...),
     *(Letter.A, Letter.ONE, Text.A, Number.ONE, UUID(int=1), PurePosixPath("a/b"), str, object(), Disguised()),

@@ -74,7 +74,7 @@ def test_a_value_becomes_what_json_would_hold(value, form):
         np.complex64(1),
         np.timedelta64(1, "s"),
         np.arange(3),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "D"),
         Decimal("NaN"),
     ],
     ids=lambda value: type(value).__name__,
