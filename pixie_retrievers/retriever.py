@@ -406,7 +406,7 @@ class SparseRetriever:
         return type(self), (self.encoder, self.index)
 
     def __copy__(self) -> Self:
-        return self  # a second handle would be a second writer
+        return self  # a second handle would keep all it reads a second time
 
     def __deepcopy__(self, _memo: object) -> Self:
         return self

@@ -135,5 +135,5 @@ class Index(Protocol):
     def __len__(self) -> int: ...
 
     def close(self) -> None:
-        """Let go of the file and the writer lock; everything committed is already on disk."""
+        """Let go of the file; everything committed is already on disk."""
         ...

@@ -17,7 +17,7 @@ def open_index(location: str | os.PathLike[str], *, read_only: bool = False) -> 
 
     Args:
         location: The path of an index file.
-        read_only: Never take the writer lock.
+        read_only: Refuse to write.
 
     Raises:
         InvalidParameterError: The location is the URL of an engine that does not exist.

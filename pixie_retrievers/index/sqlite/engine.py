@@ -46,9 +46,9 @@ _LARGE = 30_000_000
 class SqliteIndex(Handle):
     """An inverted index in one file: add, update and delete in durable commits, search exactly.
 
-    Opening never waits for anyone. The writer lock is taken at the first write and held until :meth:`close`; any number
-    of other handles, in any process, read meanwhile and see each commit at their next search. One handle may be used by
-    many threads. After a write that failed, the last commit is what there is, and writing may be tried again.
+    Any number of handles, in any process, may be open on one file. Those that write take turns, a commit each; those
+    that read never wait, and see each commit at their next search. One handle may be used by many threads. After a write
+    that failed, the last commit is what there is, and writing may be tried again.
 
     Args:
         path: The file; a new one is made at the first write, also where there is an empty one.

@@ -59,7 +59,7 @@ def create_store(path: Path, manifest: Manifest) -> bool:
         StorageError: The folder cannot be written.
         StorageFullError: No space is left.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft = _draft_of(path)
     try:
         with TranslatedErrors(path):
             draft.unlink(missing_ok=True)
@@ -97,7 +97,7 @@ def copy_store(source: ReadStore, target: Path, progress: Callable[[int, int], A
         StorageError: There is a target meanwhile, or it cannot be written.
         StorageFullError: No space is left.
     """
-    draft = target.with_name(f".{target.name}.{os.getpid()}.new")
+    draft = _draft_of(target)
     try:
         with TranslatedErrors(target):
             draft.unlink(missing_ok=True)
@@ -114,6 +114,11 @@ def copy_store(source: ReadStore, target: Path, progress: Callable[[int, int], A
         for name in (draft.name, f"{draft.name}-wal", f"{draft.name}-shm", f"{draft.name}-journal"):
             with contextlib.suppress(OSError):
                 draft.with_name(name).unlink(missing_ok=True)
+
+
+def _draft_of(path: Path) -> Path:
+    """Where a new file is written before it gets its name: a place of its own for each thread that makes one."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.new")
 
 
 def _give_identity(connection: sqlite3.Connection) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -54,7 +53,6 @@ def test_at_an_interrupt_the_work_is_asked_to_end_and_ends_before_it_is_raised()
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=False
     )
     assert (ran.stdout, ran.stderr) == ("interrupted [True]\n", "")
-    assert signal.SIGINT
 
 
 def test_an_interrupt_is_recognised_behind_what_came_of_it():

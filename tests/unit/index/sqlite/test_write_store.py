@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -44,6 +45,18 @@ def test_a_new_file_holds_its_first_rows_and_nothing_is_beside_it(new):
         assert Manifest.decode(store.get(META, MANIFEST_KEY)).identity == store._pragma("user_version") == 77
         assert [store.count(table) for table in TABLES] == [2, *[0] * (len(TABLES) - 1)]
         assert store.damage() == []
+
+
+def test_threads_that_make_one_file_at_once_make_one(tmp_path):
+    path = tmp_path / "made.db"
+    with ThreadPoolExecutor(8) as threads:
+        made = list(
+            threads.map(lambda n: create_store(path, Manifest(200, "test", "float32", identity=n)), range(1, 9))
+        )
+    assert made.count(True) == 1
+    with closing(ReadStore(path)) as store:
+        assert Manifest.decode(store.get(META, MANIFEST_KEY)).identity == made.index(True) + 1
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
 
 
 def test_what_is_put_together_is_read_together(new):
