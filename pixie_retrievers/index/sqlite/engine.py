@@ -47,8 +47,8 @@ class SqliteIndex(Handle):
     """An inverted index in one file: add, update and delete in durable commits, search exactly.
 
     Any number of handles, in any process, may be open on one file. Those that write take turns, a commit each; those
-    that read never wait, and see each commit at their next search. One handle may be used by many threads. After a write
-    that failed, the last commit is what there is, and writing may be tried again.
+    that read never wait, and see each commit at their next search. One handle may be used by many threads. After a
+    write that failed, the last commit is what there is, and writing may be tried again.
 
     Args:
         path: The file; a new one is made at the first write, also where there is an empty one.
