@@ -6,8 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pixie_retrievers.encoder.batches import plan_batches, token_budget
 from pixie_retrievers.encoder.cache import VectorCache
@@ -343,7 +346,10 @@ class PixieEncoder:
             max_active_terms=self._max_active_terms,
         )
         self._report(checked, readings, kind)
-        return vectors.with_literal([reading.terms for reading in readings])
+        vectors = vectors.with_literal([reading.terms for reading in readings])
+        if any(reading.cut for reading in readings):
+            return replace(vectors, cut=np.array([reading.cut for reading in readings], np.bool_))
+        return vectors
 
     def _report(self, texts: list[str], readings: list[Reading], kind: Kind) -> None:
         """Say which texts were cut: of documents to who waits for them, of queries to the log."""

@@ -24,6 +24,7 @@ _ARRAYS = {
     "term_ids": np.dtype(np.int32),
     "weights": np.dtype(np.float32),
     "literal": np.dtype(np.bool_),
+    "cut": np.dtype(np.bool_),
 }
 
 
@@ -38,6 +39,8 @@ class SparseVectors:
         vocabulary_size: The number of terms.
         literal: bool, shape (nnz,): the text itself is made of this term; otherwise the model expanded to it. None
             where nobody knows, which counts as if no term were literal.
+        cut: bool, shape (n,): the model read only a part of the text. None where nobody knows, which counts as if no
+            text were cut.
 
     Raises:
         InvalidVectorError: An array breaks what is said above.
@@ -48,13 +51,16 @@ class SparseVectors:
     weights: NDArray[np.float32]
     vocabulary_size: int
     literal: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once made
+    cut: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once made
 
     def __post_init__(self) -> None:
         if self.vocabulary_size < 1:
             raise InvalidVectorError(f"vocabulary_size is {self.vocabulary_size}; it must be at least 1")
-        if self.literal is None:
-            object.__setattr__(self, "literal", np.zeros(len(self.term_ids), np.bool_))
         for name, dtype in _ARRAYS.items():
+            if name == "literal" and self.literal is None:
+                object.__setattr__(self, name, np.zeros(len(self.term_ids), np.bool_))
+            elif name == "cut" and self.cut is None:
+                object.__setattr__(self, name, np.zeros(max(0, len(self.indptr) - 1), np.bool_))
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
                 raise InvalidVectorError(f"{name} must be a one-dimensional numpy array of {dtype}")
@@ -66,6 +72,8 @@ class SparseVectors:
             )
         if len(indptr) < 1 or indptr[0] != 0 or indptr[-1] != nnz or bool((indptr[1:] < indptr[:-1]).any()):
             raise InvalidVectorError(f"indptr must rise from 0 to the number of term ids ({nnz})")
+        if len(self.cut) != len(self):
+            raise InvalidVectorError(f"cut must say something of each of {len(self)} vectors, not of {len(self.cut)}")
         if nnz == 0:
             return
         if int(term_ids.min()) < 0 or int(term_ids.max()) >= self.vocabulary_size:
@@ -107,6 +115,7 @@ class SparseVectors:
             ("weights", self.weights[low:high]),
             ("vocabulary_size", self.vocabulary_size),
             ("literal", self.literal[low:high]),
+            ("cut", self.cut[start:stop]),
         ):
             object.__setattr__(part, name, value)
         return part
@@ -123,6 +132,7 @@ class SparseVectors:
             and np.array_equal(self.term_ids, other.term_ids)
             and np.array_equal(self.weights, other.weights)
             and np.array_equal(self.literal, other.literal)
+            and np.array_equal(self.cut, other.cut)
         )
 
     __hash__ = None  # type: ignore[assignment]  # arrays have no hash
@@ -152,6 +162,7 @@ class SparseVectors:
             np.concatenate([np.zeros(0, np.float32), *(part.weights for part in parts)]),
             vocabulary_size,
             np.concatenate([np.zeros(0, np.bool_), *(part.literal for part in parts)]),
+            np.concatenate([np.zeros(0, np.bool_), *(part.cut for part in parts)]),
         )
 
     def with_literal(self, terms: Sequence[Collection[int] | NDArray[np.int32]]) -> SparseVectors:

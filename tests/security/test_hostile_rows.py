@@ -17,9 +17,10 @@ from processes import script
 
 from pixie_retrievers import CorruptIndexError, Document, IncompatibleIndexError, PixieError, SparseVectors, SqliteIndex
 from pixie_retrievers.index.sqlite.check import check_file
-from pixie_retrievers.index.sqlite.codec import DTYPES, FORMAT_VERSION, encode_row
+from pixie_retrievers.index.sqlite.codec import DTYPES, FORMAT_VERSION, Kind, decode_arrays, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY
 from pixie_retrievers.index.sqlite.repair import repair_index
+from pixie_retrievers.index.sqlite.segment import HEAD_DTYPES
 from pixie_retrievers.index.sqlite.tables import TABLES
 
 ONE = SparseVectors.from_dicts([{1: 1.0}], VOCABULARY_SIZE)
@@ -173,11 +174,15 @@ def as_text_row(content):
     return content
 
 
+def counts(stats):
+    assert 0 <= stats.n_cut <= stats.n_documents
+
+
 def use(path, target):
     """Everything that a reader, a check and a repair do."""
     with contextlib.suppress(CorruptIndexError, IncompatibleIndexError), SqliteIndex(path, read_only=True) as index:
-        index.stats()
         for call in (
+            lambda: counts(index.stats()),
             lambda: index.search(QUERIES, 5),
             lambda: index.search(QUERIES[:1], 100),
             lambda: index.search(QUERIES[:1], 5, filter={"even": True, "revision": {"$gte": 0}}),
@@ -307,6 +312,23 @@ def test_a_file_with_other_tables_or_more_than_tables_is_refused(tmp_path, origi
     assert not check_file(path).sound
     assert repair_index(path, tmp_path / "repaired.db").n_documents > 0
     assert check_file(tmp_path / "repaired.db").sound
+
+
+@pytest.mark.parametrize("bits", [b"\1", bytes(9), bytes([255] * 1000)])
+def test_a_head_that_says_of_too_few_or_too_many_texts_whether_they_were_cut_is_refused(tmp_path, originals, bits):
+    path = shutil.copyfile(originals[0], tmp_path / "index.db")
+    connection = sqlite3.connect(path)
+    key, frame = connection.execute("SELECT key, value FROM segments ORDER BY length(value) DESC").fetchone()
+    connection.close()
+    arrays = decode_arrays(Kind.HEAD, key, frame, HEAD_DTYPES)
+    assert arrays[-1].any()
+    put(path, "segments", key, encode_arrays(Kind.HEAD, key, [*arrays[:-1], np.frombuffer(bits, np.uint8)]))
+    with pytest.raises(CorruptIndexError, match="head of segment"):
+        SqliteIndex(path, read_only=True)
+    assert not check_file(path).sound
+    repair_index(path, tmp_path / "repaired.db")
+    with opened(originals[0]) as index, opened(tmp_path / "repaired.db") as repaired:
+        assert repaired.stats().n_cut == index.stats().n_cut > 0
 
 
 def test_brackets_without_end_stop_no_repair(tmp_path, originals):

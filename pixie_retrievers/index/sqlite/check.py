@@ -119,7 +119,7 @@ def _vector_problems(snapshot: Snapshot, segment: Segment, dead: NDArray[np.uint
         return
     same = build_segment(vectors, live.head.docnos, vocabulary_size)
     pairs = [(getattr(live, name), getattr(same, name)) for name in ("ordinals", "weights", "literal")]
-    pairs += [(getattr(live.head, name), getattr(same.head, name)) for name in ("term_ids", "starts", "scales")]
+    pairs += [(getattr(live.head, name), getattr(same.head, name)) for name in ("term_ids", "starts", "scales", "cut")]
     if not all(np.array_equal(one, other) for one, other in pairs):
         yield f"the postings of segment {snapshot.manifest.segments[0].number} are not its documents' vectors"
 

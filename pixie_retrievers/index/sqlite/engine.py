@@ -247,6 +247,8 @@ class SqliteIndex(Handle):
     def vectors(self, ids: Sequence[str]) -> SparseVectors:
         """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
 
+        Which texts the model read only in part, ``cut``, comes back with them.
+
         Raises:
             InvalidDocumentError: An id is not a string.
             DocumentNotFoundError: There is no document under an id.
@@ -282,13 +284,18 @@ class SqliteIndex(Handle):
             return 0 if snapshot is None else snapshot.manifest.n_live
 
     def stats(self) -> IndexStats:
-        """What the index holds now."""
+        """What the index holds now.
+
+        Raises:
+            CorruptIndexError: What was deleted does not verify.
+        """
         with unforked(), self._snapshot() as snapshot:
             manifest = self._manifest if snapshot is None else snapshot.manifest
             files = (self.path, self.path.with_name(self.path.name + "-wal"))
             return IndexStats(
                 path=str(self.path),
                 n_documents=manifest.n_live,
+                n_cut=0 if snapshot is None else snapshot.n_cut(),
                 n_deleted=sum(entry.n_deleted for entry in manifest.segments),
                 n_segments=len(manifest.segments),
                 n_postings=manifest.n_postings,

@@ -117,6 +117,19 @@ class Snapshot:
         """uint8, shape (n_documents,): 1 for each deleted document of a segment; None when it has none."""
         return read_tombstones(self.store, self.manifest.segments[position])
 
+    def n_cut(self) -> int:
+        """How many of the documents that can be found have a text of which the model read only a part.
+
+        Raises:
+            CorruptIndexError: The tombstones of a segment with such documents are damaged.
+        """
+        found = 0
+        for position, view in enumerate(self.views):
+            if view.head.cut.any():
+                dead = self.tombstones(position)
+                found += int(view.head.cut.sum() if dead is None else view.head.cut[dead == 0].sum())
+        return found
+
     def columns(self, position: int) -> SegmentColumns:
         """The metadata fields of a segment's documents."""
         entry = self.manifest.segments[position]

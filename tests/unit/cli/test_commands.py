@@ -222,6 +222,8 @@ def test_texts_that_are_cut_are_counted_and_said_in_one_line(pixie, tmp_path):
     assert result.stderr.count("\n") == 1
     again = pixie("index", path, "-o", tmp_path / "x.db", "--json")
     assert (answer(again)["cut"], again.stderr) == (0, "")
+    assert answer(pixie("info", tmp_path / "x.db", "--json"))["n_cut"] == 2
+    assert "cut         2 documents, longer than the model reads\n" in pixie("info", tmp_path / "x.db").stdout
 
 
 def test_long_documents_are_split_into_passages_on_demand(pixie, tmp_path):

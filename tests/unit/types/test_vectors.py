@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,20 @@ def test_literal_terms_travel_with_their_rows(vectors):
         SparseVectors(vectors.indptr, vectors.term_ids, vectors.weights, 10, np.zeros(2, np.bool_))
     with pytest.raises(InvalidVectorError, match="literal must be"):
         SparseVectors(vectors.indptr, vectors.term_ids, vectors.weights, 10, np.zeros(3, np.int8))
+
+
+def test_which_texts_were_cut_travels_with_their_rows(vectors):
+    assert vectors.cut.tolist() == [False] * 3
+    marked = replace(vectors, cut=np.array([True, False, True]))
+    assert marked != vectors
+    assert [row.cut.tolist() for row in marked] == [[True], [False], [True]]
+    assert marked[1:].cut.tolist() == [False, True]
+    assert marked[::-2].cut.tolist() == [True, True]
+    assert marked.with_literal([(), (), ()]).cut.tolist() == [True, False, True]
+    assert SparseVectors.concatenate([marked[2], marked[1], vectors], 10).cut.tolist() == [True, *[False] * 4]
+    for wrong in (np.zeros(2, np.bool_), np.zeros(3, np.int64), [True] * 3, True):
+        with pytest.raises(InvalidVectorError, match="cut must"):
+            replace(vectors, cut=wrong)
 
 
 def test_a_term_may_fall_from_one_row_to_the_next():
