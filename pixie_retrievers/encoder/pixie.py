@@ -20,6 +20,7 @@ from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, load_model, token_bytes, vocabulary_size
 from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
+from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
@@ -259,6 +260,7 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            UnsafeModelError: The model's tokenizer breaks down at a text.
             ModelUnavailableError: The process was forked after the model was loaded.
         """
         self._check_process()
@@ -281,6 +283,7 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            UnsafeModelError: The model's tokenizer breaks down at a text.
             ModelUnavailableError: The process was forked after the model was loaded.
         """
         return self._encode(texts, "document", show_progress=show_progress)
@@ -290,6 +293,7 @@ class PixieEncoder:
 
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
+            UnsafeModelError: The model's tokenizer breaks down at a text.
         """
         return self._vocabulary.count(checked_texts(texts), prompt_of(self._model, "document"))
 
@@ -382,7 +386,8 @@ class PixieEncoder:
             if requested > own:
                 raise InvalidParameterError(f"max_length is {requested}, but {self.name} reads at most {own} tokens")
             prompt = max(prompt_of(self._model, "query"), prompt_of(self._model, "document"), key=len)
-            needed = len(self._model.tokenizer(prompt + "a").input_ids)
+            with panics_refused():
+                needed = len(self._model.tokenizer(prompt + "a").input_ids)
             if requested < needed:
                 raise InvalidParameterError(
                     f"max_length is {requested}, but {self.name} needs {needed} tokens for a text of one token:"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.encoder.prefixes import encode_prefixes
 from pixie_retrievers.encoder.rare import RareCharacters
 from pixie_retrievers.encoder.special import forget_special_tokens
@@ -160,6 +161,7 @@ class Vocabulary:
         """Whether a term is no whole character: a byte, or a few bytes of which some are half a character."""
         return int(term_id) in self.rare or (self._spelling.byte_level and not _is_whole(self._named(term_id)[0]))
 
+    @panics_refused()
     def characters(self, text: str) -> Mapping[int, set[str]]:
         """The characters of a text, as far as it is read, that have only parts among its terms, by part."""
         (reading,) = self.read([text])
@@ -191,12 +193,16 @@ class Vocabulary:
         token: str | None = self._backend.id_to_token(int(term_id))
         return f"[term {term_id}]" if token is None else token
 
+    @panics_refused()
     def read(self, texts: Sequence[str], prompt: str = "") -> list[Reading]:
         """What the model reads of each text.
 
         Args:
             texts: The texts.
             prompt: What stands before each of them; its tokens count towards the length, but are not terms of the text.
+
+        Raises:
+            UnsafeModelError: The tokenizer panics at one of them.
         """
         if self._side == "right":
             prefixed = encode_prefixes(self._backend, texts, prompt, self.max_length)
@@ -218,6 +224,7 @@ class Vocabulary:
             for n, (prefix, encoding) in enumerate(prefixed)
         ]
 
+    @panics_refused()
     def count(self, texts: Sequence[str], prompt: str = "") -> list[int]:
         """How many tokens the whole of each text has, prompt and special tokens included."""
         around = self._backend.num_special_tokens_to_add(is_pair=False)
