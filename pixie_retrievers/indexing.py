@@ -181,6 +181,8 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 def _length(document: Document) -> int:
     """How many characters a document takes, about; what is wrong with it is said when its group is checked."""
+    if not isinstance(document, Document):
+        return 0
     text = len(document.text) if isinstance(document.text, str) else 0
     try:
         return text + (len(repr(document.metadata)) if document.metadata else 0)

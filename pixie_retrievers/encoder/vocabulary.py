@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from pixie_retrievers.encoder.panics import panics_refused
@@ -180,6 +181,8 @@ class Vocabulary:
         """A term's token and surface, worked out once."""
         named = self._names.get(term_id)
         if named is None:
+            if not isinstance(term_id, Integral):
+                raise InvalidParameterError(f"a term is of type {type(term_id).__name__}; it must be a whole number")
             token = self._token(int(term_id))
             named = (token, token if int(term_id) in self._special else self._spelling.surface(token))
             self._names[term_id] = named

@@ -65,7 +65,7 @@ class SqliteIndex(Handle):
         IndexNotFoundError: There is no file, and it is ``read_only`` or no ``vocabulary_size`` is given.
         IncompatibleIndexError: The file is of another model, vocabulary, weight format or program.
         CorruptIndexError: The file is damaged, or not a database.
-        InvalidParameterError: ``weights``, ``vocabulary_size``, ``max_threads`` or ``lock_timeout_s`` is out of range.
+        InvalidParameterError: An argument is out of its range, or of the wrong type.
     """
 
     def __init__(
@@ -86,6 +86,8 @@ class SqliteIndex(Handle):
             raise InvalidParameterError(
                 f"vocabulary_size is {vocabulary_size}; an index is over {MAX_VOCABULARY} at most"
             )
+        if not _is_text(fingerprint):
+            raise InvalidParameterError("fingerprint must be a string that UTF-8 can carry, or None")
         check_whole_number("max_threads", max_threads, none_means="as many as there are cores")
         check_number("lock_timeout_s", lock_timeout_s, low=0, high=_LONGEST_WAIT_S)
         super().__init__(resolved(path), read_only=read_only, lock_timeout_s=lock_timeout_s)
@@ -366,6 +368,8 @@ class SqliteIndex(Handle):
         return f"SqliteIndex({str(self.path)!r})"
 
     def _check_vectors(self, vectors: SparseVectors) -> None:
+        if not isinstance(vectors, SparseVectors):
+            raise InvalidVectorError(f"the vectors are of type {type(vectors).__name__}; pass SparseVectors")
         if vectors.vocabulary_size != self.vocabulary_size:
             raise IncompatibleIndexError(
                 f"{self.path} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}: encode"
@@ -376,3 +380,11 @@ class SqliteIndex(Handle):
         if condition is not None and condition.key is None:
             return contextlib.nullcontext()  # a callable may itself wait for another search
         return the_pool().turn(is_large=self._is_large)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is None, or a string that can be stored."""
+    try:
+        return value is None or bool(str.encode(value) or True)
+    except (TypeError, UnicodeEncodeError):
+        return False

@@ -46,6 +46,7 @@ from pixie_retrievers.index.sqlite.snapshot import docno_key
 from pixie_retrievers.index.sqlite.tables import COLUMNS, DOCUMENTS, IDS, META, PAGE_SIZE, POSTINGS, SEGMENTS, VECTORS
 from pixie_retrievers.index.sqlite.vectors import StoredVectors, decode_vectors, is_vector
 from pixie_retrievers.index.sqlite.write_store import WriteStore, create_store
+from pixie_retrievers.parameters import check_path
 
 __all__ = ["Loss", "RepairReport", "repair_index"]
 
@@ -107,6 +108,8 @@ def repair_index(
         CorruptIndexError: Nothing that verifies says which vocabulary the index was over, and no argument does.
         IncompatibleIndexError: A newer format wrote the source.
     """
+    check_path("source", source)
+    check_path("target", target)
     source, target = Path(source), Path(target)
     texts = target.with_name(target.name + ".lost.jsonl")
     if not source.is_file():

@@ -152,6 +152,53 @@ def test_which_texts_were_cut_travels_with_their_rows(vectors):
             replace(vectors, cut=wrong)
 
 
+HUGE = 10**30
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SparseVectors.from_dicts([{1: HUGE}], 10),
+        lambda: SparseVectors.from_dicts([{1: 10**400}], 10),
+        lambda: SparseVectors.from_dicts([{HUGE: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{HUGE: 1.0}], 10 * HUGE),
+        lambda: SparseVectors.from_dicts([{2**31: 1.0}], 2**32),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], HUGE),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], "10"),
+        lambda: SparseVectors.from_dicts([{"1": 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{"1": 1.0, 2: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{1.5: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{math.nan: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{1: "a"}], 10),
+        lambda: SparseVectors.from_dicts([{1: 1j}], 10),
+        lambda: SparseVectors.from_dicts([{1: np.ones(2)}], 10),
+        lambda: SparseVectors.from_dicts([{1: [1.0]}], 10),
+        lambda: SparseVectors.from_dicts([[(1, 1.0)]], 10),
+        lambda: SparseVectors.from_dicts([None], 10),
+        lambda: SparseVectors.from_scipy(np.ones((2, 2), object)),
+        lambda: SparseVectors.from_scipy(coo_array(np.array([[1j]]))),
+        lambda: SparseVectors.from_scipy(None),
+        lambda: SparseVectors.from_torch(np.ones((2, 2))),
+        lambda: SparseVectors.from_torch(torch.ones(3)),
+        lambda: SparseVectors.from_torch(torch.ones(2, 2) * 1j),
+        lambda: build([0, 1], [HUGE], [1.0], dtypes=(np.int64, object, np.float32)),
+        lambda: build([0, 1], [1], [HUGE], dtypes=(np.int64, np.int32, object)),
+        lambda: build([0, HUGE], [1], [1.0], dtypes=(object, np.int32, np.float32)),
+        lambda: build([], [], []),
+        lambda: build([0], [], [], vocabulary_size=None),
+        lambda: build([0], [], [], vocabulary_size=True),
+        lambda: SparseVectors(None, None, None, 10),
+        lambda: SparseVectors.concatenate([None], 10),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], 10).with_literal([[HUGE]]),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], 10).with_literal(["a"]),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], 10).with_literal([None]),
+    ],
+)
+def test_numbers_that_are_too_large_and_what_are_no_numbers_are_refused(make):
+    with pytest.raises(InvalidVectorError):
+        make()
+
+
 def test_a_term_may_fall_from_one_row_to_the_next():
     assert build([0, 0, 2, 2, 3, 3], [4, 9, 0], [1, 1, 1]).to_dicts() == [{}, {4: 1, 9: 1}, {}, {0: 1}, {}]
 
