@@ -481,8 +481,24 @@ def test_an_index_of_another_model_is_refused(pixie, corpus, tmp_path, encoder):
         ("index", corpus, "-o", path),
         ("index", corpus, "-o", path, "--model", "bundled"),
     ):
-        refusal(pixie(*arguments))
+        message = refusal(pixie(*arguments))
+        assert "build the index again" in message or "leave --model" in message
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command", [("search", QUERY), ("search", QUERY, "--model", "bundled"), ("explain", QUERY, "1")]
+)
+def test_an_index_of_another_encoder_is_refused_with_what_a_person_at_a_terminal_can_do(pixie, tmp_path, command):
+    name, *rest = command
+    message = refusal(pixie(name, foreign_index(tmp_path / "other.db", "TF-IDF"), *rest))
+    assert "'TF-IDF'" in message
+    assert "search it in Python with that encoder, or build another with `pixie index`" in message
+
+
+def test_another_format_of_weights_is_refused_with_the_option_to_leave_out(pixie, corpus, index):
+    message = refusal(pixie("index", corpus, "-o", index, "--weights", "uint8"))
+    assert "leave --model and --weights out, or name a new file with -o" in message
 
 
 def test_an_index_of_a_local_folder_asks_where_the_folder_is(pixie, tmp_path):
