@@ -114,6 +114,10 @@ def sync_documents(
 ) -> Indexed:
     """Make an index hold these documents and no others, as :meth:`~pixie_retrievers.SparseRetriever.sync` says.
 
+    These are several commits, in bounded memory, and what is gone goes in the last of them: at any moment a document
+    that was there and is still wanted is there, as it was or as it is now. Who reads meanwhile, or after an
+    interruption, may find new documents beside old ones that are to go; the next call ends what this one began.
+
     Args:
         index, encoder, devices, advance: As for :func:`index_documents`.
         documents: Read twice; an iterator is put into a list first.

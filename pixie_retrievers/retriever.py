@@ -237,8 +237,8 @@ class SparseRetriever:
     ) -> Indexed:
         """Make the index hold these documents and no others; say what became of them.
 
-        What is new or changed is encoded and stored first, as by :meth:`add_stream`; then, in one commit, what is
-        stored and not among the documents is deleted: an interruption loses nothing that is among them.
+        New and changed documents are stored first, in commits as :meth:`add_stream` makes; the last commit deletes what
+        else is there. Interrupted, the index is sound, some of this is done, and the next call does the rest.
 
         With a filter, of one source: ``retriever.sync(chunks, filter={"source": "rules.md"})`` deletes what came from
         ``rules.md`` and is not in it any more, and leaves other sources alone.
