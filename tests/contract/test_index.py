@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engines.fixtures import new_index, server_engines
 from vectors import documents, random_vectors
 
 from pixie_retrievers import (
@@ -25,12 +26,19 @@ from pixie_retrievers.index.base import Index
 VOCABULARY_SIZE = 200
 
 
-@pytest.fixture(params=["float32", "float16", "uint8"])
+EMBEDDED = ["float32", "float16", "uint8"]
+
+
+@pytest.fixture(params=[*EMBEDDED, *server_engines()])
 def index(request, tmp_path):
-    with SqliteIndex(
-        tmp_path / "index.db", vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1", weights=request.param
-    ) as index:
-        yield index
+    if request.param in EMBEDDED:
+        with SqliteIndex(
+            tmp_path / "index.db", vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1", weights=request.param
+        ) as index:
+            yield index
+    else:
+        with new_index(request, vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1") as index:
+            yield index
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ class RemoteIndex:
     returns when all of them are stored and can be found; where some cannot be, PartialWriteError says which and why.
 
     Args:
-        engine: The connection; closing the index closes it.
+        connect: Makes the connection: once a process, so that one that was forked does not share its parent's.
         vocabulary_size, fingerprint: What a new collection is begun with; None takes what an existing one has.
         read_only: Refuse to write.
         timeout_s: So long a call tries again what failed for a reason that may pass.
@@ -70,27 +70,28 @@ class RemoteIndex:
 
     def __init__(
         self,
-        engine: Engine,
+        connect: Callable[[], Engine],
         *,
         vocabulary_size: int | None = None,
         fingerprint: str | None = None,
         read_only: bool = False,
         timeout_s: float = 60.0,
     ) -> None:
-        self._engine = engine
+        self._connect = connect
+        self._connection = os.getpid(), connect()
         self._timeout_s = timeout_s
         self.read_only = read_only
         self._closed = False
         self._clock_lock = threading.Lock()
         self._last_seq = 0
-        found = self._attempt(engine.manifest)
+        found = self._attempt(self._engine.manifest)
         if found is None:
             if read_only or vocabulary_size is None:
                 raise IndexNotFoundError(
                     f"there is no index at {self.location}: check the name, or begin one with SparseRetriever.open"
                 )
-            self._attempt(partial(engine.create, new_manifest(vocabulary_size, fingerprint or "")))
-            found = self._attempt(engine.manifest)
+            self._attempt(partial(self._engine.create, new_manifest(vocabulary_size, fingerprint or "")))
+            found = self._attempt(self._engine.manifest)
         self._manifest = check_manifest(found, self.location)
         for name, value in (("vocabulary_size", vocabulary_size), ("fingerprint", fingerprint)):
             if value is not None and value != getattr(self._manifest, name):
@@ -98,6 +99,14 @@ class RemoteIndex:
                     f"{self.location} was built with {name} {getattr(self._manifest, name)!r}, not {value!r}: open it"
                     " with what it was built with, or build a new one"
                 )
+
+    @property
+    def _engine(self) -> Engine:
+        process_id, engine = self._connection
+        if process_id != os.getpid():
+            engine = self._connect()
+            self._connection = os.getpid(), engine
+        return engine
 
     @property
     def location(self) -> str:
@@ -295,6 +304,10 @@ class RemoteIndex:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process connects for itself; what is pickled holds the credentials of the URL, if it has any."""
+        return partial(type(self), self._connect, read_only=self.read_only, timeout_s=self._timeout_s), ()
+
     def __copy__(self) -> Self:
         return self
 
@@ -394,7 +407,7 @@ class RemoteIndex:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise IndexClosedError(f"the index {self.location} is closed: open it again")
+            raise IndexClosedError(f"the index {self.location} is closed: open the index again")
 
     def _check_writable(self) -> None:
         self._check_open()

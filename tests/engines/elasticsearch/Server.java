@@ -17,6 +17,8 @@ public final class Server {
     private Server() {}
 
     public static void main(String[] arguments) throws Exception {
+        // However the tests end, this process ends with them.
+        ProcessHandle.current().parent().ifPresent(tests -> tests.onExit().thenRun(() -> System.exit(0)));
         LogConfigurator.loadLog4jPlugins();
         LogConfigurator.configureESLogging();
         Settings.Builder settings = Settings.builder();

@@ -26,6 +26,8 @@ public final class Server extends Node {
     }
 
     public static void main(String[] arguments) throws Exception {
+        // However the tests end, this process ends with them.
+        ProcessHandle.current().parent().ifPresent(tests -> tests.onExit().thenRun(() -> System.exit(0)));
         Settings.Builder settings = Settings.builder();
         for (String argument : arguments) {
             String[] pair = argument.split("=", 2);
