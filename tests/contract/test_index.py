@@ -382,7 +382,9 @@ def test_compacting_changes_no_result(index):
     assert index.stats().n_segments > 1
     index.compact()
     assert index.search(queries, 15) == before
-    assert (index.stats().n_segments, index.stats().n_deleted, len(index)) == (1, 0, 200)
+    assert len(index) == 200
+    if isinstance(index, SqliteIndex):  # a server keeps what was deleted a while, for copies that are behind
+        assert (index.stats().n_segments, index.stats().n_deleted) == (1, 0)
     assert index.check().sound
 
 

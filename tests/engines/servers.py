@@ -141,15 +141,17 @@ class Node:
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             if self.process.poll() is not None:
-                pytest.fail(f"{self.engine} ended: {self.log.read_text(errors='replace')[-3000:]}")
+                pytest.fail(f"{self.engine} ended: {self.said()}")
             with suppress(urllib.error.URLError, OSError):
                 health = self.ask("/_cluster/health")
                 if health["number_of_nodes"] >= n_nodes and health["status"] in wanted:
                     return health
             time.sleep(0.2)
-        return pytest.fail(
-            f"{self.engine} was not ready in {timeout_s} s: {self.log.read_text(errors='replace')[-3000:]}"
-        )
+        return pytest.fail(f"{self.engine} was not ready in {timeout_s} s: {self.said()}")
+
+    def said(self):
+        """The end of what it printed."""
+        return self.log.read_text(errors="replace")[-3000:]
 
     def start_again(self):
         """The same node, after its process ended."""
@@ -193,13 +195,14 @@ def start(engine, folder, settings, memory="512m"):
     return node
 
 
+def new_folder():
+    return tempfile.TemporaryDirectory(prefix="pixie-engine-", ignore_cleanup_errors=True)
+
+
 @contextmanager
 def running_node(engine, **settings):
     """One node of its own; settings are written with ``__`` for a dot."""
-    with (
-        tempfile.TemporaryDirectory(prefix="pixie-engine-", ignore_cleanup_errors=True) as folder,
-        ExitStack() as stack,
-    ):
+    with new_folder() as folder, ExitStack() as stack:
         given = {key.replace("__", "."): value for key, value in settings.items()}
         node = start(engine, Path(folder, "node"), {"discovery.type": "single-node", **given})
         stack.callback(node.stop)
@@ -210,10 +213,7 @@ def running_node(engine, **settings):
 @contextmanager
 def running_cluster(engine, n_nodes=3):
     """Several nodes that know each other."""
-    with (
-        tempfile.TemporaryDirectory(prefix="pixie-engine-", ignore_cleanup_errors=True) as folder,
-        ExitStack() as stack,
-    ):
+    with new_folder() as folder, ExitStack() as stack:
         ports = [free_port() for _ in range(n_nodes)]
         names = [f"node-{number}" for number in range(n_nodes)]
         manager = "cluster_manager" if engine == "opensearch" else "master"

@@ -76,9 +76,9 @@ class LuceneEngine(ABC):
         """Finds the documents that have a term, scored by both weights' product."""
 
     def manifest(self) -> Mapping[str, Any] | None:
-        try:
-            answer = self.send("GET", self._path + "/_mapping")
-        except IndexNotFoundError:
+        # Asked this way, an index that is not there is no error, which the clients would log as one.
+        answer = self.send("GET", self._path + "/_mapping", ignore_unavailable="true")
+        if not answer:
             return None
         if len(answer) != 1:
             raise IncompatibleIndexError(f"{self.location} stands for {len(answer)} indexes: name one of them")
@@ -209,6 +209,7 @@ class LuceneEngine(ABC):
 
     def compact(self) -> None:
         self._whole(self.send("POST", self._path + "/_forcemerge", max_num_segments="1"))
+        self.publish()  # searches, and figures, see the old segments until then
 
     def drop(self) -> None:
         for name in self.send("GET", self._path + "/_alias"):
