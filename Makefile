@@ -9,7 +9,7 @@ export PYTHON
 # What the tests hold figures of, and the torch whose CUDA libraries are the smaller ones: renewed by hand.
 HELD := torch==2.13.0 bm25s==0.3.16 PyStemmer==3.1.0
 
-.PHONY: demo test unit test-pythons test-processors test-newest test-lowest test-matrix lint soak coverage lock clean
+.PHONY: demo test unit test-pythons test-processors test-newest test-lowest test-matrix engines lint soak coverage lock clean
 
 demo: $(DEMO)
 	$(BIN)/pixie demo
@@ -17,7 +17,7 @@ demo: $(DEMO)
 test: $(READY) lint  # everything
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-QUICK := tests/unit tests/contract tests/property --ignore tests/unit/encoder --ignore tests/unit/evaluation -m "not new_process"
+QUICK := tests/unit tests/contract tests/property --ignore tests/unit/encoder --ignore tests/unit/evaluation -m "not new_process and not server"
 
 unit: $(READY)  # in about a minute: unit, contract and property tests at small figures, but for the encoder's
 	PIXIE_QUICK=1 $(BIN)/python -m pytest -q -n auto $(QUICK)
@@ -30,15 +30,18 @@ test-processors: $(READY)  # the quick tests and the encoder's as on older proce
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell sh tests/processor.sh
 
 test-newest:  # the quick tests with the newest of everything
-	LOCK=/dev/null sh tests/environment.sh .venv-newest --upgrade --editable '.[all]' --group dev
+	LOCK=/dev/null sh tests/environment.sh .venv-newest --upgrade --editable '.[all,engines]' --group dev
 	PIXIE_QUICK=1 .venv-newest/bin/python -m pytest -q -n auto $(QUICK)
 
 test-lowest:  # the quick tests with the lowest that pyproject.toml admits, on Python 3.10
-	LOCK=/dev/null sh tests/environment.sh .venv-lowest --resolution lowest-direct --editable '.[all]' --group dev
+	LOCK=/dev/null sh tests/environment.sh .venv-lowest --resolution lowest-direct --editable '.[all,engines]' --group dev
 	PIXIE_QUICK=1 .venv-lowest/bin/python -m pytest -q -n auto $(QUICK)
 
 test-matrix: $(READY)  # the adapters with the lowest and the newest frameworks, and with one framework alone: ROWS="..." for some
 	sh tests/matrix.sh $(ROWS)
+
+engines: $(READY)  # the tests that ask OpenSearch, Elasticsearch, Milvus and Qdrant
+	PIXIE_REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -n auto --dist loadgroup -m server
 
 soak: $(READY)  # the reliability tests with figures for a night, and a table of what was held
 	PIXIE_SOAK=1 $(BIN)/python -m pytest -q tests/crash tests/security tests/property tests/compat
@@ -62,7 +65,7 @@ $(DEMO): pyproject.toml tests/lock.txt tests/environment.sh
 	@touch $@
 
 $(READY): $(DEMO)
-	@sh tests/environment.sh .venv --editable '.[all]' --group dev
+	@sh tests/environment.sh .venv --editable '.[all,engines]' --group dev
 	@touch $@
 
 clean:

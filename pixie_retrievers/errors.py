@@ -15,6 +15,9 @@
     ├── IncompatibleIndexError                sound, but of another model, vocabulary or format
     ├── StorageError(OSError)                 the file system refused
     │   └── StorageFullError                  ... because there is no space left
+    ├── EngineError                           the server that keeps an index refused
+    │   ├── EngineUnavailableError(ConnectionError)  ... or cannot be reached
+    │   └── PartialWriteError                 ... some documents of a call
     ├── ModelUnavailableError                 the model could not be found or fetched
     ├── UnsafeModelError                      loading the model would run foreign code
     ├── DeviceUnavailableError                the device asked for is not on this machine
@@ -28,11 +31,15 @@ do next; it never quotes a document's text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
     "CorruptIndexError",
     "DeviceUnavailableError",
     "DocumentNotFoundError",
     "DuplicateIdError",
+    "EngineError",
+    "EngineUnavailableError",
     "FilterError",
     "IncompatibleIndexError",
     "IndexClosedError",
@@ -44,6 +51,7 @@ __all__ = [
     "InvalidVectorError",
     "ModelUnavailableError",
     "OptionalDependencyError",
+    "PartialWriteError",
     "PixieError",
     "PixieWarning",
     "StorageError",
@@ -112,6 +120,39 @@ class StorageError(PixieError, OSError):
 
 class StorageFullError(StorageError):
     """No space is left; the last commit stays intact and searchable."""
+
+
+class EngineError(PixieError):
+    """The server that keeps an index refused: no permission, a block on writes, a mapping that is not ours."""
+
+
+class EngineUnavailableError(EngineError, ConnectionError):
+    """The server that keeps an index, or a part of it, cannot be reached."""
+
+
+class PartialWriteError(EngineError):
+    """Some documents of a call are stored, and others are not; the same call may be made again.
+
+    Attributes:
+        reasons: Why a document is not stored, by its id.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[str, str]) -> None:
+        super().__init__(message, reasons)
+        self.reasons = dict(reasons)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    @classmethod
+    def of(cls, location: str, reasons: Mapping[str, str], n_documents: int) -> PartialWriteError:
+        """The error of a call that passed ``n_documents``."""
+        first = next(iter(reasons))
+        return cls(
+            f"{len(reasons)} of {n_documents} documents were not stored in {location}; the first, {first!r}, because:"
+            f" {reasons[first]}. The error's `reasons` has all; store these again when that is mended",
+            reasons,
+        )
 
 
 class ModelUnavailableError(PixieError):

@@ -25,7 +25,7 @@ from pixie_retrievers.explaining import names_in, results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable, with_ids
-from pixie_retrievers.index.opening import is_there, names_no_file, open_index, remove_index
+from pixie_retrievers.index.opening import begin_index, is_there, names_no_file, open_index, remove_index
 from pixie_retrievers.indexing import Indexed, index_documents, sync_documents
 from pixie_retrievers.parameters import (
     check_number,
@@ -72,8 +72,9 @@ class SparseRetriever:
         """Open the index at a path, or begin a new one there.
 
         Args:
-            path: An index file; None or ``":memory:"`` puts the index into a temporary file that goes when the
-                retriever goes. A file without content is a new index.
+            path: An index file, or the URL of a server's index (:func:`~pixie_retrievers.open_index`). None or
+                ``":memory:"`` puts the index into a temporary file that goes when the retriever goes. A file without
+                content is a new index.
             encoder: None loads the model that an existing index was built with, and the default model for a new one.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
@@ -83,13 +84,11 @@ class SparseRetriever:
             IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
             InvalidParameterError: There is no such format.
         """
-        from pixie_retrievers.index.sqlite.engine import SqliteIndex
-
         if names_no_file(path):
             path = None
         if path is not None and is_there(path):
             if weights is not None:
-                SqliteIndex(path, weights=weights).close()  # refuses another format
+                begin_index(path, vocabulary_size=None, fingerprint=None, weights=weights).close()  # refuses another
             return cls.from_index(path, encoder=encoder)
         if encoder is None:
             from pixie_retrievers.encoder.pixie import PixieEncoder
@@ -97,7 +96,7 @@ class SparseRetriever:
             encoder = PixieEncoder()
         check_parts(encoder=encoder)
         begin = partial(
-            SqliteIndex, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
+            begin_index, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
         )
         if path is not None:
             return cls(encoder, begin(path))
@@ -117,7 +116,7 @@ class SparseRetriever:
         """Retrieve from an index that is there already.
 
         Args:
-            source: The path of an index file, or an open index.
+            source: The path or URL of an index, or an open index.
             encoder: The one the index was built with; None loads it, as the index's fingerprint names it.
             read_only: Open the file without the right to write. It is not locked before the first write anyway.
 
@@ -145,7 +144,7 @@ class SparseRetriever:
         """Whatever a caller has of an index, as a facade, and whether it was opened here and is theirs to close.
 
         Args:
-            source: The path of an index file; or an open index or facade, which whoever opened it closes.
+            source: The path or URL of an index; or an open index or facade, which whoever opened it closes.
             encoder: As for :meth:`from_index`; a facade has its own.
 
         Raises:

@@ -113,7 +113,7 @@ class ToolIndex(Owner):
         """Open the tool index at a path, or begin a new one there.
 
         Args:
-            path: An index file; None puts the index into a temporary file that goes when this index goes.
+            path: A path or URL; None puts the index into a temporary file that goes when this index goes.
             encoder: None loads the model that an existing index was built with, and the default model for a new one.
             k, score_threshold: As for the class.
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from engines.fixtures import elasticsearch_node, opensearch_node  # noqa: F401  # servers that tests ask for by name
 from figures import pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401  # the table of a soak
 from hypothesis import settings
 

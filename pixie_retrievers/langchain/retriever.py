@@ -148,7 +148,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
             encoder: None loads the default model.
-            path: Where the index is kept; one that is there already is added to. None or
+            path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the retriever goes.
             show_progress: Show a progress bar while encoding.
             **options: ``k``, ``filter``, ``score_threshold``, ``top_k_tokens``, and LangChain's own ``name``,
@@ -177,7 +177,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         Args:
             documents: They are copied, and keep their ids; a missing id is made from the content.
             encoder: None loads the default model.
-            path: Where the index is kept; None makes a temporary one.
+            path: Where the index is kept, a path or URL; None makes a temporary one.
             show_progress: Show a progress bar while encoding.
             **options: As in :meth:`from_texts`.
         """
@@ -195,7 +195,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         """Retrieve from an index that is there already.
 
         Args:
-            path_or_index: An index file; or an open index or facade, which stays open when the retriever closes.
+            path_or_index: A path or URL; or an open index or facade, which stays open when the retriever closes.
                 Nothing is locked before the first write: any number of processes may retrieve from one file.
             encoder: The one that the index was built with; None loads it, as the index names it. A facade has its own.
             **options: As in :meth:`from_texts`.

@@ -93,7 +93,7 @@ class PixieVectorStore(Owner, VectorStore):
             metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
             encoder: None loads the default model.
-            path: Where the index is kept; one that is there already is added to. None or
+            path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the store goes.
             show_progress: Show a progress bar while encoding.
             top_k_tokens, fill: As for the class.
@@ -149,7 +149,7 @@ class PixieVectorStore(Owner, VectorStore):
         """A store over an index that is there already.
 
         Args:
-            path_or_index: An index file; or an open index or facade, which stays open when the store closes.
+            path_or_index: A path or URL; or an open index or facade, which stays open when the store closes.
             encoder: The one that the index was built with; None loads it, as the index names it.
             top_k_tokens, fill: As for the class.
 

@@ -131,7 +131,7 @@ class PixieRetriever(Owner, BaseRetriever):
         Args:
             nodes: Any LlamaIndex nodes; they are left as they are.
             encoder: None loads the default model.
-            path: An index file, added to when it exists; None puts the index into a temporary file that goes when the
+            path: A path or URL, added to when it exists; None puts the index into a temporary file that goes when the
                 retriever goes.
             show_progress: Show a progress bar while encoding.
             options: See the class.
@@ -227,7 +227,7 @@ class PixieRetriever(Owner, BaseRetriever):
         """Retrieve from an existing index, whoever wrote it; documents that were not nodes come back as TextNodes.
 
         Args:
-            path_or_index: An index file; or an open index or facade, which stays open when this retriever closes.
+            path_or_index: A path or URL; or an open index or facade, which stays open when this retriever closes.
             encoder: The one the index was built with; None loads it, as the index names it.
             options: See the class.
 

@@ -64,7 +64,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         '서울은 한국의 수도이다.'
 
     Args:
-        path_or_index: An index file, opened or begun; or an open index or facade, which stays open when the store
+        path_or_index: A path or URL, opened or begun; or an open index or facade, which stays open when the store
             closes; None or ``":memory:"`` puts the index into a temporary file that goes when the store goes.
         encoder: None loads the model that an existing index was built with, and the default model for a new one.
         fingerprint: The model to load when no encoder is given; a serialised store says so of itself.

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from engines.fixtures import new_index, server_engines
 from vectors import documents, random_vectors
 
 from pixie_retrievers import (
@@ -27,12 +28,19 @@ from pixie_retrievers.index.base import Index
 VOCABULARY_SIZE = 200
 
 
-@pytest.fixture(params=["float32", "float16", "uint8"])
+EMBEDDED = ["float32", "float16", "uint8"]
+
+
+@pytest.fixture(params=[*EMBEDDED, *server_engines()])
 def index(request, tmp_path):
-    with SqliteIndex(
-        tmp_path / "index.db", vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1", weights=request.param
-    ) as index:
-        yield index
+    if request.param in EMBEDDED:
+        with SqliteIndex(
+            tmp_path / "index.db", vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1", weights=request.param
+        ) as index:
+            yield index
+    else:
+        with new_index(request, vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1") as index:
+            yield index
 
 
 @pytest.fixture
@@ -397,7 +405,9 @@ def test_compacting_changes_no_result(index):
     assert index.stats().n_segments > 1
     index.compact()
     assert index.search(queries, 15) == before
-    assert (index.stats().n_segments, index.stats().n_deleted, len(index)) == (1, 0, 200)
+    assert len(index) == 200
+    if isinstance(index, SqliteIndex):  # a server keeps what was deleted a while, for copies that are behind
+        assert (index.stats().n_segments, index.stats().n_deleted) == (1, 0)
     assert index.check().sound
 
 

@@ -1,0 +1,422 @@
+"""RemoteIndex: the index that a server keeps, with the results of the embedded one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pixie_retrievers.errors import (
+    CorruptIndexError,
+    DocumentNotFoundError,
+    EngineError,
+    EngineUnavailableError,
+    IncompatibleIndexError,
+    IndexClosedError,
+    IndexNotFoundError,
+    InvalidVectorError,
+    PartialWriteError,
+)
+from pixie_retrievers.filters import Condition, Filter, parse_filter
+from pixie_retrievers.index.base import CheckReport, IndexStats
+from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
+from pixie_retrievers.index.remote.attempts import Attempts
+from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, all_of, bounded
+from pixie_retrievers.index.remote.digests import digest_metadata, push_down
+from pixie_retrievers.index.remote.engine import Engine
+from pixie_retrievers.index.remote.exact import matched, search_exactly
+from pixie_retrievers.index.remote.manifest import check_manifest, new_manifest
+from pixie_retrievers.index.remote.records import Record, Stored, key_of, records_of
+from pixie_retrievers.parameters import check_whole_number
+from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RemoteIndex"]
+
+_FETCH_AT_ONCE = 500
+_KEYS_AT_ONCE = 10_000
+_QUERIES_AT_ONCE = 64
+_BYTES_A_WEIGHT = 24  # as JSON, exact weights included
+_SENDERS = 2  # one request is made while another is answered
+
+_Value = TypeVar("_Value")
+
+
+class RemoteIndex:
+    """Documents on a server, found with the scores, the order and the explanations of the embedded engine.
+
+    What a server does not promise, this does not either: a call that stores several documents is not one commit. It
+    returns when all of them are stored and can be found; where some cannot be, PartialWriteError says which and why.
+
+    Args:
+        connect: Makes the connection: once a process, so that one that was forked does not share its parent's.
+        vocabulary_size, fingerprint: What a new collection is begun with; None takes what an existing one has.
+        read_only: Refuse to write.
+        timeout_s: So long a call tries again what failed for a reason that may pass.
+
+    Raises:
+        IndexNotFoundError: There is no such collection, and no ``vocabulary_size`` to begin one with, or it is
+            ``read_only``.
+        IncompatibleIndexError: There is one, and it is not ours, or of another model or vocabulary.
+        EngineUnavailableError, EngineError: The server cannot be reached, or refuses.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Engine],
+        *,
+        vocabulary_size: int | None = None,
+        fingerprint: str | None = None,
+        read_only: bool = False,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self._connect = connect
+        self._connection = os.getpid(), connect()
+        self._timeout_s = timeout_s
+        self.read_only = read_only
+        self._closed = False
+        self._clock_lock = threading.Lock()
+        self._last_seq = 0
+        found = self._attempt(self._engine.manifest)
+        if found is None:
+            if read_only or vocabulary_size is None:
+                raise IndexNotFoundError(
+                    f"there is no index at {self.location}: check the name, or begin one with SparseRetriever.open"
+                )
+            self._attempt(partial(self._engine.create, new_manifest(vocabulary_size, fingerprint or "")))
+            found = self._attempt(self._engine.manifest)
+        self._manifest = check_manifest(found, self.location)
+        for name, value in (("vocabulary_size", vocabulary_size), ("fingerprint", fingerprint)):
+            if value is not None and value != getattr(self._manifest, name):
+                raise IncompatibleIndexError(
+                    f"{self.location} was built with {name} {getattr(self._manifest, name)!r}, not {value!r}: open it"
+                    " with what it was built with, or build a new one"
+                )
+
+    @property
+    def _engine(self) -> Engine:
+        process_id, engine = self._connection
+        if process_id != os.getpid():
+            engine = self._connect()
+            self._connection = os.getpid(), engine
+        return engine
+
+    @property
+    def location(self) -> str:
+        """Where it is, without credentials."""
+        return self._engine.location
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of terms."""
+        return self._manifest.vocabulary_size
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the encoder that the vectors came from."""
+        return self._manifest.fingerprint
+
+    @property
+    def weights(self) -> str:
+        """The format of the stored weights: always exact."""
+        return "float32"
+
+    def upsert(self, documents: Sequence[Document], vectors: SparseVectors) -> None:
+        """Store documents, replacing those whose id is known; they can be found when it returns.
+
+        Raises:
+            InvalidDocumentError, InvalidTextError, DuplicateIdError, InvalidVectorError, IncompatibleIndexError: The
+                arguments are at fault; nothing was stored.
+            PartialWriteError: Some documents are stored and others not: it says which, and why. The same call may be
+                made again.
+            EngineUnavailableError, EngineError: The server cannot be reached, or refuses.
+        """
+        documents = list(documents)
+        check_documents(documents)
+        self._check_vectors(vectors)
+        if len(vectors) != len(documents):
+            raise InvalidVectorError(f"pass one vector a document, not {len(vectors)} for {len(documents)}")
+        self._check_writable()
+        if not documents:
+            return
+        refused: dict[str, str] = {}
+        batches = self._batches(records_of(documents, vectors, self._next_seqs(len(documents))))
+        with ThreadPoolExecutor(_SENDERS) as senders:
+            running = [senders.submit(self._send, batch) for batch in islice(batches, _SENDERS)]
+            while running:
+                refused.update(running.pop(0).result())
+                running += [senders.submit(self._send, batch) for batch in islice(batches, 1)]
+        self._attempt(self._engine.publish)
+        if refused:
+            raise PartialWriteError.of(self.location, refused, len(documents))
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove documents; return how many existed."""
+        check_ids(ids)
+        self._check_writable()
+        keys = list(dict.fromkeys(map(key_of, ids)))
+        n = 0
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            part: Sequence[str] = keys[start : start + _KEYS_AT_ONCE]
+            attempts = Attempts(self.location, self._timeout_s)
+            while part:
+                removed = attempts.run(partial(self._engine.remove, part))
+                n += removed.n
+                if removed.again and not attempts.wait():
+                    raise EngineUnavailableError(
+                        f"{self.location} was too busy to delete {len(removed.again)} of {len(ids)} documents: delete"
+                        " them again"
+                    )
+                part = removed.again
+        if n:
+            self._attempt(self._engine.publish)
+        return n
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents under the ids, in order; None for an id that is not there."""
+        return [None if stored is None else stored.document() for stored in self._fetched(ids)]
+
+    def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
+        """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order."""
+        check_limit(limit)
+        condition = None if filter is None else parse_filter(filter)
+        return [stored.id for stored in islice(self._scanned(condition), limit)]
+
+    def search(
+        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, ids: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
+        """The k best documents of each query, exactly: score descending, ties by insertion order.
+
+        Raises:
+            InvalidParameterError, InvalidDocumentError, IncompatibleIndexError, FilterError: An argument is at fault.
+            EngineUnavailableError: Not every shard of the index answered in time: part of an answer is none.
+        """
+        check_whole_number("k", k)
+        self._check_vectors(queries)
+        condition = None if filter is None else parse_filter(filter)
+        if ids is not None:
+            check_ids(ids)
+        self._check_open()
+        clause = self._possible(condition)
+        if ids is not None:
+            clause = all_of((clause, Keys(tuple(dict.fromkeys(map(key_of, ids)))) if ids else NOTHING))
+
+        def read_all() -> Iterator[Stored]:
+            return self._scan(clause, whole=True)
+
+        found: list[list[Hit]] = [[] for _ in queries]
+        rows = [] if clause == NOTHING else [row for row in range(len(queries)) if len(queries[row].term_ids)]
+        for start in range(0, len(rows), _QUERIES_AT_ONCE):
+            part = rows[start : start + _QUERIES_AT_ONCE]
+            asked = [queries[row] for row in part]
+            hits = self._attempt(partial(search_exactly, self._engine, asked, k, clause, condition, read_all))
+            for row, some in zip(part, hits, strict=True):
+                found[row] = some
+        return found
+
+    def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
+        """The terms that one query shares with each document; None for an id that is not there."""
+        check_ids(ids)
+        self._check_vectors(query)
+        if len(query) != 1:
+            raise InvalidVectorError(f"match takes one query, not {len(query)}")
+        return [
+            None if stored is None else matched(query, stored.weights(self.vocabulary_size))
+            for stored in self._fetched(ids)
+        ]
+
+    def vectors(self, ids: Sequence[str]) -> SparseVectors:
+        """The whole vectors of documents, one an id, in order, exactly as they were stored."""
+        rows = []
+        for id, stored in zip(ids, self._fetched(ids), strict=True):
+            if stored is None:
+                raise DocumentNotFoundError(
+                    f"there is no document with id {id!r} in {self.location}: list ids() to see them"
+                )
+            rows.append(stored.weights(self.vocabulary_size))
+        return SparseVectors.concatenate(rows, self.vocabulary_size)
+
+    def __len__(self) -> int:
+        self._check_open()
+        return self._attempt(partial(self._engine.count, EVERYTHING))
+
+    def stats(self) -> IndexStats:
+        """What the index holds now."""
+        self._check_open()
+        figures = self._attempt(self._engine.figures)
+        return IndexStats(
+            path=self.location,
+            n_documents=len(self),
+            n_deleted=figures.n_deleted,
+            n_segments=figures.n_segments,
+            n_postings=figures.n_postings,
+            file_bytes=figures.n_bytes,
+            generation=0,
+            vocabulary_size=self.vocabulary_size,
+            fingerprint=self.fingerprint,
+            weights=self.weights,
+        )
+
+    def check(self) -> CheckReport:
+        """Read every document and hold what was stored of it against what belongs to it; changes nothing."""
+        problems = []
+        for stored in self._scan(EVERYTHING, whole=True):
+            try:
+                stored.weights(self.vocabulary_size)
+                digest_metadata(stored.parsed_metadata())
+            except CorruptIndexError as error:
+                problems.append(str(error))
+        return CheckReport(tuple(problems))
+
+    def compact(self) -> None:
+        """Drop what is deleted for good, where the server leaves that to its users."""
+        self._check_writable()
+        self._attempt(self._engine.compact)
+
+    def stored(self, condition: Condition | None = None) -> Iterator[tuple[Document, SparseVectors]]:
+        """Every document with its vector, in insertion order, a few at a time: what copies and exports read."""
+        for stored in self._scan(EVERYTHING, whole=True):
+            document = stored.document()
+            if condition is None or condition.matches(document.metadata):
+                yield document, stored.weights(self.vocabulary_size)
+
+    def drop(self) -> None:
+        """Remove the whole index from its server."""
+        self._check_writable()
+        self._attempt(self._engine.drop)
+
+    def close(self) -> None:
+        """Let go of the connection; everything stored is on the server."""
+        if not self._closed:
+            self._closed = True
+            self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process connects for itself; what is pickled holds the credentials of the URL, if it has any."""
+        return partial(type(self), self._connect, read_only=self.read_only, timeout_s=self._timeout_s), ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"RemoteIndex({self.location!r})"
+
+    def _possible(self, condition: Condition | None) -> Clause:
+        return self._bounded(push_down(condition).possible, EVERYTHING)
+
+    def _bounded(self, clause: Clause, otherwise: Clause) -> Clause:
+        engine = self._engine
+        return bounded(
+            clause,
+            otherwise,
+            max_parts=engine.max_clauses,
+            max_depth=engine.max_depth,
+            may_negate=engine.may_negate,
+        )
+
+    def _scanned(self, condition: Condition | None) -> Iterator[Stored]:
+        seen: set[str] = set()
+        for stored in self._scan(self._possible(condition), whole=False):
+            if stored.id in seen:
+                continue
+            seen.add(stored.id)
+            if condition is None or condition.matches(stored.parsed_metadata()):
+                yield stored
+
+    def _scan(self, clause: Clause, *, whole: bool) -> Iterator[Stored]:
+        """Documents that satisfy a clause, each at least once."""
+        self._check_open()
+        rest: Any = None
+        while clause != NOTHING:
+            page = self._attempt(partial(self._engine.page, clause, rest, whole=whole))
+            yield from page.rows
+            rest = page.rest
+            if rest is None:
+                return
+
+    def _fetched(self, ids: Sequence[str]) -> list[Stored | None]:
+        check_ids(ids)
+        self._check_open()
+        keys = list(dict.fromkeys(map(key_of, ids)))
+        found: dict[str, Stored | None] = {}
+        for start in range(0, len(keys), _FETCH_AT_ONCE):
+            part = keys[start : start + _FETCH_AT_ONCE]
+            found.update(zip(part, self._attempt(partial(self._engine.fetch, part)), strict=True))
+        return [found[key_of(id)] for id in ids]
+
+    def _batches(self, records: Iterator[Record]) -> Iterator[list[Record]]:
+        batch: list[Record] = []
+        size = 0
+        for record in records:
+            batch.append(record)
+            stored = record.stored
+            size += 4 * len(stored.text) + len(stored.metadata) + _BYTES_A_WEIGHT * len(record.term_ids)
+            size += 40 * len(record.tokens)
+            if size >= self._engine.batch_bytes:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _send(self, batch: list[Record]) -> dict[str, str]:
+        """Store a batch; return why what cannot be stored cannot, by id."""
+        attempts = Attempts(self.location, self._timeout_s)
+        ids = {record.key: record.stored.id for record in batch}
+        refused: dict[str, str] = {}
+        while batch:
+            try:
+                written = attempts.run(partial(self._engine.store, batch))
+            except EngineUnavailableError as error:
+                return refused | {record.stored.id: str(error) for record in batch}
+            except EngineError as error:
+                return refused | {record.stored.id: str(error) for record in batch}
+            refused.update((ids[key], why) for key, why in written.refused.items())
+            rest = [record for record in batch if record.key in written.again]
+            if len(rest) < len(batch):
+                attempts.restart()
+            if rest and not attempts.wait():
+                return refused | {ids[key]: why for key, why in written.again.items()}
+            batch = rest
+        return refused
+
+    def _next_seqs(self, n: int) -> int:
+        """The first of n numbers that rise with time, over every process that writes, as far as their clocks agree."""
+        with self._clock_lock:
+            first = max(time.time_ns() // 1000 << 10 | os.getpid() & 1023, self._last_seq + 1)
+            self._last_seq = first + n - 1
+            return first
+
+    def _attempt(self, call: Callable[[], _Value]) -> _Value:
+        return Attempts(self.location, self._timeout_s).run(call)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise IndexClosedError(f"the index {self.location} is closed: open the index again")
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self.read_only:
+            raise EngineError(f"{self.location} was opened read-only: open it without read_only to write")
+
+    def _check_vectors(self, vectors: SparseVectors) -> None:
+        if vectors.vocabulary_size != self.vocabulary_size:
+            raise IncompatibleIndexError(
+                f"{self.location} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}:"
+                " encode with the model that the index was built with"
+            )

@@ -1,0 +1,128 @@
+"""What an engine stores of one document, and what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixie_retrievers.errors import CorruptIndexError, InvalidVectorError
+from pixie_retrievers.index.remote.digests import Order, digest_metadata
+from pixie_retrievers.types import Document, SparseVectors
+
+__all__ = ["Record", "Stored", "key_of", "records_of"]
+
+_HEADER = struct.Struct("<II")  # a CRC-32 of what follows it, the number of terms
+
+
+def key_of(id: str) -> str:
+    """The engine's own id of a document: 32 hexadecimal digits, whatever the caller's id is made of."""
+    return hashlib.blake2b(id.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document as an engine gives it back.
+
+    Attributes:
+        id, text: The document's own.
+        metadata: Its metadata as JSON text: engines change what they can look into.
+        vector: The exact weights (:func:`_packed`).
+        seq: Rises with the order of insertion.
+    """
+
+    id: str
+    text: str
+    metadata: str
+    vector: bytes
+    seq: int
+
+    def parsed_metadata(self) -> dict[str, Any]:
+        """The metadata itself.
+
+        Raises:
+            CorruptIndexError: It is not a JSON object.
+        """
+        try:
+            metadata = json.loads(self.metadata)
+        except (ValueError, TypeError, RecursionError):
+            metadata = None
+        if not isinstance(metadata, dict):
+            raise CorruptIndexError(f"the stored metadata of document {self.id!r} is damaged: add the document again")
+        return metadata
+
+    def document(self) -> Document:
+        """The document itself."""
+        return Document(self.id, self.text, self.parsed_metadata())
+
+    def weights(self, vocabulary_size: int) -> SparseVectors:
+        """One vector: the document's.
+
+        Raises:
+            CorruptIndexError: The stored bytes do not verify.
+        """
+        try:
+            checksum, n = _HEADER.unpack_from(self.vector)
+            body = self.vector[_HEADER.size :]
+            if checksum == zlib.crc32(body) and len(body) == 8 * n + (n + 7) // 8:
+                return SparseVectors(
+                    np.array([0, n], np.int64),
+                    np.frombuffer(body, "<i4", n).astype(np.int32, copy=False),
+                    np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32, copy=False),
+                    vocabulary_size,
+                    np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * n), count=n).astype(bool),
+                )
+        except (struct.error, InvalidVectorError):
+            pass
+        raise CorruptIndexError(f"the stored vector of document {self.id!r} is damaged: add the document again")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document on its way to an engine.
+
+    Attributes:
+        key: The engine's id of it.
+        stored: What comes back.
+        term_ids: int32, shape (n_terms,), ascending.
+        weights: float32, shape (n_terms,).
+        tokens: Digests that filters look for (:mod:`pixie_retrievers.index.remote.digests`).
+        orders: What range filters compare.
+    """
+
+    key: str
+    stored: Stored
+    term_ids: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    tokens: list[str]
+    orders: list[Order]
+
+
+def records_of(documents: Sequence[Document], vectors: SparseVectors, first_seq: int) -> Iterator[Record]:
+    """Records of documents, one after the other: as many are in memory as somebody keeps."""
+    bounds = vectors.indptr.tolist()
+    for row, document in enumerate(documents):
+        low, high = bounds[row], bounds[row + 1]
+        term_ids, weights = vectors.term_ids[low:high], vectors.weights[low:high]
+        tokens, orders = digest_metadata(document.metadata)
+        stored = Stored(
+            document.id,
+            document.text,
+            json.dumps(document.metadata, ensure_ascii=False, separators=(",", ":")),
+            _packed(term_ids, weights, vectors.literal[low:high]),
+            first_seq + row,
+        )
+        yield Record(key_of(document.id), stored, term_ids, weights, tokens, orders)
+
+
+def _packed(term_ids: NDArray[np.int32], weights: NDArray[np.float32], literal: NDArray[np.bool_]) -> bytes:
+    """A header, the terms as int32, their weights as float32, a bit for each that is literal; little-endian."""
+    body = term_ids.astype("<i4").tobytes() + weights.astype("<f4").tobytes() + np.packbits(literal).tobytes()
+    return _HEADER.pack(zlib.crc32(body), len(term_ids)) + body
