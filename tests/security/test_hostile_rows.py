@@ -15,7 +15,15 @@ from figures import ROWS, holds
 from histories import IDS, VOCABULARY_SIZE, apply, opened, queries, steps
 from processes import script
 
-from pixie_retrievers import CorruptIndexError, Document, IncompatibleIndexError, PixieError, SparseVectors, SqliteIndex
+from pixie_retrievers import (
+    CorruptIndexError,
+    Document,
+    DocumentNotFoundError,
+    IncompatibleIndexError,
+    PixieError,
+    SparseVectors,
+    SqliteIndex,
+)
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.codec import DTYPES, FORMAT_VERSION, Kind, decode_arrays, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY
@@ -192,7 +200,8 @@ def use(path, target):
             lambda: index.match(QUERIES[0], IDS),
             lambda: index.vectors(index.ids(limit=5)),
         ):
-            with contextlib.suppress(CorruptIndexError):
+            # A document may say that it has an id which leads nowhere.
+            with contextlib.suppress(CorruptIndexError, DocumentNotFoundError):
                 call()
     with contextlib.suppress(IncompatibleIndexError):
         for problem in check_file(path).problems:
