@@ -26,6 +26,7 @@ from pixie_retrievers.index.sqlite.segment import (
     segment_key,
 )
 from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES, decode_vectors, encode_vectors, round_vectors
+from pixie_retrievers.types import MAX_WEIGHT
 
 N, V = 300, 200
 EXTREMES = {
@@ -86,7 +87,7 @@ def holds_together(head):
         and (blocks[0], blocks[-1]) == (0, len(terms))
         and all(b - a <= N for a, b in itertools.pairwise(starts))
         and all(0 < weight < np.inf for weight in head.max_weights.tolist())
-        and all(0 <= scale < np.inf for scale in head.scales.tolist())
+        and all(0 <= scale <= MAX_WEIGHT for scale in head.scales.tolist())
     )
 
 

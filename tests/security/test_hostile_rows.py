@@ -198,7 +198,7 @@ def use(path, target):
             lambda: index.ids(filter={"$or": [{"text": {"$text": "글"}}, {"revision": {"$contains": "1"}}]}),
             lambda: json.dumps([document.metadata for document in index.get(IDS) if document]).encode(),
             lambda: index.match(QUERIES[0], IDS),
-            lambda: index.vectors(index.ids(limit=5)),
+            lambda: index.vectors([id for id in index.ids(limit=5) if id]),
         ):
             # A document may say that it has an id which leads nowhere.
             with contextlib.suppress(CorruptIndexError, DocumentNotFoundError):

@@ -26,12 +26,12 @@ from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
 from pixie_retrievers.index.remote.attempts import Attempts
-from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, all_of, bounded
+from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, Tokens, all_of, bounded
 from pixie_retrievers.index.remote.digests import digest_metadata, push_down
 from pixie_retrievers.index.remote.engine import Engine
 from pixie_retrievers.index.remote.exact import matched, search_exactly
 from pixie_retrievers.index.remote.manifest import check_manifest, new_manifest
-from pixie_retrievers.index.remote.records import Record, Stored, key_of, records_of
+from pixie_retrievers.index.remote.records import CUT, Record, Stored, key_of, records_of
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
 
@@ -254,6 +254,7 @@ class RemoteIndex:
         return IndexStats(
             path=self.location,
             n_documents=len(self),
+            n_cut=self._attempt(partial(self._engine.count, Tokens((CUT,)))),
             n_deleted=figures.n_deleted,
             n_segments=figures.n_segments,
             n_postings=figures.n_postings,
@@ -415,6 +416,8 @@ class RemoteIndex:
             raise EngineError(f"{self.location} was opened read-only: open it without read_only to write")
 
     def _check_vectors(self, vectors: SparseVectors) -> None:
+        if not isinstance(vectors, SparseVectors):
+            raise InvalidVectorError(f"the vectors are of type {type(vectors).__name__}; pass SparseVectors")
         if vectors.vocabulary_size != self.vocabulary_size:
             raise IncompatibleIndexError(
                 f"{self.location} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}:"

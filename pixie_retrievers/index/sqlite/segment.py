@@ -19,6 +19,7 @@ from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite import kernels
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arrays
 from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES, StoredVectors
+from pixie_retrievers.types import MAX_WEIGHT
 
 __all__ = [
     "HEAD_DTYPES",
@@ -197,7 +198,7 @@ def decode_head(number: int, frame: bytes | None, *, n_documents: int, n_posting
         and (len(term_ids) == 0 or (term_ids[0] >= 0 and term_ids[-1] < vocabulary_size))
         and (len(counts) == 0 or 0 < counts.min() <= counts.max() <= n_documents)
         and bool(((max_weights > 0) & (max_weights < np.inf)).all())
-        and bool(((scales >= 0) & (scales < np.inf)).all())
+        and bool(((scales >= 0) & (scales <= MAX_WEIGHT)).all())  # a larger one overflows when it is used
         and len(blocks) > 0
         and blocks[0] == 0
         and blocks[-1] == len(term_ids)

@@ -198,7 +198,7 @@ def decode_vectors(
 
 
 def _sound(vectors: StoredVectors, vocabulary_size: int) -> bool:
-    if not ((vectors.scales >= 0) & (vectors.scales < np.inf)).all():
+    if not ((vectors.scales >= 0) & (vectors.scales <= MAX_WEIGHT)).all():  # a larger one overflows when it is used
         return False
     if not len(vectors.term_ids):
         return True

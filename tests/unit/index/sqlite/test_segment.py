@@ -53,6 +53,14 @@ def test_documents_without_terms_make_a_segment_without_postings():
     assert head.docnos.tolist() == [3, 9]
 
 
+@pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf, 3e38])
+def test_a_scale_that_no_weight_has_is_refused(scale):
+    _, segment = built(20, "uint8")
+    head = replace(segment.head, scales=np.full(20, scale, np.float32))
+    with pytest.raises(CorruptIndexError, match="segment 3"):
+        decode_head(3, encode_head(3, head), n_documents=20, n_postings=head.n_postings, vocabulary_size=V)
+
+
 def test_a_head_says_of_each_document_whether_its_text_was_cut_and_of_none_in_no_bytes():
     _, segment = built(20)
     frame = encode_head(3, segment.head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import replace
@@ -72,6 +73,14 @@ def test_any_flipped_byte_and_any_cut_is_noticed_and_so_is_another_place(weights
             decode_vectors([5], {5: content}, weights, 200)
     with pytest.raises(CorruptIndexError, match="document number 6"):
         decode_vectors([6], {6: row}, weights, 200)
+
+
+@pytest.mark.parametrize("scale", [-1.0, math.nan, math.inf, 3e38, 2.0**51])
+def test_a_scale_that_no_weight_has_is_refused_before_it_is_used(scale):
+    stored = replace(round_vectors(ROW, "uint8"), scales=np.array([scale], np.float32))
+    rows = dict(encode_vectors(stored, [5], 200))
+    with pytest.raises(CorruptIndexError, match="contract"):
+        decode_vectors([5], rows, "uint8", 200)
 
 
 def test_a_row_of_another_kind_does_not_pass_for_a_vector():
