@@ -24,7 +24,7 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
-from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
+from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
 from pixie_retrievers.index.remote.attempts import Attempts
 from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, Tokens, all_of, bounded
 from pixie_retrievers.index.remote.digests import digest_metadata, push_down
@@ -416,10 +416,4 @@ class RemoteIndex:
             raise EngineError(f"{self.location} was opened read-only: open it without read_only to write")
 
     def _check_vectors(self, vectors: SparseVectors) -> None:
-        if not isinstance(vectors, SparseVectors):
-            raise InvalidVectorError(f"the vectors are of type {type(vectors).__name__}; pass SparseVectors")
-        if vectors.vocabulary_size != self.vocabulary_size:
-            raise IncompatibleIndexError(
-                f"{self.location} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}:"
-                " encode with the model that the index was built with"
-            )
+        check_vectors(vectors, self.vocabulary_size, self.location)

@@ -18,7 +18,7 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
-from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
+from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.files import is_begun, refuse_folder, resolved
 from pixie_retrievers.index.sqlite.forks import unforked
@@ -368,13 +368,7 @@ class SqliteIndex(Handle):
         return f"SqliteIndex({str(self.path)!r})"
 
     def _check_vectors(self, vectors: SparseVectors) -> None:
-        if not isinstance(vectors, SparseVectors):
-            raise InvalidVectorError(f"the vectors are of type {type(vectors).__name__}; pass SparseVectors")
-        if vectors.vocabulary_size != self.vocabulary_size:
-            raise IncompatibleIndexError(
-                f"{self.path} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}: encode"
-                " with the model that the index was built with"
-            )
+        check_vectors(vectors, self.vocabulary_size, self.path)
 
     def _turn(self, condition: Condition | None) -> contextlib.AbstractContextManager[Any]:
         if condition is not None and condition.key is None:
