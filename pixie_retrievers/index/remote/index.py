@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteIndex"]
 
 _FETCH_AT_ONCE = 500
+_SCANNED_AT_ONCE = 1000
 _KEYS_AT_ONCE = 10_000
 _QUERIES_AT_ONCE = 64
 _BYTES_A_WEIGHT = 24  # as JSON, exact weights included
@@ -281,12 +282,15 @@ class RemoteIndex:
         self._check_writable()
         self._attempt(self._engine.compact)
 
-    def stored(self, condition: Condition | None = None) -> Iterator[tuple[Document, SparseVectors]]:
-        """Every document with its vector, in insertion order, a few at a time: what copies and exports read."""
-        for stored in self._scan(EVERYTHING, whole=True):
-            document = stored.document()
-            if condition is None or condition.matches(document.metadata):
-                yield document, stored.weights(self.vocabulary_size)
+    def scan(self) -> Iterator[tuple[list[Document], SparseVectors]]:
+        """Every document with its vector, in insertion order, a batch at a time: what copies and exports read.
+
+        Others may write meanwhile: what is there from beginning to end comes once, and what is replaced may come again.
+        """
+        scanned = self._scan(EVERYTHING, whole=True)
+        while rows := list(islice(scanned, _SCANNED_AT_ONCE)):
+            vectors = [stored.weights(self.vocabulary_size) for stored in rows]
+            yield [stored.document() for stored in rows], SparseVectors.concatenate(vectors, self.vocabulary_size)
 
     def drop(self) -> None:
         """Remove the whole index from its server."""
