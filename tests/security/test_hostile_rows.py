@@ -323,6 +323,35 @@ def test_a_file_with_other_tables_or_more_than_tables_is_refused(tmp_path, origi
     assert check_file(tmp_path / "repaired.db").sound
 
 
+@pytest.mark.parametrize("end", [{"next_docno": 2**62}, {"generation": 2**62}, {"next_segment": 9 * 10**9}])
+def test_an_index_at_the_end_of_its_numbers_is_read_and_repaired_and_no_write_ruins_it(tmp_path, originals, end):
+    path = shutil.copyfile(originals[0], tmp_path / "index.db")
+    content = manifest_of(path) | end
+    put(path, "meta", MANIFEST_KEY, encode_row(MANIFEST_KEY, [FORMAT_VERSION, content]))
+    with opened(path) as index:
+        n_documents = len(index)
+        with pytest.raises(CorruptIndexError, match="end of its numbers"):
+            index.upsert([Document("new", "글")], ONE)
+        assert len(index) == n_documents
+    repair_index(path, tmp_path / "repaired.db")
+    with opened(tmp_path / "repaired.db") as repaired:
+        repaired.upsert([Document("new", "글")], ONE)
+        assert len(repaired) == n_documents + 1
+        assert repaired.check().sound
+
+
+def test_a_head_under_a_number_beyond_all_others_stops_no_repair(tmp_path, originals):
+    path = shutil.copyfile(originals[0], tmp_path / "index.db")
+    connection = sqlite3.connect(path)
+    key, frame = connection.execute("SELECT key, value FROM segments").fetchone()
+    connection.close()
+    arrays = decode_arrays(Kind.HEAD, key, frame, HEAD_DTYPES)
+    put(path, "segments", "99999999999", encode_arrays(Kind.HEAD, "99999999999", arrays))
+    put(path, "meta", MANIFEST_KEY, "nothing")
+    repair_index(path, tmp_path / "repaired.db")
+    assert check_file(tmp_path / "repaired.db").sound
+
+
 @pytest.mark.parametrize("bits", [b"\1", bytes(9), bytes([255] * 1000)])
 def test_a_head_that_says_of_too_few_or_too_many_texts_whether_they_were_cut_is_refused(tmp_path, originals, bits):
     path = shutil.copyfile(originals[0], tmp_path / "index.db")

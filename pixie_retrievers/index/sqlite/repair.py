@@ -26,6 +26,7 @@ from pixie_retrievers.index.sqlite.manifest import (
     IDENTITY_KEY,
     MANIFEST_KEY,
     MAX_DOCNO,
+    MAX_SEGMENT,
     WEIGHT_FORMATS,
     Manifest,
     SegmentEntry,
@@ -292,8 +293,10 @@ class _Salvage:
             self._manifest,
             identity=new_identity(),
             segments=(),
-            generation=self._manifest.generation + 1,
-            next_docno=max(self._manifest.next_docno, self._next_docno),
+            # What was not written by this program may say that it is at the end of all numbers.
+            generation=min(self._manifest.generation, MAX_DOCNO // 2) + 1,
+            next_docno=max(min(self._manifest.next_docno, MAX_DOCNO // 2), self._next_docno),
+            next_segment=min(self._manifest.next_segment, MAX_SEGMENT // 2),
         )
         create_store(draft, manifest)
         store = WriteStore(draft)

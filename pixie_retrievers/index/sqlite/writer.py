@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.errors import StorageError
+from pixie_retrievers.errors import CorruptIndexError, StorageError
 from pixie_retrievers.index.sqlite.codec import Kind, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
@@ -271,4 +271,9 @@ class _Changes:
             next_segment=next_segment,
             segments=tuple(self._entries),
         )
+        if not committed.is_sound():
+            raise CorruptIndexError(
+                "the manifest says that the index is at the end of its numbers, which only damage does: repair it into"
+                " a new file"
+            )
         store.put(META, [(MANIFEST_KEY, committed.encode())])
