@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from engines.fixtures import new_location, server_engines
 from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
@@ -50,9 +51,9 @@ def documents():
     return [Document(text=text, id_=id, metadata={"길이": len(text)}) for id, text in TEXTS.items()]
 
 
-@pytest.fixture
-def store(encoder, tmp_path):
-    with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as store:
+@pytest.fixture(params=["sqlite", *server_engines()])
+def store(request, encoder, tmp_path):
+    with PixieVectorStore(new_location(request, tmp_path), encoder=encoder) as store:
         yield store
 
 
