@@ -52,8 +52,13 @@ def documents():
 
 
 @pytest.fixture(params=["sqlite", *server_engines()])
-def store(request, encoder, tmp_path):
-    with PixieVectorStore(new_location(request, tmp_path), encoder=encoder) as store:
+def location(request, tmp_path):
+    return new_location(request, tmp_path)
+
+
+@pytest.fixture
+def store(encoder, location):
+    with PixieVectorStore(location, encoder=encoder) as store:
         yield store
 
 
@@ -117,12 +122,12 @@ class TestVectorStoreIndex:
         await index.adelete_ref_doc("orbit")
         assert set(ids(await index.as_retriever().aretrieve(QUERY))) == {"moon", "rocket"}
 
-    def test_a_storage_context_is_persisted_and_loaded(self, index, store, encoder, tmp_path):
+    def test_a_storage_context_is_persisted_and_loaded(self, index, store, location, tmp_path):
         index.set_index_id("글")
         before = index.as_retriever().retrieve(QUERY)
         index.storage_context.persist(persist_dir=tmp_path / "storage")
         store.close()
-        with PixieVectorStore(tmp_path / "corpus.db") as again:
+        with PixieVectorStore(location) as again:
             loaded = load_index_from_storage(
                 StorageContext.from_defaults(vector_store=again, persist_dir=str(tmp_path / "storage")),
                 index_id="글",

@@ -41,7 +41,7 @@ def elasticsearch_node():
 def new_location(request, tmp_path=None):
     """Where nothing is yet, in the engine that the test's parameter names; a file in ``tmp_path`` for "sqlite"."""
     if request.param == "sqlite":
-        return tmp_path / "index.db"
+        return tmp_path / "corpus.db"
     node = request.getfixturevalue(f"{request.param}_node")
     return node.url(f"test-{next(_NUMBERS)}", shards=1, replicas=0)
 
