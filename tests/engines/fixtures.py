@@ -38,8 +38,10 @@ def elasticsearch_node():
         yield node
 
 
-def new_location(request):
-    """Where nothing is yet, in the engine that the test's parameter names."""
+def new_location(request, tmp_path=None):
+    """Where nothing is yet, in the engine that the test's parameter names; a file in ``tmp_path`` for "sqlite"."""
+    if request.param == "sqlite":
+        return tmp_path / "corpus.db"
     node = request.getfixturevalue(f"{request.param}_node")
     return node.url(f"test-{next(_NUMBERS)}", shards=1, replicas=0)
 
