@@ -33,6 +33,8 @@ _ALL = np.zeros(0, np.uint8)
 _MAX_BYTES = 64 << 20
 """How much memory the masks of conditions may take, and again those of whole commit points: a byte a document each."""
 _DOCUMENTS_AT_ONCE = 1000
+_ID_BYTES = 57
+"""What Python takes for a string beside its characters, and for a place in a tuple."""
 
 _Value = TypeVar("_Value")
 
@@ -260,7 +262,10 @@ class Masks:
 
 def _size(key: Hashable) -> int:
     """About how many bytes a key takes: a list of 50,000 values stands in it."""
-    return sum(map(_size, key)) if isinstance(key, tuple) else len(key) if isinstance(key, str) else 0
+    if isinstance(key, tuple):
+        condition, ids = key
+        return _size(condition) + sum(map(len, ids)) + _ID_BYTES * len(ids)
+    return len(key) if isinstance(key, str) else 0
 
 
 def _still_true(live_then: NDArray[np.uint8] | None, live_now: NDArray[np.uint8]) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = [
     "FIRST_VALUE",
     "HUGE",
+    "ID_SUMS",
     "LONG",
     "MAX_FIELDS",
     "MAX_LIST",
@@ -33,6 +34,9 @@ MISSING, NULL, OBJECT, LONG, HUGE, NESTED = range(6)
 """The codes below those of values: the field is not there, null, some dict, a string of more than MAX_STRING_BYTES, a
 whole number that neither float64 nor int64 holds, a list that holds any of these or more than MAX_LIST values."""
 FIRST_VALUE: Final = 6
+
+ID_SUMS: Final = "_.id"
+"""What a directory calls the checksums of ids: no field with a column has such a name."""
 
 MAX_FIELDS = 128
 """A segment has columns for so many fields, the most common ones."""
@@ -129,10 +133,12 @@ class SegmentColumns:
     Attributes:
         columns: By field.
         complete: A field that is not among them, and may have a column, is in none of the documents.
+        id_sums: int32, shape (n_documents,): the CRC-32 of each document's id; None where the file has none.
     """
 
     columns: dict[str, Column]
     complete: bool
+    id_sums: NDArray[np.int32] | None = None
 
 
 def may_have_column(field: str) -> bool:
