@@ -24,6 +24,9 @@ from pixie_retrievers.types import Document
 
 __all__ = ["Snapshot", "docno_key"]
 
+_ID_BYTES = 57
+"""What Python takes for an id beside its characters, and for its place in a tuple."""
+
 _DOCUMENTS_AN_ID = 300
 """Looking one id up costs as much as reading the checksums of so many."""
 
@@ -162,7 +165,8 @@ class Snapshot:
                 docnos = np.array(sorted(self.docnos(sorted(set(ids))).values()), np.int64)
                 found = self.only(docnos, self.allowed(condition))
             if cached:
-                self._cache.keep_allowed(self.manifest, key, found)
+                n_bytes = sum(map(len, ids)) + _ID_BYTES * len(ids) + (0 if condition is None else condition.key_bytes)
+                self._cache.keep_allowed(self.manifest, key, found, n_bytes)
         return found
 
     def only(self, docnos: NDArray[np.int64], allowed: Allowed) -> Allowed:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ABSENT",
     "FIRST_VALUE",
     "HUGE",
     "ID_SUMS",
@@ -71,19 +72,6 @@ class Column:
     list_starts: NDArray[np.int32]
     elements: NDArray[Any]
 
-    @classmethod
-    def absent(cls, n_documents: int) -> Column:
-        """The column of a field that no document has."""
-        nothing = np.zeros(0, np.uint8)
-        return cls(
-            np.zeros(n_documents, np.uint8),
-            np.zeros(0),
-            np.zeros(0, np.int64),
-            b"",
-            np.zeros(1, np.int32),
-            nothing,
-        )
-
     @cached_property
     def string_ends(self) -> NDArray[np.int64]:
         """int64, shape (n_strings,): where in ``strings`` each one's separator stands."""
@@ -124,6 +112,12 @@ class Column:
         starts, elements = self.list_starts.tolist(), self.elements.tolist()
         lists = [tuple(scalars[code] for code in elements[start:end]) for start, end in pairwise(starts)]
         return [*scalars, *(("list", *values) for values in lists)]
+
+
+ABSENT: Final = Column(
+    np.zeros(0, np.uint8), np.zeros(0), np.zeros(0, np.int64), b"", np.zeros(1, np.int32), np.zeros(0, np.uint8)
+)
+"""Stands for the column of a field that no document has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
