@@ -237,13 +237,12 @@ class SqliteIndex(Handle):
                 if snapshot is None:
                     return [[] for _ in queries]
                 self._is_large = snapshot.manifest.n_postings >= _LARGE
-                search = partial(search_snapshot, snapshot, queries, k, max_threads=self._max_threads)
-                if ids is None:
-                    return search(snapshot.allowed(condition))
-                found = search(snapshot.among(ids, condition))
-                if {hit.document.id for hits in found for hit in hits}.issubset(ids):
+                allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
+                found = search_snapshot(snapshot, queries, k, allowed, self._max_threads)
+                if ids is None or {hit.document.id for hits in found for hit in hits}.issubset(ids):
                     return found
-                return search(snapshot.among(ids, condition, exactly=True))
+                allowed = snapshot.among(ids, condition, exactly=True)
+                return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
         except SystemError as error:  # what numba makes of an interrupt that meets it on its way out of compiled code
             if was_interrupted(error):
                 raise KeyboardInterrupt from None
