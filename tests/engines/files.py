@@ -12,7 +12,7 @@ from types import ModuleType
 
 from engines.servers import missing, new_folder
 
-__all__ = ["milvus_file", "qdrant_folder"]
+__all__ = ["milvus_client", "milvus_file", "qdrant_folder"]
 
 
 @dataclass
@@ -58,3 +58,13 @@ def qdrant_folder():
     packages_are_there("qdrant_client")
     with new_folder() as folder:
         yield InFile("qdrant", Path(folder))
+
+
+@contextmanager
+def milvus_client(node):
+    """The official client of a file, past every engine."""
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(str(node.path))
+    yield client
+    client.close()

@@ -8,7 +8,6 @@ fulfil it satisfy, and one that all of those do. Where they differ, the document
 from __future__ import annotations
 
 import hashlib
-import math
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
@@ -86,6 +85,8 @@ def push_down(condition: Condition | None) -> Pushed:
         return Pushed(join(part.certain for part in parts), join(part.possible for part in parts))
     if not isinstance(condition, Comparison) or (condition.field.startswith("_") and "." in condition.field):
         return Pushed(NOTHING, EVERYTHING)  # a callable; or inside an adapter's own dict, which has no paths
+    if condition.operator == "$exists" and not condition.operand:
+        return push_down(Negation(Comparison(condition.field, "$exists", True)))
     certain, possible = _compared(condition)
     return Pushed(certain, any_of((possible, Tokens((BEYOND,)))))
 
@@ -97,7 +98,7 @@ def order_of(value: str | float) -> float | str:
     try:
         return min(max(float(value), -_LARGEST), _LARGEST)
     except OverflowError:  # a whole number that no float reaches
-        return math.copysign(_LARGEST, value)
+        return _LARGEST if value > 0 else -_LARGEST
 
 
 def sortable(value: float | str) -> str:
@@ -111,12 +112,11 @@ def sortable(value: float | str) -> str:
 def _compared(comparison: Comparison) -> Pushed:
     path, operator, operand = comparison.field, comparison.operator, comparison.operand
     if operator == "$exists":
-        clause: Clause = Tokens((_there(path),))
-        return _decided(clause if operand else negated(clause))
+        return _decided(Tokens((_there(path),)))
     if operator == "$eq":
         return _decided(Tokens((_equal(path, operand),)))
     if operator == "$in":
-        return _decided(Tokens(tuple(dict.fromkeys(_equal(path, value) for value in operand))))
+        return _decided(any_of(Tokens((_equal(path, value),)) for value in operand))
     if operator == "$contains":
         held = _holds(path, operand)
         if not isinstance(operand, str):

@@ -108,13 +108,13 @@ class EngineFigures:
 def float32_sum_at_most(score: float, n_terms: int) -> float:
     """The highest dot product that an engine which multiplies and adds in float32 may have summed to a score.
 
-    Each product and each sum is off by 2^-24 of itself at most, and products too small for float32 are lost.
+    Each product and each sum is off by 2^-24 of itself at most: weights are such that no product leaves the range.
 
     Args:
         score: What it summed to; all weights are positive.
         n_terms: So many products at most.
     """
-    return score * (1 + (n_terms + 2) * 2.0**-23) + n_terms * 2.0**-126
+    return score * (1 + (n_terms + 2) * 2.0**-23)
 
 
 class Engine(Protocol):

@@ -11,6 +11,7 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,9 @@ class MilvusEngine:
             )
         self._shards, self._replicas = location.number("shards"), location.number("replicas")
         self._timeout_s = location.number("request_timeout_s") or 30
+        self._connect = partial(_connect, location, self._timeout_s)
         self._owns_client = client is None
-        self._client = _connect(location, self._timeout_s) if client is None else client
+        self._client = client
         self._unused_term: int | None = None
 
     def manifest(self) -> Mapping[str, Any] | None:
@@ -191,10 +193,12 @@ class MilvusEngine:
         self._ask("drop_collection")
 
     def close(self) -> None:
-        if self._owns_client:
+        if self._owns_client and self._client is not None:
             self._client.close()
 
     def _ask(self, method: str, **arguments: Any) -> Any:
+        if self._client is None:  # made here, a connection that fails is tried again
+            self._client = self._connect()
         try:
             return getattr(self._client, method)(collection_name=self._name, timeout=self._timeout_s, **arguments)
         except _failures() as error:
@@ -345,6 +349,11 @@ def _meaning(location: str, error: Any) -> Exception:
 
 def _pieces(value: list[str]) -> list[str]:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))  # it holds no control character
+    if len(text) > _PIECE * _MAX_PIECES:
+        raise RefusedError(
+            f"its text or its metadata takes {len(text):,} characters, and Milvus stores {_PIECE * _MAX_PIECES:,}: cut"
+            " it into passages"
+        )
     return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
 
 

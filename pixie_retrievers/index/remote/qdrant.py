@@ -343,7 +343,9 @@ def _connect(location: Location) -> Any:
     if len(location.hosts) > 1:
         raise InvalidParameterError(f"{location} names {len(location.hosts)} hosts: name one, or a balancer")
     _, password = location.user_and_password()
-    tls = {} if location.transport == "http" else {"verify": location.options.get("ca", location.verifies)}
+    tls: dict[str, Any] = {}
+    if location.transport == "https":
+        tls["verify"] = location.options.get("ca", location.verifies)
     return QdrantClient(
         url=f"{location.transport}://{location.with_port(location.hosts[0], 6333)}",
         api_key=location.secret("api_key") or password,
