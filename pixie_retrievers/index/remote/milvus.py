@@ -69,6 +69,7 @@ class MilvusEngine:
         self.location = str(location)
         self.may_negate = location.transport != "file"  # Milvus Lite has no `not`
         self._file = Path(location.hosts[0]) if location.transport == "file" else None
+        self._queries_at_once = 64 if self._file is None else 4  # Milvus Lite takes longer over more than over each
         self._name = location.name
         self._consistency = location.options.get("consistency", "Strong").capitalize()
         if self._consistency not in _CONSISTENCIES:
@@ -147,7 +148,7 @@ class MilvusEngine:
         found: list[list[Candidate]] = []
         for (n, clause), alike in groupby(requests, lambda request: (request.n, request.clause)):
             queries = [dict(request.weights) for request in alike]
-            at_once = max(1, self.max_candidates // n)
+            at_once = max(1, min(self._queries_at_once, self.max_candidates // n))
             for start in range(0, len(queries), at_once):
                 answers = self._ask(
                     "search",
