@@ -13,6 +13,8 @@ from pixie_retrievers.errors import (
     DeviceUnavailableError,
     DocumentNotFoundError,
     DuplicateIdError,
+    EngineError,
+    EngineUnavailableError,
     FilterError,
     IncompatibleIndexError,
     IndexClosedError,
@@ -24,6 +26,7 @@ from pixie_retrievers.errors import (
     InvalidVectorError,
     ModelUnavailableError,
     OptionalDependencyError,
+    PartialWriteError,
     PixieError,
     PixieWarning,
     StorageError,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.encoder.pixie import PixieEncoder
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.index.copying import copy_index
     from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.passages import split_documents
@@ -58,6 +62,8 @@ __all__ = [
     "DocumentNotFoundError",
     "DuplicateIdError",
     "Encoder",
+    "EngineError",
+    "EngineUnavailableError",
     "Explanation",
     "FilterError",
     "Hit",
@@ -72,6 +78,7 @@ __all__ = [
     "InvalidVectorError",
     "ModelUnavailableError",
     "OptionalDependencyError",
+    "PartialWriteError",
     "PixieEncoder",
     "PixieError",
     "PixieWarning",
@@ -84,6 +91,7 @@ __all__ = [
     "TermMatches",
     "TokenContribution",
     "UnsafeModelError",
+    "copy_index",
     "open_index",
     "split_documents",
 ]
@@ -92,6 +100,7 @@ _HOMES = {
     "Encoder": "encoder.base",
     "PixieEncoder": "encoder.pixie",
     "Index": "index.base",
+    "copy_index": "index.copying",
     "open_index": "index.opening",
     "SqliteIndex": "index.sqlite.engine",
     "SparseRetriever": "retriever",

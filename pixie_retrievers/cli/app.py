@@ -15,6 +15,7 @@ from pixie_retrievers import IndexNotFoundError, PixieError, PixieWarning, __ver
 from pixie_retrievers.cli.backup import backup
 from pixie_retrievers.cli.check import check
 from pixie_retrievers.cli.compact import compact
+from pixie_retrievers.cli.copy import copy
 from pixie_retrievers.cli.delete import delete
 from pixie_retrievers.cli.demo import demo
 from pixie_retrievers.cli.eval import evaluate
@@ -39,7 +40,7 @@ class Commands(TyperGroup):
                 result = super().invoke(ctx)
             sys.stdout.flush()  # a reader that has gone away is noticed here, not while the interpreter shuts down
         except IndexNotFoundError as error:  # its advice is for Python
-            found = one_line(error).rpartition(": check the path")[0]
+            found = one_line(error).partition(": check the ")[0]
             typer.echo(f"error: {found}: check the path, or build an index with `pixie index`", err=True)
             raise typer.Exit(1) from None
         except PixieError as error:
@@ -77,7 +78,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
-for command in (demo, index, search, explain, delete, compact, info, check, backup, repair):
+for command in (demo, index, search, explain, delete, compact, info, check, copy, backup, repair):
     app.command(name=command.__name__)(command)
 app.command(name="eval")(evaluate)  # a word that Python has taken
 

@@ -19,7 +19,7 @@ def compact(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as one JSON document.")] = False,
 ) -> None:
     """Drop what was deleted for good, merge what belongs together, and give unused space back."""
-    from pixie_retrievers.index.opening import open_index
+    from pixie_retrievers.index.opening import open_index, without_credentials
 
     with closing(open_index(index_file)) as index:
         before = index.stats()
@@ -29,7 +29,7 @@ def compact(
     if as_json:
         print_json(
             {
-                "index": index_file,
+                "index": without_credentials(index_file),
                 "n_documents": after.n_documents,
                 "n_segments": {"before": before.n_segments, "after": after.n_segments},
                 "file_bytes": {"before": before.file_bytes, "after": after.file_bytes},

@@ -21,7 +21,7 @@ def delete(
 ) -> None:
     """Remove documents from an index, in one commit. An id that is not there is named, and is not an error."""
     from pixie_retrievers.cli.lookup import stored_ids
-    from pixie_retrievers.index.opening import open_index
+    from pixie_retrievers.index.opening import open_index, without_credentials
 
     with closing(open_index(index_file)) as index:
         unique = list(dict.fromkeys(stored_ids(index, ids)))
@@ -30,7 +30,15 @@ def delete(
         n_left = len(index)
     missing = [id for id in unique if id not in stored]
     if as_json:
-        print_json({"index": index_file, "n_deleted": n_deleted, "not_there": missing, "n_documents": n_left})
+        shown = without_credentials(index_file)
+        print_json(
+            {
+                "index": shown,
+                "n_deleted": n_deleted,
+                "not_there": missing,
+                "n_documents": n_left,
+            }
+        )
         return
     output().print(Text(f"{n_deleted} deleted, {n_left} left"))
     for id in missing:

@@ -28,7 +28,7 @@ def explain(
     from pixie_retrievers.cli.lookup import stored_ids
     from pixie_retrievers.cli.models import encoder_for_index
     from pixie_retrievers.errors import InvalidDocumentError
-    from pixie_retrievers.index.opening import open_index
+    from pixie_retrievers.index.opening import open_index, without_credentials
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import SearchResult
 
@@ -36,13 +36,14 @@ def explain(
         document_id = stored_ids(index, [document_id])[0]
         document = index.get([document_id])[0]
         if document is None:  # found out before the model is loaded
-            raise InvalidDocumentError(f"{index_file} holds no document with id {document_id!r}")
+            raise InvalidDocumentError(f"{without_credentials(index_file)} holds no document with id {document_id!r}")
         with notes().status("loading the model"):
             encoder = encoder_for_index(index.fingerprint, model, device=device)
         explanation = SparseRetriever(encoder, index).explain(query, document_id, top_k_tokens=tokens)
     result = SearchResult(document, explanation.score, explanation)
     if as_json:
-        print_json({"query": query, "index": index_file, "model": encoder.fingerprint, **result.to_dict()})
+        shown = without_credentials(index_file)
+        print_json({"query": query, "index": shown, "model": encoder.fingerprint, **result.to_dict()})
         return
 
     from pixie_retrievers.render import LEGEND, result_view

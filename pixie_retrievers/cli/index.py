@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -41,8 +42,10 @@ def index(
         ),
     ],
     target: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE", help="The index file: made, or added to.", show_default=False),
+        str,
+        typer.Option(
+            "--output", "-o", metavar="INDEX", help="The index, a file or a URL: made, or added to.", show_default=False
+        ),
     ],
     model: Annotated[
         str | None,
@@ -97,7 +100,7 @@ def index(
     yes: Annotated[bool, typer.Option("--yes", help="Let --sync delete more than half without asking.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
-    """Add documents to an index file, or update them; with --sync, make it hold these and no others.
+    """Add documents to an index, or update them; with --sync, make it hold these and no others.
 
     Documents whose id is known are replaced; those that have not changed are not encoded again. All input is checked
     first: when a line is at fault, nothing is stored.
@@ -111,8 +114,7 @@ def index(
 
     from pixie_retrievers.cli.models import encoder_for_index, load_encoder
     from pixie_retrievers.cli.storing import store
-    from pixie_retrievers.index.opening import is_there
-    from pixie_retrievers.index.sqlite.engine import SqliteIndex
+    from pixie_retrievers.index.opening import begin_index, is_there, open_index, without_credentials
     from pixie_retrievers.indexing import left_over
     from pixie_retrievers.passages import split_documents
     from pixie_retrievers.retriever import SparseRetriever
@@ -120,9 +122,10 @@ def index(
     began = time.perf_counter()
     console = notes()
     devices = [device or "auto"] * processes if processes > 1 else None
+    shown = without_credentials(target)
     fingerprint: str | None = None
     if is_there(target):
-        with SqliteIndex(target, read_only=True) as existing:
+        with closing(open_index(target, read_only=True)) as existing:
             fingerprint = existing.fingerprint
 
     def documents() -> Iterable[Document]:
@@ -131,9 +134,9 @@ def index(
     def agreed() -> list[str]:
         if not sync or fingerprint is None:
             return []
-        with SqliteIndex(target, read_only=True) as existing:
+        with closing(open_index(target, read_only=True)) as existing:
             left = left_over(existing, documents())
-            _agree(len(left), len(existing), target, yes=yes)
+            _agree(len(left), len(existing), shown, yes=yes)
             return left
 
     if max_tokens is None:  # passages are known once there is a model; all else is asked before it is loaded
@@ -145,7 +148,7 @@ def index(
             encoder = load_encoder(model, device=device)
     if max_tokens is not None:
         gone = agreed()
-    opened = SqliteIndex(
+    opened = begin_index(
         target,
         vocabulary_size=encoder.vocabulary_size,
         fingerprint=encoder.fingerprint,
@@ -156,9 +159,9 @@ def index(
         stored = store(retriever.index, encoder, documents(), console, total=total, devices=devices)
         if gone:  # last: nothing that the inputs hold is ever missing
             stored = replace(stored, deleted=retriever.delete(gone))
-        n_documents = len(retriever)
+        n_documents, n_bytes = len(retriever), retriever.index.stats().file_bytes
     summary = {
-        "index": str(target),
+        "index": shown,
         "model": encoder.fingerprint,
         "documents": n_documents,
         "added": stored.added,
@@ -167,7 +170,7 @@ def index(
         "deleted": stored.deleted,
         "cut": stored.cut,
         "seconds": round(time.perf_counter() - began, 3),
-        "bytes": target.stat().st_size,
+        "bytes": n_bytes,
     }
     if as_json:
         print_json(summary)
@@ -177,8 +180,7 @@ def index(
     if stored.cut:
         counts += f", {stored.cut} longer than the model reads"
     output().print(
-        f"{target}: {counts}; {counted(n_documents, 'document')}, {file_size(target.stat().st_size)},"
-        f" {summary['seconds']:.1f} s",
+        f"{shown}: {counts}; {counted(n_documents, 'document')}, {file_size(n_bytes)}, {summary['seconds']:.1f} s",
         markup=False,
         soft_wrap=True,
     )
@@ -196,7 +198,7 @@ def _split(split: str) -> tuple[Split, int | None]:
         ) from None
 
 
-def _agree(n_gone: int, n_stored: int, target: Path, *, yes: bool) -> None:
+def _agree(n_gone: int, n_stored: int, target: str, *, yes: bool) -> None:
     """Ask before most of an index goes: the inputs may be the wrong ones, or not all of them.
 
     Raises:

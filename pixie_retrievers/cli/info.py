@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated
 
@@ -24,10 +25,10 @@ def info(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as one JSON document.")] = False,
 ) -> None:
-    """Show what an index file holds and which model it was built with. Loads no model."""
-    from pixie_retrievers.index.sqlite.engine import SqliteIndex
+    """Show what an index holds and which model it was built with. Loads no model."""
+    from pixie_retrievers.index.opening import open_index
 
-    with SqliteIndex(index_file, read_only=True) as index:
+    with closing(open_index(index_file, read_only=True)) as index:
         stats = index.stats()
         if check:
             with notes().status("checking"):

@@ -8,7 +8,9 @@ import typer
 
 __all__ = ["Device", "Encoding", "IndexFile", "ModelName", "Query"]
 
-IndexFile = Annotated[str, typer.Argument(metavar="INDEX", help="An index file.", show_default=False)]
+IndexFile = Annotated[
+    str, typer.Argument(metavar="INDEX", help="An index file, or the URL of a server's index.", show_default=False)
+]
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)]
 ModelName = Annotated[
     str | None,

@@ -38,7 +38,7 @@ def search(
     wanted = _parsed_filter(filter)
 
     from pixie_retrievers.cli.models import encoder_for_index
-    from pixie_retrievers.index.opening import open_index
+    from pixie_retrievers.index.opening import open_index, without_credentials
     from pixie_retrievers.retriever import SparseRetriever
 
     with closing(open_index(index_file, read_only=True)) as index:
@@ -49,7 +49,8 @@ def search(
         )
     if as_json:
         hits = [{"rank": rank, **result.to_dict()} for rank, result in enumerate(results, start=1)]
-        print_json({"query": query, "index": index_file, "model": encoder.fingerprint, "results": hits})
+        shown = without_credentials(index_file)
+        print_json({"query": query, "index": shown, "model": encoder.fingerprint, "results": hits})
         return
 
     from pixie_retrievers.render import LEGEND, results_view

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -113,6 +113,14 @@ class Index(Protocol):
 
         Raises:
             DocumentNotFoundError: There is no document under an id.
+        """
+        ...
+
+    def scan(self) -> Iterator[tuple[list[Document], SparseVectors]]:
+        """Every document with its vector, in insertion order, a batch at a time: what copies and exports read.
+
+        The index may change meanwhile: what is there from beginning to end comes once, and what is replaced may come
+        again at the end.
         """
         ...
 

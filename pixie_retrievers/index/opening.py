@@ -14,7 +14,7 @@ from pixie_retrievers.errors import IndexNotFoundError, InvalidParameterError
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.remote.location import Location, is_url
 
-__all__ = ["begin_index", "is_there", "names_no_file", "open_index", "remove_index"]
+__all__ = ["begin_index", "is_there", "names_no_file", "open_index", "remove_index", "without_credentials"]
 
 _ENGINES = {
     "opensearch": "OpenSearchEngine",
@@ -88,6 +88,12 @@ def is_there(location: str | os.PathLike[str]) -> bool:
         return is_begun(Path(path))
     except (OSError, ValueError):  # opening it says what is wrong with the path
         return False
+
+
+def without_credentials(location: str | os.PathLike[str]) -> str:
+    """A location as it may be shown."""
+    path = os.fspath(location)
+    return str(Location.parse(path)) if is_url(_path_of(path)) else path
 
 
 def names_no_file(path: str | os.PathLike[str] | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from engines.fixtures import new_location, server_engines
 from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
@@ -50,9 +51,14 @@ def documents():
     return [Document(text=text, id_=id, metadata={"길이": len(text)}) for id, text in TEXTS.items()]
 
 
+@pytest.fixture(params=["sqlite", *server_engines()])
+def location(request, tmp_path):
+    return new_location(request, tmp_path)
+
+
 @pytest.fixture
-def store(encoder, tmp_path):
-    with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as store:
+def store(encoder, location):
+    with PixieVectorStore(location, encoder=encoder) as store:
         yield store
 
 
@@ -116,12 +122,12 @@ class TestVectorStoreIndex:
         await index.adelete_ref_doc("orbit")
         assert set(ids(await index.as_retriever().aretrieve(QUERY))) == {"moon", "rocket"}
 
-    def test_a_storage_context_is_persisted_and_loaded(self, index, store, encoder, tmp_path):
+    def test_a_storage_context_is_persisted_and_loaded(self, index, store, location, tmp_path):
         index.set_index_id("글")
         before = index.as_retriever().retrieve(QUERY)
         index.storage_context.persist(persist_dir=tmp_path / "storage")
         store.close()
-        with PixieVectorStore(tmp_path / "corpus.db") as again:
+        with PixieVectorStore(location) as again:
             loaded = load_index_from_storage(
                 StorageContext.from_defaults(vector_store=again, persist_dir=str(tmp_path / "storage")),
                 index_id="글",

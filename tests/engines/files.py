@@ -1,4 +1,4 @@
-"""Engines that need no server: Milvus's core in a file, and Qdrant's local mode in a folder."""
+"""Engines that pip installs: Milvus Lite, which is Milvus's own core, and the local mode of Qdrant's client."""
 
 from __future__ import annotations
 
@@ -10,61 +10,81 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from engines.servers import missing, new_folder
+from engines.servers import free_port, missing, new_folder
 
-__all__ = ["milvus_client", "milvus_file", "qdrant_folder"]
+__all__ = ["milvus_client", "milvus_server", "qdrant_folder", "with_milvus_lite"]
 
 
 @dataclass
-class InFile:
-    """What stands for a server.
+class MilvusLite:
+    """A running server.
 
     Attributes:
-        engine: Which.
-        path: Where it keeps its collections.
+        address: Where it listens.
     """
 
-    engine: str
+    address: str
+
+    def url(self, name, **_):
+        """The location of an index; there are no shards to say anything of."""
+        return f"milvus+http://{self.address}/{name}"
+
+
+@dataclass
+class QdrantFolder:
+    """A folder with a folder an index: one process at a time has one of them open."""
+
     path: Path
 
-    def url(self, name, **options):
-        """The location of an index; there are no shards to say anything of."""
-        return f"{self.engine}+file://{self.path.as_posix()}#{name}"
+    def url(self, name, **_):
+        """The location of an index."""
+        return f"qdrant+file://{(self.path / name).as_posix()}#{name}"
 
 
-def packages_are_there(*names):
+def needed(*names):
     for name in names:
         if find_spec(name) is None:
             missing(f"{name} is not installed: make engines")
 
 
-@contextmanager
-def milvus_file():
-    packages_are_there("pymilvus", "milvus_lite")
-    if find_spec("pkg_resources") is None:  # milvus-lite asks setuptools for its own version; newer ones have no answer
+def with_milvus_lite():
+    """Make it importable: it asks setuptools for its own version, and newer ones do not answer."""
+    needed("pymilvus", "milvus_lite")
+    if find_spec("pkg_resources") is None:
         told = ModuleType("pkg_resources")
         told.DistributionNotFound = PackageNotFoundError
         told.get_distribution = lambda name: type("Distribution", (), {"version": version(name)})
         sys.modules["pkg_resources"] = told
-    from milvus_lite.server_manager import server_manager_instance
+
+
+@contextmanager
+def milvus_server():
+    with_milvus_lite()
+    from milvus_lite.server import Server
 
     with new_folder() as folder:
-        yield InFile("milvus", Path(folder, "test.db"))
-        server_manager_instance.release_all()
+        address = f"127.0.0.1:{free_port()}"
+        server = Server(f"{folder}/test.db", address)
+        assert server.init()
+        assert server.start()
+        try:
+            yield MilvusLite(address)
+        finally:
+            server.stop()
 
 
 @contextmanager
 def qdrant_folder():
-    packages_are_there("qdrant_client")
+    needed("qdrant_client")
     with new_folder() as folder:
-        yield InFile("qdrant", Path(folder))
+        yield QdrantFolder(Path(folder))
 
 
 @contextmanager
 def milvus_client(node):
-    """The official client of a file, past every engine."""
+    """The official client of a server, past every engine."""
     from pymilvus import MilvusClient
 
-    client = MilvusClient(str(node.path))
+    client = MilvusClient(f"http://{node.address}")
     yield client
     client.close()

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from engines.files import milvus_file, qdrant_folder
+from engines.files import milvus_server, qdrant_folder
 from engines.servers import running_node
 from pixie_retrievers.errors import IndexNotFoundError
 from pixie_retrievers.index.opening import begin_index, open_index
@@ -49,20 +49,22 @@ def elasticsearch_node():
 
 @pytest.fixture(scope="session")
 def milvus_node():
-    """Milvus's core, in a file."""
-    with milvus_file() as node:
+    """Milvus Lite, which answers as a server."""
+    with milvus_server() as node:
         yield node
 
 
 @pytest.fixture(scope="session")
 def qdrant_node():
-    """Qdrant's local mode, in a folder."""
+    """A folder for Qdrant's local mode."""
     with qdrant_folder() as node:
         yield node
 
 
-def new_location(request):
-    """Where nothing is yet, in the engine that the test's parameter names."""
+def new_location(request, tmp_path=None):
+    """Where nothing is yet, in the engine that the test's parameter names; a file in ``tmp_path`` for "sqlite"."""
+    if request.param == "sqlite":
+        return tmp_path / "corpus.db"
     node = request.getfixturevalue(f"{request.param}_node")
     return node.url(f"test_{next(_NUMBERS)}", shards=1, replicas=0)
 

@@ -33,6 +33,7 @@ MAIN = {"opensearch": "Server", "elasticsearch": "org.elasticsearch.node.Server"
 JAVA = {"opensearch": range(21, 99), "elasticsearch": range(17, 24)}
 """Versions that each runs on."""
 START_S = 120
+MEMORY = "512m"
 
 
 def missing(what):
@@ -170,7 +171,7 @@ class Node:
         self.process.wait()
 
 
-def start(engine, folder, settings, memory="512m"):
+def start(engine, folder, settings):
     for name in ("config", "data", "logs"):
         (folder / name).mkdir(parents=True)
     port = free_port()
@@ -188,7 +189,7 @@ def start(engine, folder, settings, memory="512m"):
     }
     values.setdefault("transport.port", free_port())
     classes = parts_of(engine)
-    command = [str(java_of(engine) / "java"), f"-Xmx{memory}", *FLAGS[engine], "-cp", classes, MAIN[engine]]
+    command = [str(java_of(engine) / "java"), f"-Xmx{MEMORY}", *FLAGS[engine], "-cp", classes, MAIN[engine]]
     command += [f"{key}={value}" for key, value in values.items()]
     node = Node(engine, port, None, command, folder / "out.txt")
     node.start_again()

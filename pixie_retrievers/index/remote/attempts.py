@@ -43,10 +43,14 @@ class Attempts:
                 return call()
             except TransientFailureError as error:
                 if not self.wait():
-                    raise EngineUnavailableError(
-                        f"{self._location} did not answer within {self._timeout_s:g} s ({error}): see whether it runs"
-                        " and can be reached; timeout_s in the URL says how long to try"
-                    ) from error
+                    raise self.ended_by(error) from error
+
+    def ended_by(self, error: TransientFailureError) -> EngineUnavailableError:
+        """The error of a call that did not go well in time."""
+        return EngineUnavailableError(
+            f"{self._location} did not answer within {self._timeout_s:g} s ({error}): see whether it runs and can be"
+            " reached; timeout_s in the URL says how long to try"
+        )
 
     def wait(self) -> bool:
         """Pause before another try; False when there is no time left for one."""

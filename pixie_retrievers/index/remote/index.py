@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +20,7 @@ from pixie_retrievers.errors import (
     IndexNotFoundError,
     InvalidVectorError,
     PartialWriteError,
+    PixieError,
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
@@ -30,8 +30,9 @@ from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, K
 from pixie_retrievers.index.remote.digests import digest_metadata, push_down
 from pixie_retrievers.index.remote.engine import Engine
 from pixie_retrievers.index.remote.exact import matched, search_exactly
-from pixie_retrievers.index.remote.manifest import check_manifest, new_manifest
-from pixie_retrievers.index.remote.records import Record, Stored, key_of, records_of
+from pixie_retrievers.index.remote.manifest import RemoteManifest, check_manifest, new_manifest
+from pixie_retrievers.index.remote.records import Stored, key_of, records_of
+from pixie_retrievers.index.remote.storing import store_all
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
 
@@ -41,10 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["RemoteIndex"]
 
 _FETCH_AT_ONCE = 500
+_SCANNED_AT_ONCE = 1000
 _KEYS_AT_ONCE = 10_000
 _QUERIES_AT_ONCE = 64
-_BYTES_A_WEIGHT = 24  # as JSON, exact weights included
-_SENDERS = 2  # one request is made while another is answered
 
 _Value = TypeVar("_Value")
 
@@ -84,21 +84,30 @@ class RemoteIndex:
         self._closed = False
         self._clock_lock = threading.Lock()
         self._last_seq = 0
+        try:
+            self._manifest = self._agreed(vocabulary_size, fingerprint)
+        except BaseException:
+            self._engine.close()
+            raise
+
+    def _agreed(self, vocabulary_size: int | None, fingerprint: str | None) -> RemoteManifest:
+        """What the collection is of; begun, if there is none and it may be."""
         found = self._attempt(self._engine.manifest)
         if found is None:
-            if read_only or vocabulary_size is None:
+            if self.read_only or vocabulary_size is None:
                 raise IndexNotFoundError(
                     f"there is no index at {self.location}: check the name, or begin one with SparseRetriever.open"
                 )
             self._attempt(partial(self._engine.create, new_manifest(vocabulary_size, fingerprint or "")))
             found = self._attempt(self._engine.manifest)
-        self._manifest = check_manifest(found, self.location)
+        manifest = check_manifest(found, self.location)
         for name, value in (("vocabulary_size", vocabulary_size), ("fingerprint", fingerprint)):
-            if value is not None and value != getattr(self._manifest, name):
+            if value is not None and value != getattr(manifest, name):
                 raise IncompatibleIndexError(
-                    f"{self.location} was built with {name} {getattr(self._manifest, name)!r}, not {value!r}: open it"
-                    " with what it was built with, or build a new one"
+                    f"{self.location} was built with {name} {getattr(manifest, name)!r}, not {value!r}: open it with"
+                    " what it was built with, or build a new one"
                 )
+        return manifest
 
     @property
     def _engine(self) -> Engine:
@@ -146,14 +155,13 @@ class RemoteIndex:
         self._check_writable()
         if not documents:
             return
-        refused: dict[str, str] = {}
-        batches = self._batches(records_of(documents, vectors, self._next_seqs(len(documents))))
-        with ThreadPoolExecutor(_SENDERS) as senders:
-            running = [senders.submit(self._send, batch) for batch in islice(batches, _SENDERS)]
-            while running:
-                refused.update(running.pop(0).result())
-                running += [senders.submit(self._send, batch) for batch in islice(batches, 1)]
-        self._attempt(self._engine.publish)
+        records = records_of(documents, vectors, self._next_seqs(len(documents)))
+        refused = store_all(self._engine, records, self._timeout_s)
+        try:
+            self._attempt(self._engine.publish)
+        except PixieError:
+            if not refused:  # otherwise for the same reason, most likely
+                raise
         if refused:
             raise PartialWriteError.of(self.location, refused, len(documents))
 
@@ -280,12 +288,15 @@ class RemoteIndex:
         self._check_writable()
         self._attempt(self._engine.compact)
 
-    def stored(self, condition: Condition | None = None) -> Iterator[tuple[Document, SparseVectors]]:
-        """Every document with its vector, in insertion order, a few at a time: what copies and exports read."""
-        for stored in self._scan(EVERYTHING, whole=True):
-            document = stored.document()
-            if condition is None or condition.matches(document.metadata):
-                yield document, stored.weights(self.vocabulary_size)
+    def scan(self) -> Iterator[tuple[list[Document], SparseVectors]]:
+        """Every document with its vector, in insertion order, a batch at a time: what copies and exports read.
+
+        Others may write meanwhile: what is there from beginning to end comes once, and what is replaced may come again.
+        """
+        scanned = self._scan(EVERYTHING, whole=True)
+        while rows := list(islice(scanned, _SCANNED_AT_ONCE)):
+            vectors = [stored.weights(self.vocabulary_size) for stored in rows]
+            yield [stored.document() for stored in rows], SparseVectors.concatenate(vectors, self.vocabulary_size)
 
     def drop(self) -> None:
         """Remove the whole index from its server."""
@@ -359,41 +370,6 @@ class RemoteIndex:
             part = keys[start : start + _FETCH_AT_ONCE]
             found.update(zip(part, self._attempt(partial(self._engine.fetch, part)), strict=True))
         return [found[key_of(id)] for id in ids]
-
-    def _batches(self, records: Iterator[Record]) -> Iterator[list[Record]]:
-        batch: list[Record] = []
-        size = 0
-        for record in records:
-            batch.append(record)
-            stored = record.stored
-            size += 4 * len(stored.text) + len(stored.metadata) + _BYTES_A_WEIGHT * len(record.term_ids)
-            size += 40 * len(record.tokens)
-            if size >= self._engine.batch_bytes:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
-
-    def _send(self, batch: list[Record]) -> dict[str, str]:
-        """Store a batch; return why what cannot be stored cannot, by id."""
-        attempts = Attempts(self.location, self._timeout_s)
-        ids = {record.key: record.stored.id for record in batch}
-        refused: dict[str, str] = {}
-        while batch:
-            try:
-                written = attempts.run(partial(self._engine.store, batch))
-            except EngineUnavailableError as error:
-                return refused | {record.stored.id: str(error) for record in batch}
-            except EngineError as error:
-                return refused | {record.stored.id: str(error) for record in batch}
-            refused.update((ids[key], why) for key, why in written.refused.items())
-            rest = [record for record in batch if record.key in written.again]
-            if len(rest) < len(batch):
-                attempts.restart()
-            if rest and not attempts.wait():
-                return refused | {ids[key]: why for key, why in written.again.items()}
-            batch = rest
-        return refused
 
     def _next_seqs(self, n: int) -> int:
         """The first of n numbers that rise with time, over every process that writes, as far as their clocks agree."""

@@ -89,7 +89,7 @@ class LuceneEngine(ABC):
 
     def create(self, manifest: Mapping[str, Any]) -> None:
         shape = {"number_of_shards": self._shards, "number_of_replicas": self._replicas}
-        keyword = {"type": "keyword"}
+        searched = {"type": "keyword", "doc_values": False}
         unsearched = {"type": "keyword", "index": False, "doc_values": False}
         body = {
             "settings": {"index": {name: value for name, value in shape.items() if value is not None}},
@@ -100,8 +100,8 @@ class LuceneEngine(ABC):
                 "dynamic": False,
                 "properties": {
                     "v": {"type": self.vector_type},
-                    "f": keyword,
-                    "o": keyword,
+                    "f": searched,
+                    "o": searched,
                     "id": unsearched,
                     "text": unsearched,
                     "metadata": unsearched,

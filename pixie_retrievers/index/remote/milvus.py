@@ -67,9 +67,8 @@ class MilvusEngine:
 
     def __init__(self, location: Location, client: Any = None) -> None:
         self.location = str(location)
-        self.may_negate = location.transport != "file"  # Milvus Lite has no `not`
         self._file = Path(location.hosts[0]) if location.transport == "file" else None
-        self._queries_at_once = 64 if self._file is None else 4  # Milvus Lite takes longer over more than over each
+        self._is_lite = True  # till a server says what it is: Milvus Lite can do less
         self._name = location.name
         self._consistency = location.options.get("consistency", "Strong").capitalize()
         if self._consistency not in _CONSISTENCIES:
@@ -83,6 +82,11 @@ class MilvusEngine:
         self._owns_client = client is None
         self._client = client
         self._unused_term: int | None = None
+
+    @property
+    def may_negate(self) -> bool:
+        """Milvus Lite has no ``not``."""
+        return not self._is_lite
 
     def manifest(self) -> Mapping[str, Any] | None:
         manifest = self._description()
@@ -148,7 +152,7 @@ class MilvusEngine:
         found: list[list[Candidate]] = []
         for (n, clause), alike in groupby(requests, lambda request: (request.n, request.clause)):
             queries = [dict(request.weights) for request in alike]
-            at_once = max(1, min(self._queries_at_once, self.max_candidates // n))
+            at_once = max(1, min(4 if self._is_lite else 64, self.max_candidates // n))  # more take Lite longer
             for start in range(0, len(queries), at_once):
                 answers = self._ask(
                     "search",
@@ -176,18 +180,15 @@ class MilvusEngine:
         return int(self._query(_expression(clause), ["count(*)"])[0]["count(*)"])
 
     def figures(self) -> EngineFigures:
-        n_segments = 0
-        if self._file is None:
-            n_segments = len(self._ask("list_persistent_segments"))
         return EngineFigures(
             n_deleted=0,
-            n_segments=n_segments,
+            n_segments=0 if self._is_lite else len(self._ask("list_persistent_segments")),
             n_postings=sum(row["n_terms"] for row in self._listed(AllOf(()), ["n_terms"])),
             n_bytes=0 if self._file is None else self._file.stat().st_size,
         )
 
     def compact(self) -> None:
-        if self._file is None:
+        if not self._is_lite:
             self._ask("compact")
 
     def drop(self) -> None:
@@ -209,9 +210,10 @@ class MilvusEngine:
         """What a collection says of itself: None where there is none, nothing where it is not ours."""
         if not self._ask("has_collection"):  # to describe one that is not there is logged as an error
             return None
-        manifest = None
+        manifest, told = None, self._ask("describe_collection")
+        self._is_lite = told["num_shards"] == 0
         with suppress(ValueError):
-            manifest = json.loads(self._ask("describe_collection")["description"])
+            manifest = json.loads(told["description"])
         return manifest if isinstance(manifest, dict) and "pixie_retrievers" in manifest else {}
 
     def _copies(self) -> dict[str, int]:
@@ -248,7 +250,7 @@ class MilvusEngine:
 
     def _listed(self, clause: Clause, fields: list[str]) -> list[dict[str, Any]]:
         """Some fields of every document that satisfies a clause."""
-        if self._file is not None:  # it has no limit, and logs a warning of each iterator
+        if self._is_lite:  # it has no limit, and logs a warning of each iterator
             return list(self._query(_expression(clause) or "seq >= 0", fields))
         iterator = self._ask(
             "query_iterator",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["SqliteIndex"]
 
 _LONGEST_WAIT_S = 86_400.0
+_SCANNED_AT_ONCE = 1000
 _LARGE = 30_000_000
 """With so many postings, some 300,000 documents, a search spends most of its time in compiled code."""
 
@@ -263,6 +264,32 @@ class SqliteIndex(Handle):
             if snapshot is None or not ids:
                 return SparseVectors.concatenate([], self.vocabulary_size)
             return snapshot.vectors([docnos[id] for id in ids]).to_sparse(self.vocabulary_size)
+
+    def scan(self) -> Iterator[tuple[list[Document], SparseVectors]]:
+        """Every document with its vector, in insertion order, a batch at a time: what copies and exports read.
+
+        Each batch is of one commit; between batches others may write. What is there from beginning to end comes once,
+        and what is replaced may come again at the end.
+
+        Raises:
+            IndexNotFoundError: Another file took the place of this one meanwhile.
+            CorruptIndexError: Something stored does not verify.
+        """
+        last, identity = -1, None
+        while True:
+            with unforked(), self._snapshot() as snapshot:
+                if snapshot is None:
+                    return
+                if identity not in (None, snapshot.manifest.identity):
+                    raise IndexNotFoundError(f"{self.path} was replaced while it was read: read it again")
+                identity = snapshot.manifest.identity
+                docnos = snapshot.docnos_after(last, _SCANNED_AT_ONCE)
+                if not docnos:
+                    return
+                documents = snapshot.documents(docnos)
+                vectors = snapshot.vectors(docnos).to_sparse(self.vocabulary_size)
+            last = docnos[-1]
+            yield documents, vectors
 
     def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""

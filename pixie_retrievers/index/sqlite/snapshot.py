@@ -113,6 +113,19 @@ class Snapshot:
             found.extend(document.id for document in self.documents(wanted))
         return found
 
+    def docnos_after(self, docno: int, n: int) -> list[int]:
+        """The first n insertion numbers above one, of live documents, ascending."""
+        found: list[int] = []
+        for position, view in enumerate(self.views):
+            docnos = view.head.docnos
+            if docnos[-1] > docno:
+                allowed = self._masks.of_segment(position, None)
+                live = docnos[allowed == 1] if len(allowed) else docnos
+                found += live[live > docno][: n - len(found)].tolist()
+                if len(found) == n:
+                    break
+        return found
+
     def tombstones(self, position: int) -> NDArray[np.uint8] | None:
         """uint8, shape (n_documents,): 1 for each deleted document of a segment; None when it has none."""
         return read_tombstones(self.store, self.manifest.segments[position])

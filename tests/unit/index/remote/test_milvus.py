@@ -119,7 +119,7 @@ def test_a_server_that_is_not_there_is_said_so():
 
 @pytest.mark.server
 @pytest.mark.xdist_group("milvus")
-class TestInAFile:
+class TestOnAServer:
     @pytest.fixture
     def location(self, milvus_node):
         return milvus_node.url(f"own_{next(NUMBERS)}")
@@ -139,7 +139,7 @@ class TestInAFile:
             open_index(location)
 
     def test_a_collection_of_somebody_elses_is_left_alone(self, milvus_node, location):
-        name = location.rpartition("#")[2]
+        name = location.rpartition("/")[2]
         with milvus_client(milvus_node) as client:
             client.create_collection(name, dimension=4)
             for attempt in (lambda: open_index(location), lambda: begin_index(location, **NEW)):
@@ -148,7 +148,7 @@ class TestInAFile:
             client.drop_collection(name)
 
     def test_what_was_begun_and_not_finished_is_finished(self, milvus_node, location):
-        name = location.rpartition("#")[2]
+        name = location.rpartition("/")[2]
         begin_index(location, **NEW).close()
         with milvus_client(milvus_node) as client:
             client.release_collection(name)
@@ -162,6 +162,21 @@ class TestInAFile:
     def test_a_name_that_milvus_does_not_take_is_said_so(self, milvus_node):
         with pytest.raises(EngineError, match="letters and underscores"):
             begin_index(milvus_node.url("a-b"), **NEW)
+
+    def test_a_file_is_another_place_for_the_same(self, milvus_node, tmp_path):
+        from milvus_lite.server_manager import server_manager_instance
+
+        location = f"milvus+file://{tmp_path.as_posix()}/x.db#corpus"
+        with pytest.raises(IndexNotFoundError, match="begin one"):
+            open_index(location)
+        with begin_index(location, **NEW) as index:
+            index.upsert(documents(30), random_vectors(30))
+            found = index.search(random_vectors(3), 5, filter={"n": {"$gte": 7}})
+            assert index.stats().file_bytes > 0
+        with open_index(location) as index:
+            assert index.search(random_vectors(3), 5, filter={"n": {"$gte": 7}}) == found
+            assert index.check().sound
+        server_manager_instance.release_server(str(tmp_path / "x.db"))
 
     def test_what_milvus_refuses_is_told_by_id_and_the_rest_is_stored(self, location):
         with begin_index(location, **NEW) as index, mock.patch.object(milvus, "_MAX_PIECES", 2):
