@@ -1,7 +1,6 @@
 """Milvus, through pymilvus: a cluster, or Milvus Lite, which keeps a collection in a file.
 
-No text of a caller's stands in an expression, where some would be read as something else: tokens, bounds and keys are
-hexadecimal digits. A string field holds 65,535 bytes and a JSON field 65,536, so that what is long lies in arrays of
+A string field holds 65,535 bytes and a JSON field 65,536, so that what is long lies in arrays of
 pieces.
 """
 
@@ -18,7 +17,7 @@ from typing import Any
 
 from pixie_retrievers.errors import EngineError, IndexNotFoundError, InvalidParameterError, OptionalDependencyError
 from pixie_retrievers.index.remote.apart import RefusedError, store_apart
-from pixie_retrievers.index.remote.clauses import AllOf, AnyOf, Between, Clause, Keys, Not, Tokens
+from pixie_retrievers.index.remote.clauses import EVERYTHING, Clause
 from pixie_retrievers.index.remote.digests import BEYOND, sortable
 from pixie_retrievers.index.remote.engine import (
     Candidate,
@@ -32,6 +31,7 @@ from pixie_retrievers.index.remote.engine import (
 )
 from pixie_retrievers.index.remote.listing import next_page
 from pixie_retrievers.index.remote.location import Location
+from pixie_retrievers.index.remote.milvus_expressions import among, expression
 from pixie_retrievers.index.remote.records import Record, Stored
 
 __all__ = ["MilvusEngine"]
@@ -137,9 +137,9 @@ class MilvusEngine:
 
     def remove(self, keys: Sequence[str]) -> Removed:
         # What `delete` answers counts keys that were never there.
-        found = [row["key"] for row in self._query(_among(keys), ["key"])]
+        found = [row["key"] for row in self._query(among(keys), ["key"])]
         if found:
-            self._ask("delete", filter=_among(found))
+            self._ask("delete", filter=among(found))
         return Removed(len(found), ())
 
     def publish(self) -> None:
@@ -159,7 +159,7 @@ class MilvusEngine:
                     data=queries[start : start + at_once],
                     anns_field="v",
                     limit=n,
-                    filter=_expression(clause),
+                    filter=expression(clause),
                     output_fields=_WHOLE,
                     search_params={"metric_type": "IP", "params": {"drop_ratio_search": 0.0}},
                     consistency_level=self._consistency,
@@ -177,13 +177,13 @@ class MilvusEngine:
         return next_page(rest, read_all, lambda keys: self._fetched(keys, _WHOLE if whole else _SMALL))
 
     def count(self, clause: Clause) -> int:
-        return int(self._query(_expression(clause), ["count(*)"])[0]["count(*)"])
+        return int(self._query(expression(clause), ["count(*)"])[0]["count(*)"])
 
     def figures(self) -> EngineFigures:
         return EngineFigures(
             n_deleted=0,
             n_segments=0 if self._is_lite else len(self._ask("list_persistent_segments")),
-            n_postings=sum(row["n_terms"] for row in self._listed(AllOf(()), ["n_terms"])),
+            n_postings=sum(row["n_terms"] for row in self._listed(EVERYTHING, ["n_terms"])),
             n_bytes=0 if self._file is None else self._file.stat().st_size,
         )
 
@@ -211,7 +211,7 @@ class MilvusEngine:
         if not self._ask("has_collection"):  # to describe one that is not there is logged as an error
             return None
         manifest, told = None, self._ask("describe_collection")
-        self._is_lite = told["num_shards"] == 0
+        self._is_lite = self._file is not None or told["num_shards"] == 0
         with suppress(ValueError):
             manifest = json.loads(told["description"])
         return manifest if isinstance(manifest, dict) and "pixie_retrievers" in manifest else {}
@@ -242,20 +242,27 @@ class MilvusEngine:
         return {self._unused_term: 1.0}
 
     def _fetched(self, keys: Sequence[str], fields: list[str]) -> list[Stored | None]:
-        found = {row["key"]: _stored(row) for row in self._query(_among(keys), [*fields, "key"])}
+        try:
+            rows = self._query(among(keys), [*fields, "key"])
+        except RefusedError:  # too much for one answer
+            if len(keys) == 1:
+                raise
+            half = len(keys) // 2
+            return self._fetched(keys[:half], fields) + self._fetched(keys[half:], fields)
+        found = {row["key"]: _stored(row) for row in rows}
         return [found.get(key) for key in keys]
 
-    def _query(self, expression: str, fields: list[str]) -> Any:
-        return self._ask("query", filter=expression, output_fields=fields, consistency_level=self._consistency)
+    def _query(self, filter: str, fields: list[str]) -> Any:
+        return self._ask("query", filter=filter, output_fields=fields, consistency_level=self._consistency)
 
     def _listed(self, clause: Clause, fields: list[str]) -> list[dict[str, Any]]:
         """Some fields of every document that satisfies a clause."""
         if self._is_lite:  # it has no limit, and logs a warning of each iterator
-            return list(self._query(_expression(clause) or "seq >= 0", fields))
+            return list(self._query(expression(clause) or "seq >= 0", fields))
         iterator = self._ask(
             "query_iterator",
             batch_size=_LISTED_AT_ONCE,
-            filter=_expression(clause),
+            filter=expression(clause),
             output_fields=fields,
             consistency_level=self._consistency,
         )
@@ -364,38 +371,3 @@ def _stored(row: Mapping[str, Any]) -> Stored:
     id, metadata = json.loads("".join(row["head"]))
     text, vector = json.loads("".join(row["body"])) if "body" in row else ("", "")
     return Stored(id, text, metadata, base64.b64decode(vector), row["seq"])
-
-
-def _expression(clause: Clause) -> str:
-    return "" if clause == AllOf(()) else _said(clause, holds=True)
-
-
-def _said(clause: Clause, *, holds: bool) -> str:
-    """A clause, or its opposite; ``not`` stands before arrays and keys alone, never before a JSON field, which may miss
-    what is asked of it."""
-    if isinstance(clause, Not):
-        return _said(clause.part, holds=not holds)
-    if isinstance(clause, AllOf | AnyOf):
-        if not clause.parts:
-            return "seq >= 0" if isinstance(clause, AllOf) == holds else "seq < 0"
-        join = " and " if isinstance(clause, AllOf) == holds else " or "
-        return "(" + join.join(_said(part, holds=holds) for part in clause.parts) + ")"
-    if isinstance(clause, Tokens):
-        return ("" if holds else "not ") + f"array_contains_any(f, {_quoted(clause.tokens)})"
-    if isinstance(clause, Keys):
-        return f"key {'' if holds else 'not '}in {_quoted(clause.keys)}"
-    assert isinstance(clause, Between)
-    kind, value = ("s" if clause.is_string else "n"), f'o["{clause.field}"]'
-    is_low = clause.low is not None
-    bound = sortable(clause.low if clause.low is not None else clause.high)  # type: ignore[arg-type]
-    sign = (">" if is_low == holds else "<") + ("=" if clause.inclusive == holds else "")
-    within = f'{value} >= "{kind}" and {value} < "{kind}~" and {value} {sign} "{bound}"'
-    return f"({within})" if holds else f"(not array_contains_any(f, {_quoted([clause.field + kind])}) or ({within}))"
-
-
-def _among(keys: Iterable[str]) -> str:
-    return f"key in {_quoted(keys)}"
-
-
-def _quoted(digests: Iterable[str]) -> str:
-    return "[" + ", ".join(f'"{digest}"' for digest in digests) + "]"

@@ -27,7 +27,8 @@ from pixie_retrievers.index.remote import milvus
 from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Keys, Not, all_of, negated
 from pixie_retrievers.index.remote.digests import push_down
 from pixie_retrievers.index.remote.location import Location
-from pixie_retrievers.index.remote.milvus import MilvusEngine, _expression
+from pixie_retrievers.index.remote.milvus import MilvusEngine
+from pixie_retrievers.index.remote.milvus_expressions import expression
 from pixie_retrievers.index.remote.records import records_of
 
 NEW = {"vocabulary_size": 200, "fingerprint": "model-1"}
@@ -49,11 +50,11 @@ class Nothing:
     __le__ = __gt__ = __ge__ = __lt__
 
 
-def answers(row, expression):
+def answers(row, said):
     """An expression on a row: what Milvus is asked is Python too."""
     names = {name: row[name] for name in ("key", "f", "seq")}
     names |= {"o": MaybeThere(row["o"]), "array_contains_any": lambda field, tokens: bool(set(field) & set(tokens))}
-    return eval(expression, {"__builtins__": {}}, names)
+    return eval(said, {"__builtins__": {}}, names)
 
 
 def row_of(content):
@@ -67,20 +68,20 @@ def test_an_expression_says_what_its_clause_says_negated_or_not(content, filter)
     row, document = row_of(content), Digested.of(content)
     for clause in push_down(parse_filter(filter)):
         for one in (clause, Not(clause), negated(clause)):
-            if expression := _expression(one):
-                assert answers(row, expression) == document.satisfies(one)
+            if said := expression(one):
+                assert answers(row, said) == document.satisfies(one)
             else:
                 assert one == EVERYTHING
 
 
 def test_an_expression_of_everything_nothing_and_keys():
     row = row_of({})
-    assert answers(row, _expression(Not(NOTHING)))
-    assert not answers(row, _expression(NOTHING))
-    assert not answers(row, _expression(Not(EVERYTHING)))
-    assert answers(row, _expression(Keys((row["key"],))))
-    assert not answers(row, _expression(Not(Keys((row["key"],)))))
-    assert answers(row, _expression(all_of([Keys((row["key"],)), Not(Keys(()))])))
+    assert answers(row, expression(Not(NOTHING)))
+    assert not answers(row, expression(NOTHING))
+    assert not answers(row, expression(Not(EVERYTHING)))
+    assert answers(row, expression(Keys((row["key"],))))
+    assert not answers(row, expression(Not(Keys((row["key"],)))))
+    assert answers(row, expression(all_of([Keys((row["key"],)), Not(Keys(()))])))
 
 
 def test_a_document_with_more_ranges_than_a_field_takes_is_possible_everywhere():
@@ -88,12 +89,12 @@ def test_a_document_with_more_ranges_than_a_field_takes_is_possible_everywhere()
     row = row_of(content)
     assert len(str(row["o"])) < 65_536
     for filter in ({"k799": {"$gt": "가"}}, {"$not": {"k799": {"$gt": "하"}}}):
-        assert answers(row, _expression(push_down(parse_filter(filter)).possible))
+        assert answers(row, expression(push_down(parse_filter(filter)).possible))
 
 
 def test_expressions_hold_no_text_of_a_callers():
     nasty = "'\"] or key != [\\"
-    said = _expression(push_down(parse_filter({nasty: {"$in": [nasty], "$gte": nasty, "$contains": nasty}})).possible)
+    said = expression(push_down(parse_filter({nasty: {"$in": [nasty], "$gte": nasty, "$contains": nasty}})).possible)
     assert not set(said) & {"'", "\\", "!"}
 
 
