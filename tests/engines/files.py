@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from engines.servers import free_port, missing, new_folder
+import pytest
+
+from engines.servers import START_S, free_port, missing, new_folder
 
 __all__ = ["milvus_client", "milvus_server", "qdrant_folder", "with_milvus_lite"]
 
@@ -20,10 +26,34 @@ class MilvusLite:
     """A running server.
 
     Attributes:
+        file: What it keeps.
         address: Where it listens.
+        process: The server's.
     """
 
+    file: Path
     address: str
+    process: subprocess.Popen | None = field(repr=False, default=None)
+
+    def start(self):
+        """Begin, or go on after it was killed, and wait until it answers."""
+        from milvus_lite.server import BIN_PATH
+
+        environment = os.environ | {"LD_LIBRARY_PATH": BIN_PATH, "DYLD_LIBRARY_PATH": BIN_PATH}
+        command = [f"{BIN_PATH}/milvus", self.file, self.address, "ERROR"]
+        self.process = subprocess.Popen(command, env=environment, cwd=self.file.parent)
+        host, _, port = self.address.partition(":")
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            with suppress(OSError), socket.create_connection((host, int(port)), 1):
+                return
+            time.sleep(0.05)
+        pytest.fail("Milvus Lite was not ready in time")
+
+    def kill(self):
+        """End it at once, as a crash does."""
+        self.process.kill()
+        self.process.wait()
 
     def url(self, name, **_):
         """The location of an index; there are no shards to say anything of."""
@@ -60,17 +90,13 @@ def with_milvus_lite():
 @contextmanager
 def milvus_server():
     with_milvus_lite()
-    from milvus_lite.server import Server
-
     with new_folder() as folder:
-        address = f"127.0.0.1:{free_port()}"
-        server = Server(f"{folder}/test.db", address)
-        assert server.init()
-        assert server.start()
+        node = MilvusLite(Path(folder, "test.db"), f"127.0.0.1:{free_port()}")
+        node.start()
         try:
-            yield MilvusLite(address)
+            yield node
         finally:
-            server.stop()
+            node.kill()
 
 
 @contextmanager
