@@ -160,7 +160,7 @@ class ModelUnavailableError(PixieError):
 
 
 class UnsafeModelError(PixieError):
-    """Loading the model would run code or unpickle data that came with it."""
+    """Loading the model would run code or unpickle data that came with it, or its tokenizer breaks down."""
 
 
 class DeviceUnavailableError(PixieError):

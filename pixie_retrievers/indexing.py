@@ -114,6 +114,10 @@ def sync_documents(
 ) -> Indexed:
     """Make an index hold these documents and no others, as :meth:`~pixie_retrievers.SparseRetriever.sync` says.
 
+    These are several commits, in bounded memory, and what is gone goes in the last of them: at any moment a document
+    that was there and is still wanted is there, as it was or as it is now. Who reads meanwhile, or after an
+    interruption, may find new documents beside old ones that are to go; the next call ends what this one began.
+
     Args:
         index, encoder, devices, advance: As for :func:`index_documents`.
         documents: Read twice; an iterator is put into a list first.
@@ -181,6 +185,8 @@ def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 def _length(document: Document) -> int:
     """How many characters a document takes, about; what is wrong with it is said when its group is checked."""
+    if not isinstance(document, Document):
+        return 0
     text = len(document.text) if isinstance(document.text, str) else 0
     try:
         return text + (len(repr(document.metadata)) if document.metadata else 0)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral, Real
 from typing import Any
 
 from pixie_retrievers.errors import InvalidParameterError
 
-__all__ = ["check_number", "check_score_threshold", "check_top_k_tokens", "check_whole_number"]
+__all__ = [
+    "check_number",
+    "check_parts",
+    "check_path",
+    "check_score_threshold",
+    "check_top_k_tokens",
+    "check_whole_number",
+]
 
 _LARGEST = 2**63 - 1
 _LONGEST = 100  # characters of a value in a message
@@ -61,6 +69,30 @@ def check_number(
             limits = f" of {' and '.join(bounds)}" if bounds else ""
         otherwise = "" if none_means is None else f", or None for {none_means}"
         raise InvalidParameterError(f"{name} is {_shown(value)}; it must be a number{limits}{otherwise}")
+
+
+def check_path(name: str, value: Any) -> None:
+    """Refuse what is neither a string nor a path.
+
+    Raises:
+        InvalidParameterError: It is of another type; bytes are, too.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise InvalidParameterError(f"{name} is {_shown(value)}; it must be a string or a pathlib.Path")
+
+
+def check_parts(**parts: Any) -> None:
+    """Refuse what does not say which vectors it gives or takes: an encoder and an index do.
+
+    Raises:
+        InvalidParameterError: One has no vocabulary or no fingerprint.
+    """
+    for name, part in parts.items():
+        if not (hasattr(part, "vocabulary_size") and hasattr(part, "fingerprint")):
+            raise InvalidParameterError(
+                f"the {name} is of type {type(part).__name__}, which has no vocabulary_size and fingerprint: pass what"
+                " PixieEncoder(...) or open_index(...) gives"
+            )
 
 
 def _is_between(low: float, value: Any, high: float) -> bool:

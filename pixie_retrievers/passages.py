@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document
 
@@ -69,6 +69,8 @@ def split_documents(
 
 def _passages(documents: Iterable[Document], encoder: TokenCounter, limit: int, overlap: int) -> Iterator[Document]:
     for document in documents:
+        if not isinstance(document, Document):
+            raise InvalidDocumentError(f"something of type {type(document).__name__} is among the documents")
         for number, text in enumerate(_split(document.text, encoder, limit, overlap), start=1):
             metadata = {"source": document.id, **document.metadata, "passage": number}
             yield Document(f"{document.id}#{number}", text, metadata)

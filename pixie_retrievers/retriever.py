@@ -27,7 +27,13 @@ from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable, with_ids
 from pixie_retrievers.index.opening import begin_index, is_there, names_no_file, open_index, remove_index
 from pixie_retrievers.indexing import Indexed, index_documents, sync_documents
-from pixie_retrievers.parameters import check_number, check_score_threshold, check_top_k_tokens, check_whole_number
+from pixie_retrievers.parameters import (
+    check_number,
+    check_parts,
+    check_score_threshold,
+    check_top_k_tokens,
+    check_whole_number,
+)
 from pixie_retrievers.types import Document, Explanation, SearchResult
 
 if TYPE_CHECKING:
@@ -44,10 +50,11 @@ class SparseRetriever:
         index: Holds the vectors. The retriever closes it.
 
     Raises:
-        IncompatibleIndexError: The index was built with another encoder.
+        InvalidParameterError, IncompatibleIndexError: One of the two is not what it should be, or of another model.
     """
 
     def __init__(self, encoder: Encoder, index: Index) -> None:
+        check_parts(encoder=encoder, index=index)
         if index.vocabulary_size != encoder.vocabulary_size or index.fingerprint != encoder.fingerprint:
             raise IncompatibleIndexError(
                 f"the index was built with '{index.fingerprint}' ({index.vocabulary_size} terms), the encoder is"
@@ -87,6 +94,7 @@ class SparseRetriever:
             from pixie_retrievers.encoder.pixie import PixieEncoder
 
             encoder = PixieEncoder()
+        check_parts(encoder=encoder)
         begin = partial(
             begin_index, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
         )
@@ -228,8 +236,8 @@ class SparseRetriever:
     ) -> Indexed:
         """Make the index hold these documents and no others; say what became of them.
 
-        What is new or changed is encoded and stored first, as by :meth:`add_stream`; then, in one commit, what is
-        stored and not among the documents is deleted: an interruption loses nothing that is among them.
+        New and changed documents are stored first, in commits as :meth:`add_stream` makes; the last commit deletes what
+        else is there. Interrupted, the index is sound, some of this is done, and the next call does the rest.
 
         With a filter, of one source: ``retriever.sync(chunks, filter={"source": "rules.md"})`` deletes what came from
         ``rules.md`` and is not in it any more, and leaves other sources alone.

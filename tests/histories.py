@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,16 @@ def literal(terms: Iterable[int], revision: int) -> frozenset[int]:
     return frozenset(term for term in terms if (term + revision) % 3 == 0)
 
 
+def is_cut(id: str, revision: int) -> bool:
+    """Whether the model read only a part of the text of a revision."""
+    return (sum(id.encode()) + revision) % 4 == 0
+
+
 def vectors(ids: Sequence[str], revision: int) -> SparseVectors:
     """The vectors of a revision of some documents, as an encoder gives them."""
     rows = [vector(id, revision) for id in ids]
-    return SparseVectors.from_dicts(rows, VOCABULARY_SIZE).with_literal([literal(row, revision) for row in rows])
+    marked = SparseVectors.from_dicts(rows, VOCABULARY_SIZE).with_literal([literal(row, revision) for row in rows])
+    return replace(marked, cut=np.array([is_cut(id, revision) for id in ids], np.bool_))
 
 
 def as_stored(row: dict[int, float], weights: str) -> dict[int, float]:
@@ -112,8 +118,10 @@ class Model:
         """What :func:`shown` must say."""
         return {
             "n_documents": len(self.revisions),
+            "n_cut": sum(is_cut(id, revision) for id, revision in self.revisions.items()),
             "documents": [document(id, self.revisions[id]) if id in self.revisions else None for id in IDS],
             "vectors": [self.vector(id) for id in IDS if id in self.revisions],
+            "cut": [is_cut(id, self.revisions[id]) for id in IDS if id in self.revisions],
             "hits": [
                 [(id, score, self.matches(query, id)) for id, score in self.reference.search(query, k)]
                 for query in batch.to_dicts()
@@ -142,8 +150,10 @@ def shown(index: SqliteIndex, batch: SparseVectors, k: int = 7) -> dict[str, Any
     there = [document.id for document in documents if document]
     return {
         "n_documents": len(index),
+        "n_cut": index.stats().n_cut,
         "documents": documents,
         "vectors": [(row.to_dicts()[0], frozenset(row.term_ids[row.literal].tolist())) for row in index.vectors(there)],
+        "cut": index.vectors(there).cut.tolist(),
         "hits": as_rows(index.search(batch, k)),
         "matches": [as_dict(matches) for matches in index.match(batch[0], there)],
     }

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from pixie_retrievers import IndexNotFoundError, PixieError, PixieWarning, __version__
+from pixie_retrievers.cli.advice import for_command_line
 from pixie_retrievers.cli.backup import backup
 from pixie_retrievers.cli.check import check
 from pixie_retrievers.cli.compact import compact
@@ -44,7 +45,7 @@ class Commands(TyperGroup):
             typer.echo(f"error: {found}: check the path, or build an index with `pixie index`", err=True)
             raise typer.Exit(1) from None
         except PixieError as error:
-            typer.echo(f"error: {one_line(error)}", err=True)
+            typer.echo(f"error: {for_command_line(one_line(error))}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo("interrupted", err=True)

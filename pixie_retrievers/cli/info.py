@@ -44,6 +44,7 @@ def info(
             ("model", _model(stats.fingerprint)),
             ("vocabulary", counted(stats.vocabulary_size, "term")),
             ("documents", f"{stats.n_documents:,}"),
+            *([("cut", f"{counted(stats.n_cut, 'document')}, longer than the model reads")] if stats.n_cut else []),
             ("postings", f"{stats.n_postings:,}, weights as {stats.weights}"),
             ("segments", f"{stats.n_segments:,}"),
             ("deleted", f"{counted(stats.n_deleted, 'document')}, to be dropped by a merge"),

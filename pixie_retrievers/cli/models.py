@@ -59,7 +59,4 @@ def _loaded(load: Callable[[type[PixieEncoder]], PixieEncoder]) -> PixieEncoder:
         logging.getLogger(name).setLevel(logging.ERROR)
     from pixie_retrievers.encoder.pixie import PixieEncoder
 
-    try:
-        return load(PixieEncoder)
-    except ModelUnavailableError as error:  # its advice is for Python; here the same is an option
-        raise ModelUnavailableError(str(error).replace("PixieEncoder.bundled()", "--model bundled")) from error
+    return load(PixieEncoder)

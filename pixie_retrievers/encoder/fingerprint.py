@@ -70,7 +70,7 @@ def parse(fingerprint: str) -> Mapping[str, Any]:
     """
     try:
         content = json.loads(fingerprint)
-    except ValueError:
+    except (ValueError, TypeError):
         content = None
     if not isinstance(content, dict) or not {"model", "sha256", "max_length", "min_weight"} <= content.keys():
         raise IncompatibleIndexError(

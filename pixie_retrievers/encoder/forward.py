@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from pixie_retrievers.encoder.panics import panics_refused
+
 __all__ = ["Kind", "forward", "prompt_of"]
 
 Kind = Literal["query", "document"]
@@ -35,6 +37,8 @@ def forward(model: Any, texts: Sequence[str], kind: Kind) -> Any:
     prepare = getattr(model, "preprocess", None) or model.tokenize  # renamed in version 6
     most = {} if model.max_active_dims is None else {"max_active_dims": model.max_active_dims}
     with torch.inference_mode():
-        features = batch_to_device(prepare(prompted, task=kind), model.device)
+        with panics_refused():
+            prepared = prepare(prompted, task=kind)
+        features = batch_to_device(prepared, model.device)
         pooled = model(features, task=kind, **most)["sentence_embedding"]
         return select_max_active_dims(pooled, **most) if most else pooled

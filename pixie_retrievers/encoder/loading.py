@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
 __all__ = ["count_parameters", "load_model", "token_bytes", "vocabulary_size"]
@@ -42,22 +43,18 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
         # Renamed in transformers 4.56; the old name warns, the new one is unknown before.
         dtype_key = "dtype" if _version(transformers.__version__) >= (4, 56) else "torch_dtype"
         try:
-            model = SparseEncoder(
-                str(folder),
-                device=device,
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={dtype_key: dtype, "use_safetensors": True},
-            )
-            _try(model.tokenizer)
-        except BaseException as error:  # whatever the many parsers behind it raise for a damaged folder
-            if type(error).__name__ == "PanicException":  # tokenizers' own, and no Exception
-                raise UnsafeModelError(
-                    f"the tokenizer in {folder} breaks down ({_first_line(error)}): fetch the model again, or pass"
-                    " another"
-                ) from None
-            if not isinstance(error, Exception):
-                raise
+            with panics_refused(f"the tokenizer in {folder}"):
+                model = SparseEncoder(
+                    str(folder),
+                    device=device,
+                    trust_remote_code=False,
+                    local_files_only=True,
+                    model_kwargs={dtype_key: dtype, "use_safetensors": True},
+                )
+                _try(model.tokenizer)
+        except UnsafeModelError:
+            raise
+        except Exception as error:  # whatever the many parsers behind it raise for a damaged folder
             if "trust_remote_code" in str(error):
                 raise UnsafeModelError(
                     f"{folder} needs code that came with the model, which is never run: use a model whose architecture"
@@ -102,7 +99,7 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
 
 
 def _try(tokenizer: Any) -> None:
-    """Texts of several kinds: a tokenizer that panics does so here."""
+    """Texts of several kinds: most tokenizers that panic do so here."""
     tokenizer(["", " ", "한국어 text 1\u20e3", "\u1112\u1161\u11ab", "\U0001f34e\ufe0f\u200d", "\0\n\ufffd"])
 
 

@@ -6,8 +6,11 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pixie_retrievers.encoder.batches import plan_batches, token_budget
 from pixie_retrievers.encoder.cache import VectorCache
@@ -17,6 +20,7 @@ from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, load_model, token_bytes, vocabulary_size
 from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
+from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
@@ -256,6 +260,7 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            UnsafeModelError: The model's tokenizer breaks down at a text.
             ModelUnavailableError: The process was forked after the model was loaded.
         """
         self._check_process()
@@ -278,6 +283,7 @@ class PixieEncoder:
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
             InvalidVectorError: The model gave weights that are not finite.
+            UnsafeModelError: The model's tokenizer breaks down at a text.
             ModelUnavailableError: The process was forked after the model was loaded.
         """
         return self._encode(texts, "document", show_progress=show_progress)
@@ -287,6 +293,7 @@ class PixieEncoder:
 
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
+            UnsafeModelError: The model's tokenizer breaks down at a text.
         """
         return self._vocabulary.count(checked_texts(texts), prompt_of(self._model, "document"))
 
@@ -343,7 +350,10 @@ class PixieEncoder:
             max_active_terms=self._max_active_terms,
         )
         self._report(checked, readings, kind)
-        return vectors.with_literal([reading.terms for reading in readings])
+        vectors = vectors.with_literal([reading.terms for reading in readings])
+        if any(reading.cut for reading in readings):
+            return replace(vectors, cut=np.array([reading.cut for reading in readings], np.bool_))
+        return vectors
 
     def _report(self, texts: list[str], readings: list[Reading], kind: Kind) -> None:
         """Say which texts were cut: of documents to who waits for them, of queries to the log."""
@@ -376,7 +386,8 @@ class PixieEncoder:
             if requested > own:
                 raise InvalidParameterError(f"max_length is {requested}, but {self.name} reads at most {own} tokens")
             prompt = max(prompt_of(self._model, "query"), prompt_of(self._model, "document"), key=len)
-            needed = len(self._model.tokenizer(prompt + "a").input_ids)
+            with panics_refused():
+                needed = len(self._model.tokenizer(prompt + "a").input_ids)
             if requested < needed:
                 raise InvalidParameterError(
                     f"max_length is {requested}, but {self.name} needs {needed} tokens for a text of one token:"

@@ -11,6 +11,7 @@ from typing import Any
 
 from pixie_retrievers.encoder.safety import check_modules, check_weights
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
+from pixie_retrievers.parameters import check_path
 
 __all__ = ["BUNDLED_FOLDER", "BUNDLED_NAME", "ModelSource", "find_model"]
 
@@ -52,11 +53,17 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
     Raises:
         ModelUnavailableError: There is no such folder, or the hub's model is neither cached nor reachable.
         UnsafeModelError: Loading it would run code or unpickle data that came with it.
-        InvalidParameterError: What was found is not a SPLADE model, or ``revision`` was passed with a folder.
+        InvalidParameterError: What was found is not a SPLADE model, ``revision`` was passed with a folder, or one of
+            the two is not a string.
     """
+    check_path("model", model)
+    if revision is not None and not isinstance(revision, str):
+        raise InvalidParameterError(
+            f"revision is of type {type(revision).__name__}; it must be a string, or None for the newest"
+        )
     name = os.fspath(model)
     folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    if name and _is_folder(folder):
         if revision is not None:
             raise InvalidParameterError(f"revision is {revision!r}, but {name!r} is a folder: leave it out")
         for weights_folder in check_modules(folder):
@@ -69,6 +76,13 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
             " check the path, or use PixieEncoder.bundled(), which needs no download"
         )
     return _from_hub(name, revision)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long for a file
+        return False
 
 
 def _from_hub(name: str, revision: str | None) -> ModelSource:

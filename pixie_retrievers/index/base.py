@@ -19,6 +19,8 @@ class IndexStats:
     Attributes:
         path: Where it is: a file, or an engine's URL.
         n_documents: Documents that can be found.
+        n_cut: Of these, those whose text, or the metadata in front of it, is longer than the model reads: nobody finds
+            them by the rest. As the vectors they were stored with say (:attr:`SparseVectors.cut`).
         n_deleted: Tombstones that a merge has yet to drop.
         n_segments: Segments.
         n_postings: Postings, those of tombstones included.
@@ -31,6 +33,7 @@ class IndexStats:
 
     path: str
     n_documents: int
+    n_cut: int
     n_deleted: int
     n_segments: int
     n_postings: int

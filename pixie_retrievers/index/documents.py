@@ -9,12 +9,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidTextError
+from pixie_retrievers.errors import (
+    DuplicateIdError,
+    IncompatibleIndexError,
+    InvalidDocumentError,
+    InvalidParameterError,
+    InvalidTextError,
+    InvalidVectorError,
+)
 from pixie_retrievers.parameters import check_whole_number
-from pixie_retrievers.types import Document
+from pixie_retrievers.types import Document, SparseVectors
 from pixie_retrievers.types.plain import json_form
 
-__all__ = ["check_document", "check_documents", "check_ids", "check_limit", "content_id", "storable", "with_ids"]
+__all__ = [
+    "check_document",
+    "check_documents",
+    "check_ids",
+    "check_limit",
+    "check_vectors",
+    "content_id",
+    "storable",
+    "with_ids",
+]
 
 _MAX_INT_BITS = 1024  # the whole numbers that a float reaches; JSON readers elsewhere stop there at the latest
 _MAX_DEPTH = 100  # far above any real metadata, far below where the JSON reader gives up
@@ -124,11 +140,29 @@ def check_ids(ids: Sequence[str]) -> None:
     """
     if isinstance(ids, str):
         raise InvalidDocumentError("ids is one string; pass a list of strings")
+    if set(map(type, ids)) == {str} and all(ids) and _is_utf8("".join(ids)):
+        return  # thousands are common: checked in one go
     for position, id in enumerate(ids):
         try:
             _check_id(id)
         except InvalidDocumentError as error:
             raise InvalidDocumentError(f"id {position}: {error}") from None
+
+
+def check_vectors(vectors: SparseVectors, vocabulary_size: int, location: object) -> None:
+    """Hold vectors to being some, over the vocabulary of the index at a location.
+
+    Raises:
+        InvalidVectorError: They are something else.
+        IncompatibleIndexError: They are over another vocabulary.
+    """
+    if not isinstance(vectors, SparseVectors):
+        raise InvalidVectorError(f"the vectors are of type {type(vectors).__name__}; pass SparseVectors")
+    if vectors.vocabulary_size != vocabulary_size:
+        raise IncompatibleIndexError(
+            f"{location} is over {vocabulary_size} terms, the vectors over {vectors.vocabulary_size}: encode with the"
+            " model that the index was built with"
+        )
 
 
 def check_limit(limit: int | None) -> None:

@@ -86,7 +86,7 @@ def is_there(location: str | os.PathLike[str]) -> bool:
         return True
     try:
         return is_begun(Path(path))
-    except (OSError, ValueError):  # opening it says what is wrong with the path
+    except (OSError, ValueError, TypeError):  # opening it says what is wrong with the path
         return False
 
 
@@ -98,7 +98,7 @@ def without_credentials(location: str | os.PathLike[str]) -> str:
 
 def names_no_file(path: str | os.PathLike[str] | None) -> bool:
     """Whether a path stands for a temporary index: None, or what other stores call a database without a file."""
-    return path is None or os.fspath(path) == ":memory:"
+    return path is None or (isinstance(path, (str, os.PathLike)) and os.fspath(path) == ":memory:")
 
 
 def remove_index(index: Index, directory: str, process_id: int) -> None:

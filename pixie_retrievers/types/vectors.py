@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,10 @@ _ARRAYS = {
     "term_ids": np.dtype(np.int32),
     "weights": np.dtype(np.float32),
     "literal": np.dtype(np.bool_),
+    "cut": np.dtype(np.bool_),
 }
+
+_MAX_VOCABULARY = 1 << 31  # term ids are int32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +42,8 @@ class SparseVectors:
         vocabulary_size: The number of terms.
         literal: bool, shape (nnz,): the text itself is made of this term; otherwise the model expanded to it. None
             where nobody knows, which counts as if no term were literal.
+        cut: bool, shape (n,): the model read only a part of the text. None where nobody knows, which counts as if no
+            text were cut.
 
     Raises:
         InvalidVectorError: An array breaks what is said above.
@@ -48,13 +54,15 @@ class SparseVectors:
     weights: NDArray[np.float32]
     vocabulary_size: int
     literal: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once made
+    cut: NDArray[np.bool_] = None  # type: ignore[assignment]  # never None once made
 
     def __post_init__(self) -> None:
-        if self.vocabulary_size < 1:
-            raise InvalidVectorError(f"vocabulary_size is {self.vocabulary_size}; it must be at least 1")
-        if self.literal is None:
-            object.__setattr__(self, "literal", np.zeros(len(self.term_ids), np.bool_))
+        _check_vocabulary_size(self.vocabulary_size)
         for name, dtype in _ARRAYS.items():
+            if name == "literal" and self.literal is None:
+                object.__setattr__(self, name, np.zeros(len(self.term_ids), np.bool_))
+            elif name == "cut" and self.cut is None:
+                object.__setattr__(self, name, np.zeros(max(0, len(self.indptr) - 1), np.bool_))
             array = getattr(self, name)
             if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
                 raise InvalidVectorError(f"{name} must be a one-dimensional numpy array of {dtype}")
@@ -66,6 +74,8 @@ class SparseVectors:
             )
         if len(indptr) < 1 or indptr[0] != 0 or indptr[-1] != nnz or bool((indptr[1:] < indptr[:-1]).any()):
             raise InvalidVectorError(f"indptr must rise from 0 to the number of term ids ({nnz})")
+        if len(self.cut) != len(self):
+            raise InvalidVectorError(f"cut must say something of each of {len(self)} vectors, not of {len(self.cut)}")
         if nnz == 0:
             return
         if int(term_ids.min()) < 0 or int(term_ids.max()) >= self.vocabulary_size:
@@ -107,6 +117,7 @@ class SparseVectors:
             ("weights", self.weights[low:high]),
             ("vocabulary_size", self.vocabulary_size),
             ("literal", self.literal[low:high]),
+            ("cut", self.cut[start:stop]),
         ):
             object.__setattr__(part, name, value)
         return part
@@ -123,6 +134,7 @@ class SparseVectors:
             and np.array_equal(self.term_ids, other.term_ids)
             and np.array_equal(self.weights, other.weights)
             and np.array_equal(self.literal, other.literal)
+            and np.array_equal(self.cut, other.cut)
         )
 
     __hash__ = None  # type: ignore[assignment]  # arrays have no hash
@@ -141,6 +153,8 @@ class SparseVectors:
             InvalidVectorError: A part is over another vocabulary.
         """
         for part in parts:
+            if not isinstance(part, SparseVectors):
+                raise InvalidVectorError(f"a part is of type {type(part).__name__}; pass SparseVectors")
             if part.vocabulary_size != vocabulary_size:
                 raise InvalidVectorError(
                     f"cannot join vectors over {part.vocabulary_size} terms with vectors over {vocabulary_size}"
@@ -152,6 +166,7 @@ class SparseVectors:
             np.concatenate([np.zeros(0, np.float32), *(part.weights for part in parts)]),
             vocabulary_size,
             np.concatenate([np.zeros(0, np.bool_), *(part.literal for part in parts)]),
+            np.concatenate([np.zeros(0, np.bool_), *(part.cut for part in parts)]),
         )
 
     def with_literal(self, terms: Sequence[Collection[int] | NDArray[np.int32]]) -> SparseVectors:
@@ -168,7 +183,10 @@ class SparseVectors:
         literal = np.zeros(len(self.term_ids), np.bool_)
         marked = np.zeros(self.vocabulary_size, np.bool_)
         for row, (start, stop) in zip(terms, pairwise(self.indptr.tolist()), strict=True):
-            ids = np.fromiter(row, np.int64, len(row))
+            try:
+                ids = np.fromiter(row, np.int64, len(row))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise InvalidVectorError(f"the literal terms of a text must be term ids: {error}") from error
             if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocabulary_size:
                 raise InvalidVectorError(f"a literal term is outside a vocabulary of {self.vocabulary_size} terms")
             marked[ids] = True
@@ -181,27 +199,36 @@ class SparseVectors:
         """Build a batch from ``{term id: weight}`` mappings; weights of exactly zero are dropped.
 
         Raises:
-            InvalidVectorError: A weight is negative, not finite or out of range, or a term id is.
+            InvalidVectorError: A weight is negative, not finite or out of range, or a term id is; or one of them is
+                not a number.
         """
+        _check_vocabulary_size(vocabulary_size)
         lengths = [0]
         term_ids: list[int] = []
         weights: list[float] = []
         for row in rows:
-            kept = sorted((term, weight) for term, weight in row.items() if weight != 0)
+            try:
+                kept = sorted((term, weight) for term, weight in row.items() if weight != 0)
+            except (AttributeError, TypeError, ValueError) as error:
+                raise _not_numbers(error) from error
             lengths.append(len(kept))
             term_ids.extend(term for term, _ in kept)
             weights.extend(weight for _, weight in kept)
-        if term_ids and not -1 < min(term_ids) <= max(term_ids) < vocabulary_size:
+        try:
+            fits = not term_ids or -1 < min(term_ids) <= max(term_ids) < vocabulary_size
+            terms = np.array(term_ids) if term_ids else np.zeros(0, np.int32)
+            with np.errstate(over="ignore"):  # an overflow becomes infinite, and is refused as such
+                values = np.array(weights, np.float64).astype(np.float32)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise _not_numbers(error) from error
+        if not fits:
             raise InvalidVectorError(
                 f"term ids run from {min(term_ids)} to {max(term_ids)}, outside a vocabulary of {vocabulary_size} terms"
             )
-        with np.errstate(over="ignore"):  # an overflow becomes infinite, and is refused as such
-            values = np.array(weights, np.float64).astype(np.float32)
+        if terms.dtype.kind not in "iu":
+            raise _not_numbers("a term id is not a whole number")
         return cls(
-            np.cumsum(np.array(lengths, np.int64), dtype=np.int64),
-            np.array(term_ids, np.int32),
-            values,
-            vocabulary_size,
+            np.cumsum(np.array(lengths, np.int64), dtype=np.int64), terms.astype(np.int32), values, vocabulary_size
         )
 
     def to_dicts(self) -> list[dict[int, float]]:
@@ -216,6 +243,8 @@ class SparseVectors:
         Raises:
             InvalidVectorError: A weight is negative, not finite or out of range.
         """
+        if not hasattr(matrix, "tocsr") or matrix.dtype.kind not in "buif":
+            raise InvalidVectorError("the matrix is not one of scipy's sparse ones, of real numbers: pass a csr_array")
         rows = matrix.tocsr(copy=True)
         rows.sum_duplicates()
         rows.eliminate_zeros()
@@ -246,6 +275,8 @@ class SparseVectors:
         Raises:
             InvalidVectorError: A weight is negative, not finite or out of range.
         """
+        if not hasattr(tensor, "is_sparse") or tensor.ndim != 2 or tensor.is_complex():
+            raise InvalidVectorError("the tensor is not one of torch's, of real numbers and of shape (n, vocabulary)")
         coo = (tensor if tensor.is_sparse else tensor.to_sparse()).detach().coalesce().cpu()
         n_rows, vocabulary_size = (int(size) for size in coo.shape)
         rows, columns = coo.indices().numpy()
@@ -258,3 +289,12 @@ class SparseVectors:
             values[kept].astype(np.float32),
             vocabulary_size,
         )
+
+
+def _check_vocabulary_size(value: Any) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= int(value) <= _MAX_VOCABULARY:
+        raise InvalidVectorError(f"vocabulary_size must be a whole number from 1 to {_MAX_VOCABULARY}")
+
+
+def _not_numbers(error: Exception | str) -> InvalidVectorError:
+    return InvalidVectorError(f"a vector must be a mapping of term ids, whole numbers, to weights, numbers: {error}")

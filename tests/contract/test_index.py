@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engines.fixtures import new_index, server_engines
@@ -58,6 +60,27 @@ def ids(index, query, k=10, **kwargs):
 def test_it_answers_the_protocol(index):
     assert isinstance(index, Index)
     assert (index.vocabulary_size, index.fingerprint) == (VOCABULARY_SIZE, "model-1")
+
+
+def test_texts_that_were_cut_are_counted_as_long_as_they_can_be_found(index):
+    vectors = replace(random_vectors(20), cut=np.arange(20) % 4 == 0)
+    counts = [index.stats().n_cut]
+
+    def count(change):
+        change()
+        counts.append(index.stats().n_cut)
+
+    count(lambda: index.upsert(documents(20), vectors))
+    count(lambda: index.delete(["d0", "d1"]))
+    count(lambda: index.upsert(documents(1, start=4), vectors[5]))  # it was cut, and is not any more
+    count(lambda: index.upsert(documents(1, start=5), vectors[8]))
+    count(lambda: index.upsert(documents(1, start=8), vectors[12]))
+    assert counts == [0, 5, 4, 3, 4, 4]
+    assert index.vectors(["d4", "d5", "d8", "d9", "d12"]).cut.tolist() == [False, True, True, False, True]
+    count(index.compact)
+    count(lambda: index.delete(["d8", "d9"]))
+    count(lambda: index.delete([f"d{n}" for n in range(20)]))
+    assert counts[-3:] == [4, 3, 0]
 
 
 def test_an_index_with_nothing_in_it_finds_nothing(index):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from pixie_retrievers.index.sqlite.segment import (
     segment_key,
 )
 from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES, decode_vectors, encode_vectors, round_vectors
+from pixie_retrievers.types import MAX_WEIGHT
 
 N, V = 300, 200
 EXTREMES = {
@@ -39,6 +41,7 @@ def segment(weights):
     docnos[N // 3 :] += 7  # three runs
     docnos[N // 2 :] += 1
     vectors = random_vectors(N, vocabulary_size=V).with_literal([range(0, V, 3)] * N)
+    vectors = replace(vectors, cut=np.arange(N) % 5 == 0)
     return build_segment(round_vectors(vectors, weights), docnos, V)
 
 
@@ -78,13 +81,13 @@ def holds_together(head):
     ascending = all(all(a < b for a, b in itertools.pairwise(row)) for row in (docnos, terms, starts, blocks))
     return (
         ascending
-        and len(docnos) == N
+        and len(docnos) == len(head.cut) == N
         and terms[0] >= 0
         and terms[-1] < V
         and (blocks[0], blocks[-1]) == (0, len(terms))
         and all(b - a <= N for a, b in itertools.pairwise(starts))
         and all(0 < weight < np.inf for weight in head.max_weights.tolist())
-        and all(0 <= scale < np.inf for scale in head.scales.tolist())
+        and all(0 <= scale <= MAX_WEIGHT for scale in head.scales.tolist())
     )
 
 
@@ -117,6 +120,7 @@ def test_a_head_that_contradicts_itself_is_refused(weights):
         ("run_lengths", [2**31 - 1, 2**31 - 1, 2, 4]),
         ("run_lengths", [1, 2, 0, 1]),
         ("counts", [2**31 - 1, 1, 1, 1]),
+        ("cut", [5, 0]),
     ],
 )
 def test_numbers_that_overflow_when_subtracted_are_refused(name, values):
@@ -128,6 +132,7 @@ def test_numbers_that_overflow_when_subtracted_are_refused(name, values):
         "max_weights": np.ones(4, np.float32),
         "scales": np.zeros(0, np.float32),
         "blocks": np.array([0, 4], np.int32),
+        "cut": np.array([5], np.uint8),
     }
     frame = encode_arrays(Kind.HEAD, segment_key(1), list(arrays.values()))
     decode_head(1, frame, n_documents=4, n_postings=4, vocabulary_size=10)

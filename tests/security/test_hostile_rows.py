@@ -15,11 +15,20 @@ from figures import ROWS, holds
 from histories import IDS, VOCABULARY_SIZE, apply, opened, queries, steps
 from processes import script
 
-from pixie_retrievers import CorruptIndexError, Document, IncompatibleIndexError, PixieError, SparseVectors, SqliteIndex
+from pixie_retrievers import (
+    CorruptIndexError,
+    Document,
+    DocumentNotFoundError,
+    IncompatibleIndexError,
+    PixieError,
+    SparseVectors,
+    SqliteIndex,
+)
 from pixie_retrievers.index.sqlite.check import check_file
-from pixie_retrievers.index.sqlite.codec import DTYPES, FORMAT_VERSION, encode_row
+from pixie_retrievers.index.sqlite.codec import DTYPES, FORMAT_VERSION, Kind, decode_arrays, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.manifest import MANIFEST_KEY
 from pixie_retrievers.index.sqlite.repair import repair_index
+from pixie_retrievers.index.sqlite.segment import HEAD_DTYPES
 from pixie_retrievers.index.sqlite.tables import TABLES
 
 ONE = SparseVectors.from_dicts([{1: 1.0}], VOCABULARY_SIZE)
@@ -173,11 +182,15 @@ def as_text_row(content):
     return content
 
 
+def counts(stats):
+    assert 0 <= stats.n_cut <= stats.n_documents
+
+
 def use(path, target):
     """Everything that a reader, a check and a repair do."""
     with contextlib.suppress(CorruptIndexError, IncompatibleIndexError), SqliteIndex(path, read_only=True) as index:
-        index.stats()
         for call in (
+            lambda: counts(index.stats()),
             lambda: index.search(QUERIES, 5),
             lambda: index.search(QUERIES[:1], 100),
             lambda: index.search(QUERIES[:1], 5, filter={"even": True, "revision": {"$gte": 0}}),
@@ -185,9 +198,10 @@ def use(path, target):
             lambda: index.ids(filter={"$or": [{"text": {"$text": "글"}}, {"revision": {"$contains": "1"}}]}),
             lambda: json.dumps([document.metadata for document in index.get(IDS) if document]).encode(),
             lambda: index.match(QUERIES[0], IDS),
-            lambda: index.vectors(index.ids(limit=5)),
+            lambda: index.vectors([id for id in index.ids(limit=5) if id]),
         ):
-            with contextlib.suppress(CorruptIndexError):
+            # A document may say that it has an id which leads nowhere.
+            with contextlib.suppress(CorruptIndexError, DocumentNotFoundError):
                 call()
     with contextlib.suppress(IncompatibleIndexError):
         for problem in check_file(path).problems:
@@ -307,6 +321,52 @@ def test_a_file_with_other_tables_or_more_than_tables_is_refused(tmp_path, origi
     assert not check_file(path).sound
     assert repair_index(path, tmp_path / "repaired.db").n_documents > 0
     assert check_file(tmp_path / "repaired.db").sound
+
+
+@pytest.mark.parametrize("end", [{"next_docno": 2**62}, {"generation": 2**62}, {"next_segment": 9 * 10**9}])
+def test_an_index_at_the_end_of_its_numbers_is_read_and_repaired_and_no_write_ruins_it(tmp_path, originals, end):
+    path = shutil.copyfile(originals[0], tmp_path / "index.db")
+    content = manifest_of(path) | end
+    put(path, "meta", MANIFEST_KEY, encode_row(MANIFEST_KEY, [FORMAT_VERSION, content]))
+    with opened(path) as index:
+        n_documents = len(index)
+        with pytest.raises(CorruptIndexError, match="end of its numbers"):
+            index.upsert([Document("new", "글")], ONE)
+        assert len(index) == n_documents
+    repair_index(path, tmp_path / "repaired.db")
+    with opened(tmp_path / "repaired.db") as repaired:
+        repaired.upsert([Document("new", "글")], ONE)
+        assert len(repaired) == n_documents + 1
+        assert repaired.check().sound
+
+
+def test_a_head_under_a_number_beyond_all_others_stops_no_repair(tmp_path, originals):
+    path = shutil.copyfile(originals[0], tmp_path / "index.db")
+    connection = sqlite3.connect(path)
+    key, frame = connection.execute("SELECT key, value FROM segments").fetchone()
+    connection.close()
+    arrays = decode_arrays(Kind.HEAD, key, frame, HEAD_DTYPES)
+    put(path, "segments", "99999999999", encode_arrays(Kind.HEAD, "99999999999", arrays))
+    put(path, "meta", MANIFEST_KEY, "nothing")
+    repair_index(path, tmp_path / "repaired.db")
+    assert check_file(tmp_path / "repaired.db").sound
+
+
+@pytest.mark.parametrize("bits", [b"\1", bytes(9), bytes([255] * 1000)])
+def test_a_head_that_says_of_too_few_or_too_many_texts_whether_they_were_cut_is_refused(tmp_path, originals, bits):
+    path = shutil.copyfile(originals[0], tmp_path / "index.db")
+    connection = sqlite3.connect(path)
+    key, frame = connection.execute("SELECT key, value FROM segments ORDER BY length(value) DESC").fetchone()
+    connection.close()
+    arrays = decode_arrays(Kind.HEAD, key, frame, HEAD_DTYPES)
+    assert arrays[-1].any()
+    put(path, "segments", key, encode_arrays(Kind.HEAD, key, [*arrays[:-1], np.frombuffer(bits, np.uint8)]))
+    with pytest.raises(CorruptIndexError, match="head of segment"):
+        SqliteIndex(path, read_only=True)
+    assert not check_file(path).sound
+    repair_index(path, tmp_path / "repaired.db")
+    with opened(originals[0]) as index, opened(tmp_path / "repaired.db") as repaired:
+        assert repaired.stats().n_cut == index.stats().n_cut > 0
 
 
 def test_brackets_without_end_stop_no_repair(tmp_path, originals):

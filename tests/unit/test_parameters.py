@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pixie_retrievers import InvalidParameterError
-from pixie_retrievers.parameters import check_number, check_whole_number
+from pixie_retrievers import (
+    Document,
+    IncompatibleIndexError,
+    InvalidParameterError,
+    InvalidVectorError,
+    SparseRetriever,
+    SqliteIndex,
+    open_index,
+)
+from pixie_retrievers.encoder.fingerprint import parse
+from pixie_retrievers.encoder.source import find_model
+from pixie_retrievers.index.sqlite.repair import repair_index
+from pixie_retrievers.parameters import check_number, check_parts, check_path, check_whole_number
+from pixie_retrievers.tools import ToolIndex
 
 
 @pytest.mark.parametrize("value", [True, np.bool_(1), 1.0, "1", 0, -3, math.nan, [1]])
@@ -66,3 +79,69 @@ def test_numbers_in_range_pass():
     check_number("share", 1, low=0, high=1)
     check_number("score", -1e300)
     check_number("score", None, none_means="no threshold")
+
+
+@pytest.mark.parametrize("value", [3, None, True, b"index.db", [], object()])
+def test_what_is_no_path_is_refused_by_name(value):
+    with pytest.raises(InvalidParameterError, match=r"source is .*a string or a pathlib\.Path"):
+        check_path("source", value)
+
+
+def test_strings_and_paths_are_paths():
+    check_path("source", "")
+    check_path("source", Path("index.db"))
+
+
+def test_what_says_no_vocabulary_is_neither_an_encoder_nor_an_index():
+    with pytest.raises(InvalidParameterError, match=r"the encoder is of type str.*PixieEncoder"):
+        check_parts(encoder="telepix/PIXIE-Splade-Preview")
+
+
+OPENING = {
+    "SqliteIndex": SqliteIndex,
+    "open_index": open_index,
+    "SparseRetriever.open": lambda path: SparseRetriever.open(path, encoder=None),
+    "ToolIndex.open": ToolIndex.open,
+    "repair_index, the source": lambda path: repair_index(path, "new.db"),
+    "find_model": find_model,
+}
+
+
+@pytest.mark.parametrize("value", [3, b"index.db", [], object()])
+@pytest.mark.parametrize("opening", OPENING)
+def test_nothing_is_opened_at_what_is_no_path(opening, value, monkeypatch):
+    monkeypatch.setattr("pixie_retrievers.encoder.pixie.PixieEncoder", StandIn)
+    with pytest.raises(InvalidParameterError, match="must be a string"):
+        OPENING[opening](value)
+
+
+class StandIn:
+    vocabulary_size, fingerprint = 9, "stand-in"
+
+
+@pytest.mark.parametrize("wrong", [3, None, "PIXIE", b"x", object()])
+def test_a_retriever_of_something_else_is_refused(tmp_path, wrong):
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=9, fingerprint="stand-in") as index:
+        for parts in ((wrong, index), (StandIn(), wrong)):
+            with pytest.raises(InvalidParameterError, match="vocabulary_size"):
+                SparseRetriever(*parts)
+
+
+@pytest.mark.parametrize("wrong", [3, b"x", [], "\ud800", True])
+def test_a_fingerprint_that_no_file_can_hold_is_refused(tmp_path, wrong):
+    with pytest.raises(InvalidParameterError, match="fingerprint"):
+        SqliteIndex(tmp_path / "index.db", vocabulary_size=9, fingerprint=wrong)
+    with pytest.raises(IncompatibleIndexError):
+        parse(wrong)
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"x", [[1.0]], {1: 1.0}])
+def test_what_are_no_vectors_are_refused_by_an_index(tmp_path, wrong):
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=9) as index:
+        for call in (
+            lambda: index.upsert([Document("a", "글")], wrong),
+            lambda: index.search(wrong, 3),
+            lambda: index.match(wrong, ["a"]),
+        ):
+            with pytest.raises(InvalidVectorError, match="SparseVectors"):
+                call()

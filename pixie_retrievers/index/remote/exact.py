@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from pixie_retrievers.filters import Condition
 from pixie_retrievers.index.remote.clauses import Clause
 from pixie_retrievers.index.remote.engine import Candidate, Engine, Request
-from pixie_retrievers.index.remote.records import Stored
+from pixie_retrievers.index.remote.records import Stored, vectors_of
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
 __all__ = ["matched", "search_exactly"]
@@ -19,13 +20,25 @@ __all__ = ["matched", "search_exactly"]
 _SPARE = 6
 """So many candidates more than asked for: at ten, rounding nearly never moves anything further (12 of 10 at most)."""
 
+_READ_AT_ONCE = 1000
 
-def matched(query: SparseVectors, document: SparseVectors) -> TermMatches:
-    """The terms that two vectors share."""
-    common, ours, theirs = np.intersect1d(query.term_ids, document.term_ids, assume_unique=True, return_indices=True)
-    return TermMatches(
-        common, query.weights[ours], document.weights[theirs], query.literal[ours], document.literal[theirs]
-    )
+
+def matched(query: SparseVectors, documents: SparseVectors) -> list[TermMatches]:
+    """The terms that one query shares with each of some documents."""
+    terms = documents.term_ids
+    if len(query.term_ids) == 0 or len(terms) == 0:
+        return [TermMatches.none() for _ in range(len(documents))]
+    places = np.searchsorted(query.term_ids, terms)
+    places[places == len(query.term_ids)] = 0
+    shared = np.flatnonzero(query.term_ids[places] == terms)
+    bounds = np.searchsorted(shared, documents.indptr).tolist()
+    ours = places[shared]
+    term_ids, literal = terms[shared], documents.literal[shared]
+    weights, query_weights, query_literal = documents.weights[shared], query.weights[ours], query.literal[ours]
+    return [
+        TermMatches(term_ids[a:b], query_weights[a:b], weights[a:b], query_literal[a:b], literal[a:b])
+        for a, b in pairwise(bounds)
+    ]
 
 
 @dataclass
@@ -80,8 +93,9 @@ def search_exactly(
             best = sorted(score for score, *_ in one.seen.values())[-k:]
             one.proven = ended[id(one)] or (len(best) == k and best[0] > unseen[id(one)])
             if not one.proven and one.n >= engine.max_candidates:
-                for stored in read_all():
-                    _take(one, [Candidate(stored, 0.0)], condition)
+                everything = iter(read_all())
+                while rows := list(islice(everything, _READ_AT_ONCE)):
+                    _take(one, [Candidate(stored, 0.0) for stored in rows], condition)
                 one.proven = True
             one.n *= 4
     return [_best(one, k) for one in asked]
@@ -94,14 +108,13 @@ def _parts(query: SparseVectors, max_terms: int) -> list[dict[int, float]]:
 
 
 def _take(one: _Asked, candidates: Sequence[Candidate], condition: Condition | None) -> None:
-    for stored, _ in candidates:
-        if stored.id in one.seen or stored.id in one.dropped:
-            continue
-        matches = matched(one.query, stored.weights(one.query.vocabulary_size))
+    new = {stored.id: stored for stored, _ in candidates if stored.id not in one.seen and stored.id not in one.dropped}
+    rows = list(new.values())
+    for stored, matches in zip(rows, matched(one.query, vectors_of(rows, one.query.vocabulary_size)), strict=True):
         if len(matches) == 0 or (condition is not None and not condition.matches(stored.parsed_metadata())):
             one.dropped.add(stored.id)
-            continue
-        one.seen[stored.id] = (matches.score, stored.seq, stored, matches)
+        else:
+            one.seen[stored.id] = (matches.score, stored.seq, stored, matches)
 
 
 def _best(one: _Asked, k: int) -> list[Hit]:

@@ -24,14 +24,14 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
-from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
+from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
 from pixie_retrievers.index.remote.attempts import Attempts
-from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, all_of, bounded
+from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, Tokens, all_of, bounded
 from pixie_retrievers.index.remote.digests import digest_metadata, push_down
 from pixie_retrievers.index.remote.engine import Engine
 from pixie_retrievers.index.remote.exact import matched, search_exactly
 from pixie_retrievers.index.remote.manifest import RemoteManifest, check_manifest, new_manifest
-from pixie_retrievers.index.remote.records import Stored, key_of, records_of
+from pixie_retrievers.index.remote.records import CUT, Stored, key_of, records_of, vectors_of
 from pixie_retrievers.index.remote.storing import store_all
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document, Hit, SparseVectors, TermMatches
@@ -235,10 +235,10 @@ class RemoteIndex:
         self._check_vectors(query)
         if len(query) != 1:
             raise InvalidVectorError(f"match takes one query, not {len(query)}")
-        return [
-            None if stored is None else matched(query, stored.weights(self.vocabulary_size))
-            for stored in self._fetched(ids)
-        ]
+        found = self._fetched(ids)
+        there = [stored for stored in found if stored is not None]
+        matches = iter(matched(query, vectors_of(there, self.vocabulary_size)))
+        return [None if stored is None else next(matches) for stored in found]
 
     def vectors(self, ids: Sequence[str]) -> SparseVectors:
         """The whole vectors of documents, one an id, in order, exactly as they were stored."""
@@ -248,8 +248,8 @@ class RemoteIndex:
                 raise DocumentNotFoundError(
                     f"there is no document with id {id!r} in {self.location}: list ids() to see them"
                 )
-            rows.append(stored.weights(self.vocabulary_size))
-        return SparseVectors.concatenate(rows, self.vocabulary_size)
+            rows.append(stored)
+        return vectors_of(rows, self.vocabulary_size)
 
     def __len__(self) -> int:
         self._check_open()
@@ -262,6 +262,7 @@ class RemoteIndex:
         return IndexStats(
             path=self.location,
             n_documents=len(self),
+            n_cut=self._attempt(partial(self._engine.count, Tokens((CUT,)))),
             n_deleted=figures.n_deleted,
             n_segments=figures.n_segments,
             n_postings=figures.n_postings,
@@ -295,8 +296,7 @@ class RemoteIndex:
         """
         scanned = self._scan(EVERYTHING, whole=True)
         while rows := list(islice(scanned, _SCANNED_AT_ONCE)):
-            vectors = [stored.weights(self.vocabulary_size) for stored in rows]
-            yield [stored.document() for stored in rows], SparseVectors.concatenate(vectors, self.vocabulary_size)
+            yield [stored.document() for stored in rows], vectors_of(rows, self.vocabulary_size)
 
     def drop(self) -> None:
         """Remove the whole index from its server."""
@@ -391,8 +391,4 @@ class RemoteIndex:
             raise EngineError(f"{self.location} was opened read-only: open it without read_only to write")
 
     def _check_vectors(self, vectors: SparseVectors) -> None:
-        if vectors.vocabulary_size != self.vocabulary_size:
-            raise IncompatibleIndexError(
-                f"{self.location} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}:"
-                " encode with the model that the index was built with"
-            )
+        check_vectors(vectors, self.vocabulary_size, self.location)

@@ -17,7 +17,10 @@ from pixie_retrievers.errors import CorruptIndexError, InvalidVectorError
 from pixie_retrievers.index.remote.digests import Order, digest_metadata
 from pixie_retrievers.types import Document, SparseVectors
 
-__all__ = ["Record", "Stored", "key_of", "records_of"]
+__all__ = ["CUT", "Record", "Stored", "key_of", "records_of", "vectors_of"]
+
+CUT = "cut"
+"""The token of a document of whose text the model read only a part; it is not a digest, so that none is like it."""
 
 _HEADER = struct.Struct("<II")  # a CRC-32 of what follows it, the number of terms
 
@@ -68,20 +71,54 @@ class Stored:
         Raises:
             CorruptIndexError: The stored bytes do not verify.
         """
+        term_ids, weights, literal, cut = self.unpacked()
         try:
+            indptr = np.array([0, len(term_ids)], np.int64)
+            return SparseVectors(indptr, term_ids, weights, vocabulary_size, literal, cut)
+        except InvalidVectorError:
+            raise self._damaged() from None
+
+    def unpacked(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+        """The vector's four arrays, as they were stored.
+
+        Raises:
+            CorruptIndexError: The stored bytes do not verify.
+        """
+        if len(self.vector) >= _HEADER.size:
             checksum, n = _HEADER.unpack_from(self.vector)
             body = self.vector[_HEADER.size :]
-            if checksum == zlib.crc32(body) and len(body) == 8 * n + (n + 7) // 8:
-                return SparseVectors(
-                    np.array([0, n], np.int64),
+            if checksum == zlib.crc32(body) and len(body) == 8 * n + (n + 8) // 8:
+                bits = np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * n), count=n + 1).view(np.bool_)
+                return (
                     np.frombuffer(body, "<i4", n).astype(np.int32, copy=False),
                     np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32, copy=False),
-                    vocabulary_size,
-                    np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * n), count=n).astype(bool),
+                    bits[:n],
+                    bits[n:],
                 )
-        except (struct.error, InvalidVectorError):
-            pass
-        raise CorruptIndexError(f"the stored vector of document {self.id!r} is damaged: add the document again")
+        raise self._damaged()
+
+    def _damaged(self) -> CorruptIndexError:
+        return CorruptIndexError(f"the stored vector of document {self.id!r} is damaged: add the document again")
+
+
+def vectors_of(rows: Sequence[Stored], vocabulary_size: int) -> SparseVectors:
+    """The vectors of documents, checked at once.
+
+    Raises:
+        CorruptIndexError: One does not verify.
+    """
+    if not rows:
+        return SparseVectors.concatenate([], vocabulary_size)
+    parts = [stored.unpacked() for stored in rows]
+    term_ids, weights, literal, cut = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    indptr = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(part[0]) for part in parts], out=indptr[1:])
+    try:
+        return SparseVectors(indptr, term_ids, weights, vocabulary_size, literal, cut)
+    except InvalidVectorError:
+        for stored in rows:
+            stored.weights(vocabulary_size)  # says which
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +130,7 @@ class Record:
         stored: What comes back.
         term_ids: int32, shape (n_terms,), ascending.
         weights: float32, shape (n_terms,).
-        tokens: Digests that filters look for (:mod:`pixie_retrievers.index.remote.digests`).
+        tokens: Digests that filters look for (:mod:`pixie_retrievers.index.remote.digests`), and :data:`CUT`.
         orders: What range filters compare.
     """
 
@@ -116,13 +153,14 @@ def records_of(documents: Sequence[Document], vectors: SparseVectors, first_seq:
             document.id,
             document.text,
             json.dumps(document.metadata, ensure_ascii=False, separators=(",", ":")),
-            _packed(term_ids, weights, vectors.literal[low:high]),
+            _packed(term_ids, weights, np.append(vectors.literal[low:high], vectors.cut[row])),
             first_seq + row,
         )
-        yield Record(key_of(document.id), stored, term_ids, weights, tokens, orders)
+        marks = [CUT] if vectors.cut[row] else []
+        yield Record(key_of(document.id), stored, term_ids, weights, [*tokens, *marks], orders)
 
 
-def _packed(term_ids: NDArray[np.int32], weights: NDArray[np.float32], literal: NDArray[np.bool_]) -> bytes:
-    """A header, the terms as int32, their weights as float32, a bit for each that is literal; little-endian."""
-    body = term_ids.astype("<i4").tobytes() + weights.astype("<f4").tobytes() + np.packbits(literal).tobytes()
+def _packed(term_ids: NDArray[np.int32], weights: NDArray[np.float32], bits: NDArray[np.bool_]) -> bytes:
+    """A header, terms as int32, weights as float32, a bit for each literal one, one of a cut text; little-endian."""
+    body = term_ids.astype("<i4").tobytes() + weights.astype("<f4").tobytes() + np.packbits(bits).tobytes()
     return _HEADER.pack(zlib.crc32(body), len(term_ids)) + body

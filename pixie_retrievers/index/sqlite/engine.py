@@ -18,7 +18,7 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
-from pixie_retrievers.index.documents import check_documents, check_ids, check_limit
+from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.files import is_begun, refuse_folder, resolved
 from pixie_retrievers.index.sqlite.forks import unforked
@@ -66,7 +66,7 @@ class SqliteIndex(Handle):
         IndexNotFoundError: There is no file, and it is ``read_only`` or no ``vocabulary_size`` is given.
         IncompatibleIndexError: The file is of another model, vocabulary, weight format or program.
         CorruptIndexError: The file is damaged, or not a database.
-        InvalidParameterError: ``weights``, ``vocabulary_size``, ``max_threads`` or ``lock_timeout_s`` is out of range.
+        InvalidParameterError: An argument is out of its range, or of the wrong type.
     """
 
     def __init__(
@@ -87,6 +87,8 @@ class SqliteIndex(Handle):
             raise InvalidParameterError(
                 f"vocabulary_size is {vocabulary_size}; an index is over {MAX_VOCABULARY} at most"
             )
+        if not _is_text(fingerprint):
+            raise InvalidParameterError("fingerprint must be a string that UTF-8 can carry, or None")
         check_whole_number("max_threads", max_threads, none_means="as many as there are cores")
         check_number("lock_timeout_s", lock_timeout_s, low=0, high=_LONGEST_WAIT_S)
         super().__init__(resolved(path), read_only=read_only, lock_timeout_s=lock_timeout_s)
@@ -239,6 +241,10 @@ class SqliteIndex(Handle):
                     return [[] for _ in queries]
                 self._is_large = snapshot.manifest.n_postings >= _LARGE
                 allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
+                found = search_snapshot(snapshot, queries, k, allowed, self._max_threads)
+                if ids is None or {hit.document.id for hits in found for hit in hits}.issubset(ids):
+                    return found
+                allowed = snapshot.among(ids, condition, exactly=True)
                 return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
         except SystemError as error:  # what numba makes of an interrupt that meets it on its way out of compiled code
             if was_interrupted(error):
@@ -247,6 +253,8 @@ class SqliteIndex(Handle):
 
     def vectors(self, ids: Sequence[str]) -> SparseVectors:
         """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
+
+        Which texts the model read only in part, ``cut``, comes back with them.
 
         Raises:
             InvalidDocumentError: An id is not a string.
@@ -309,13 +317,18 @@ class SqliteIndex(Handle):
             return 0 if snapshot is None else snapshot.manifest.n_live
 
     def stats(self) -> IndexStats:
-        """What the index holds now."""
+        """What the index holds now.
+
+        Raises:
+            CorruptIndexError: What was deleted does not verify.
+        """
         with unforked(), self._snapshot() as snapshot:
             manifest = self._manifest if snapshot is None else snapshot.manifest
             files = (self.path, self.path.with_name(self.path.name + "-wal"))
             return IndexStats(
                 path=str(self.path),
                 n_documents=manifest.n_live,
+                n_cut=0 if snapshot is None else snapshot.n_cut(),
                 n_deleted=sum(entry.n_deleted for entry in manifest.segments),
                 n_segments=len(manifest.segments),
                 n_postings=manifest.n_postings,
@@ -386,13 +399,17 @@ class SqliteIndex(Handle):
         return f"SqliteIndex({str(self.path)!r})"
 
     def _check_vectors(self, vectors: SparseVectors) -> None:
-        if vectors.vocabulary_size != self.vocabulary_size:
-            raise IncompatibleIndexError(
-                f"{self.path} is over {self.vocabulary_size} terms, the vectors over {vectors.vocabulary_size}: encode"
-                " with the model that the index was built with"
-            )
+        check_vectors(vectors, self.vocabulary_size, self.path)
 
     def _turn(self, condition: Condition | None) -> contextlib.AbstractContextManager[Any]:
         if condition is not None and condition.key is None:
             return contextlib.nullcontext()  # a callable may itself wait for another search
         return the_pool().turn(is_large=self._is_large)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is None, or a string that can be stored."""
+    try:
+        return value is None or bool(str.encode(value) or True)
+    except (TypeError, UnicodeEncodeError):
+        return False

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pixie_retrievers.errors import IndexLockedError, IndexNotFoundError, StorageError
+from pixie_retrievers.parameters import check_path
 
 __all__ = [
     "FileId",
@@ -51,8 +52,10 @@ def resolved(path: str | os.PathLike[str]) -> Path:
     """The absolute path of a file, whether it is there or not; a link to an index has that index's log, not its own.
 
     Raises:
+        InvalidParameterError: It is neither a string nor a path.
         StorageError: No file can have such a path.
     """
+    check_path("the path of an index", path)
     try:
         found = Path(path).resolve()
         str(found).encode()  # SQLite's paths are UTF-8

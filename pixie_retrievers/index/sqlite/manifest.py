@@ -15,6 +15,7 @@ __all__ = [
     "IDENTITY_KEY",
     "MANIFEST_KEY",
     "MAX_DOCNO",
+    "MAX_SEGMENT",
     "MAX_VOCABULARY",
     "WEIGHT_FORMATS",
     "Manifest",
@@ -30,7 +31,7 @@ IDENTITY_KEY = "identity"
 MAX_VOCABULARY = 1 << 20
 """How many terms an index may be over: an open segment takes four bytes a term, whatever it holds."""
 MAX_DOCNO = 1 << 62
-_MAX_SEGMENT = 9 * 10**9  # keys have ten digits
+MAX_SEGMENT = 9 * 10**9  # keys have ten digits
 
 _LEAST_DOCUMENT = 16
 """So many bytes a file has for each document at the least, one in three of which may be deleted."""
@@ -158,7 +159,7 @@ class Manifest:
             and _is_whole(self.identity, 0, (1 << 31) - 1)
             and _is_whole(self.generation, 0, MAX_DOCNO)
             and _is_whole(self.next_docno, 0, MAX_DOCNO)
-            and _is_whole(self.next_segment, 0, _MAX_SEGMENT)
+            and _is_whole(self.next_segment, 0, MAX_SEGMENT)
             and all(
                 _is_whole(entry.number, 0, self.next_segment - 1)
                 and _is_whole(entry.n_documents, 1, MAX_DOCUMENTS)

@@ -102,4 +102,5 @@ def merge_segments(
     scales = np.concatenate(
         [s.head.scales[n[: len(s.head.scales)] >= 0] for s, n in zip(segments, new_ordinals, strict=True)]
     )
-    return Segment(make_head(docnos, counts, weights, ordinals, scales), ordinals, weights, literal)
+    cut = np.concatenate([s.head.cut[n >= 0] for s, n in zip(segments, new_ordinals, strict=True)])
+    return Segment(make_head(docnos, counts, weights, ordinals, scales, cut), ordinals, weights, literal)

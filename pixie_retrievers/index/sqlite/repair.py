@@ -26,6 +26,7 @@ from pixie_retrievers.index.sqlite.manifest import (
     IDENTITY_KEY,
     MANIFEST_KEY,
     MAX_DOCNO,
+    MAX_SEGMENT,
     WEIGHT_FORMATS,
     Manifest,
     SegmentEntry,
@@ -46,6 +47,7 @@ from pixie_retrievers.index.sqlite.snapshot import docno_key
 from pixie_retrievers.index.sqlite.tables import COLUMNS, DOCUMENTS, IDS, META, PAGE_SIZE, POSTINGS, SEGMENTS, VECTORS
 from pixie_retrievers.index.sqlite.vectors import StoredVectors, decode_vectors, is_vector
 from pixie_retrievers.index.sqlite.write_store import WriteStore, create_store
+from pixie_retrievers.parameters import check_path
 
 __all__ = ["Loss", "RepairReport", "repair_index"]
 
@@ -107,6 +109,8 @@ def repair_index(
         CorruptIndexError: Nothing that verifies says which vocabulary the index was over, and no argument does.
         IncompatibleIndexError: A newer format wrote the source.
     """
+    check_path("source", source)
+    check_path("target", target)
     source, target = Path(source), Path(target)
     texts = target.with_name(target.name + ".lost.jsonl")
     if not source.is_file():
@@ -289,8 +293,10 @@ class _Salvage:
             self._manifest,
             identity=new_identity(),
             segments=(),
-            generation=self._manifest.generation + 1,
-            next_docno=max(self._manifest.next_docno, self._next_docno),
+            # What was not written by this program may say that it is at the end of all numbers.
+            generation=min(self._manifest.generation, MAX_DOCNO // 2) + 1,
+            next_docno=max(min(self._manifest.next_docno, MAX_DOCNO // 2), self._next_docno),
+            next_segment=min(self._manifest.next_segment, MAX_SEGMENT // 2),
         )
         create_store(draft, manifest)
         store = WriteStore(draft)
@@ -310,8 +316,8 @@ class _Salvage:
                 with store.transaction():
                     store.put(SEGMENTS, [(segment_key(number), encode_head(number, segment.head))])
                     store.put(POSTINGS, encode_blocks(number, segment))
-                    metadata = [self._document(docno)[2] for docno in docnos]
-                    store.put(COLUMNS, encode_columns(number, build_columns(metadata)))
+                    ids, _, metadata = zip(*map(self._document, docnos), strict=True)
+                    store.put(COLUMNS, encode_columns(number, build_columns(metadata, ids)))
                     for docno in docnos:
                         id, place = self._found.documents[docno]
                         store.put(DOCUMENTS, [(docno, self._value(place).decode())])

@@ -19,6 +19,7 @@ from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite import kernels
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, encode_arrays
 from pixie_retrievers.index.sqlite.vectors import STORED_DTYPES, StoredVectors
+from pixie_retrievers.types import MAX_WEIGHT
 
 __all__ = [
     "HEAD_DTYPES",
@@ -38,7 +39,7 @@ MAX_DOCUMENTS = 1 << 16
 _BLOCK_BYTES = 6 << 14
 """A block ends at the first term that takes it past so many bytes: one read, and little lost to half-filled pages."""
 
-HEAD_DTYPES = "i8 i4 i4 i4 f4 f4 i4"
+HEAD_DTYPES = "i8 i4 i4 i4 f4 f4 i4 u1"
 _MAX_DOCNO = 1 << 62
 
 
@@ -54,6 +55,8 @@ class Head:
         scales: float32, shape (n_documents,): with 8-bit weights, what a document's weights are multiplied by;
             empty otherwise.
         blocks: int32, shape (b + 1,): the place in ``term_ids`` at which each block starts.
+        cut: bool, shape (n_documents,): the model read only a part of the document's text. Stored as one bit a
+            document, where there is such a one.
     """
 
     docnos: NDArray[np.int64]
@@ -62,6 +65,7 @@ class Head:
     max_weights: NDArray[np.float32]
     scales: NDArray[np.float32]
     blocks: NDArray[np.int32]
+    cut: NDArray[np.bool_]
 
     @property
     def n_documents(self) -> int:
@@ -115,7 +119,8 @@ def build_segment(vectors: StoredVectors, docnos: NDArray[np.int64], vocabulary_
         bits(weights),
         literal,
     )
-    return Segment(make_head(docnos, counts, weights, ordinals, vectors.scales), ordinals, weights, literal)
+    head = make_head(docnos, counts, weights, ordinals, vectors.scales, vectors.cut)
+    return Segment(head, ordinals, weights, literal)
 
 
 def bits(weights: NDArray[Any]) -> NDArray[Any]:
@@ -129,6 +134,7 @@ def make_head(
     weights: NDArray[Any],
     ordinals: NDArray[np.uint16],
     scales: NDArray[np.float32],
+    cut: NDArray[np.bool_],
 ) -> Head:
     """Describe postings that lie term by term; ``counts`` (vocabulary_size,) says how many each term has."""
     term_ids = np.flatnonzero(counts).astype(np.int32)
@@ -137,9 +143,8 @@ def make_head(
     if len(scales):
         values *= scales[ordinals]
     max_weights = np.maximum.reduceat(values, starts[:-1]) if len(term_ids) else np.zeros(0, np.float32)
-    return Head(
-        docnos, term_ids, starts, max_weights, scales, _block_starts(starts, _BLOCK_BYTES // (2 + weights.itemsize))
-    )
+    blocks = _block_starts(starts, _BLOCK_BYTES // (2 + weights.itemsize))
+    return Head(docnos, term_ids, starts, max_weights, scales, blocks, cut)
 
 
 def _block_starts(starts: NDArray[np.int64], n_postings: int) -> NDArray[np.int32]:
@@ -167,7 +172,8 @@ def encode_head(number: int, head: Head) -> bytes:
     runs = np.flatnonzero(np.concatenate([[True], np.diff(head.docnos) > 1]))
     lengths = np.diff(np.append(runs, head.n_documents)).astype(np.int32)
     arrays: list[NDArray[Any]] = [head.docnos[runs], lengths]
-    arrays += [head.term_ids, counts, head.max_weights, head.scales, head.blocks]
+    cut = np.packbits(head.cut, bitorder="little") if head.cut.any() else np.zeros(0, np.uint8)
+    arrays += [head.term_ids, counts, head.max_weights, head.scales, head.blocks, cut]
     return encode_arrays(Kind.HEAD, segment_key(number), arrays)
 
 
@@ -177,7 +183,7 @@ def decode_head(number: int, frame: bytes | None, *, n_documents: int, n_posting
     Raises:
         CorruptIndexError: The frame is missing or damaged, or contradicts itself or the manifest.
     """
-    run_starts, run_lengths, term_ids, counts, max_weights, scales, blocks = decode_arrays(
+    run_starts, run_lengths, term_ids, counts, max_weights, scales, blocks, packed = decode_arrays(
         Kind.HEAD, segment_key(number), frame, HEAD_DTYPES
     )
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
@@ -192,15 +198,19 @@ def decode_head(number: int, frame: bytes | None, *, n_documents: int, n_posting
         and (len(term_ids) == 0 or (term_ids[0] >= 0 and term_ids[-1] < vocabulary_size))
         and (len(counts) == 0 or 0 < counts.min() <= counts.max() <= n_documents)
         and bool(((max_weights > 0) & (max_weights < np.inf)).all())
-        and bool(((scales >= 0) & (scales < np.inf)).all())
+        and bool(((scales >= 0) & (scales <= MAX_WEIGHT)).all())  # a larger one overflows when it is used
         and len(blocks) > 0
         and blocks[0] == 0
         and blocks[-1] == len(term_ids)
         and _ascend(blocks)
+        and len(packed) in (0, (n_documents + 7) // 8)
     )
     if not sound or docnos is None:
         raise CorruptIndexError(f"the head of segment {number} contradicts itself: restore the file from a copy")
-    return Head(docnos, term_ids, starts, max_weights, scales, blocks)
+    # An array without bytes would be filled up with whatever is in memory.
+    packed = packed if len(packed) else np.zeros((n_documents + 7) // 8, np.uint8)
+    cut = np.unpackbits(packed, count=n_documents, bitorder="little").view(np.bool_)
+    return Head(docnos, term_ids, starts, max_weights, scales, blocks, cut)
 
 
 def _numbered(starts: NDArray[np.int64], lengths: NDArray[np.int32], n_documents: int) -> NDArray[np.int64] | None:

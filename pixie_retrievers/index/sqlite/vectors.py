@@ -4,7 +4,7 @@ Postings answer which documents have a term; this answers which terms a document
 other, for the explanation of one document, and for a repair, which makes postings anew from it. A row, little-endian:
 
     0   4   CRC-32 of the row's key and everything from byte 4 on
-    4   4   n, the number of terms
+    4   4   n, the number of terms; the highest bit: the model read only a part of the text
     8   4   with 8-bit weights alone: what they are multiplied by, float32
     ..      n weights as stored; n term ids, two bytes each up to 65,536 terms, else four; n literal bits, lowest first
 """
@@ -33,6 +33,7 @@ STORED_DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 _HEADER = struct.Struct("<II")
+_CUT = 1 << 31  # a vocabulary has at most 1 << 20 terms
 _MAX_FLOAT16 = float(np.finfo(np.float16).max)
 _MIN_FLOAT16 = np.finfo(np.float16).smallest_subnormal
 _NO_SCALES = np.zeros(0, np.float32)
@@ -48,6 +49,7 @@ class StoredVectors:
         weights: float32, float16 or uint8, shape (nnz,).
         scales: float32, shape (n,): with 8-bit weights, what a row's weights are multiplied by; empty otherwise.
         literal: bool, shape (nnz,): the document's text itself has the term.
+        cut: bool, shape (n,): the model read only a part of the document's text.
     """
 
     indptr: NDArray[np.int64]
@@ -55,6 +57,7 @@ class StoredVectors:
     weights: NDArray[Any]
     scales: NDArray[np.float32]
     literal: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -69,6 +72,7 @@ class StoredVectors:
             self.weights[low:high],
             self.scales[start:stop] if len(self.scales) else self.scales,
             self.literal[low:high],
+            self.cut[start:stop],
         )
 
     def widened(self) -> NDArray[np.float32]:
@@ -81,7 +85,7 @@ class StoredVectors:
     def to_sparse(self, vocabulary_size: int) -> SparseVectors:
         """The same as an encoder gives it."""
         weights = np.maximum(self.widened(), np.float32(MIN_WEIGHT))  # a step of 255 may be rounded to just below
-        return SparseVectors(self.indptr, self.term_ids, weights, vocabulary_size, self.literal)
+        return SparseVectors(self.indptr, self.term_ids, weights, vocabulary_size, self.literal, self.cut)
 
 
 def round_vectors(vectors: SparseVectors, weights: str) -> StoredVectors:
@@ -96,7 +100,7 @@ def round_vectors(vectors: SparseVectors, weights: str) -> StoredVectors:
         InvalidVectorError: A weight is too large for float16.
     """
     stored, scales = _rounded(vectors, weights)
-    return StoredVectors(vectors.indptr, vectors.term_ids, stored, scales, vectors.literal)
+    return StoredVectors(vectors.indptr, vectors.term_ids, stored, scales, vectors.literal, vectors.cut)
 
 
 def _rounded(vectors: SparseVectors, weights: str) -> tuple[NDArray[Any], NDArray[np.float32]]:
@@ -128,10 +132,11 @@ def encode_vectors(vectors: StoredVectors, docnos: Sequence[int], vocabulary_siz
     term_ids = vectors.term_ids.astype(_term_dtype(vocabulary_size))
     weights = vectors.weights.astype(vectors.weights.dtype.newbyteorder("<"), copy=False)
     scales = vectors.scales.astype("<f4", copy=False)
+    cut = np.where(vectors.cut, _CUT, 0).tolist()
     for row, (docno, (start, stop)) in enumerate(zip(docnos, pairwise(vectors.indptr.tolist()), strict=True)):
         body = b"".join(
             (
-                struct.pack("<I", stop - start),
+                struct.pack("<I", stop - start | cut[row]),
                 scales[row : row + 1].tobytes() if weights.dtype == np.uint8 else b"",
                 weights[start:stop].tobytes(),
                 term_ids[start:stop].tobytes(),
@@ -157,7 +162,7 @@ def decode_vectors(
     """
     stored, term_dtype = STORED_DTYPES[weights], _term_dtype(vocabulary_size)
     start = _HEADER.size + (4 if weights == "uint8" else 0)
-    lengths, parts = [], []
+    lengths, parts, cut = [], [], []
     for docno in docnos:
         row = rows.get(docno)
         if not isinstance(row, bytes):
@@ -166,10 +171,12 @@ def decode_vectors(
             raise CorruptIndexError(
                 f"the vector of document number {docno} is damaged (its checksum differs): restore the file from a copy"
             )
-        _, n = _HEADER.unpack_from(row)
+        _, counted = _HEADER.unpack_from(row)
+        n = counted & ~_CUT
         if len(row) != start + n * (stored.itemsize + term_dtype.itemsize) + (n + 7) // 8:
             raise CorruptIndexError(f"the vector of document number {docno} is of another length than it says")
         lengths.append(n)
+        cut.append(counted != n)
         parts.append(row)
     scales: NDArray[np.float32] = _NO_SCALES
     if weights == "uint8":
@@ -183,6 +190,7 @@ def decode_vectors(
         _joined([np.frombuffer(row, stored, n, start) for row, n in zip(parts, lengths, strict=True)], stored),
         scales,
         _joined([_bits(row, n) for row, n in zip(parts, lengths, strict=True)], np.bool_),
+        np.array(cut, np.bool_),
     )
     if not _sound(vectors, vocabulary_size):
         raise CorruptIndexError("a stored vector breaks its contract: restore the file from a copy")
@@ -190,7 +198,7 @@ def decode_vectors(
 
 
 def _sound(vectors: StoredVectors, vocabulary_size: int) -> bool:
-    if not ((vectors.scales >= 0) & (vectors.scales < np.inf)).all():
+    if not ((vectors.scales >= 0) & (vectors.scales <= MAX_WEIGHT)).all():  # a larger one overflows when it is used
         return False
     if not len(vectors.term_ids):
         return True

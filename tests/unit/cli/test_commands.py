@@ -222,6 +222,8 @@ def test_texts_that_are_cut_are_counted_and_said_in_one_line(pixie, tmp_path):
     assert result.stderr.count("\n") == 1
     again = pixie("index", path, "-o", tmp_path / "x.db", "--json")
     assert (answer(again)["cut"], again.stderr) == (0, "")
+    assert answer(pixie("info", tmp_path / "x.db", "--json"))["n_cut"] == 2
+    assert "cut         2 documents, longer than the model reads\n" in pixie("info", tmp_path / "x.db").stdout
 
 
 def test_long_documents_are_split_into_passages_on_demand(pixie, tmp_path):
@@ -479,8 +481,24 @@ def test_an_index_of_another_model_is_refused(pixie, corpus, tmp_path, encoder):
         ("index", corpus, "-o", path),
         ("index", corpus, "-o", path, "--model", "bundled"),
     ):
-        refusal(pixie(*arguments))
+        message = refusal(pixie(*arguments))
+        assert "build the index again" in message or "leave --model" in message
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command", [("search", QUERY), ("search", QUERY, "--model", "bundled"), ("explain", QUERY, "1")]
+)
+def test_an_index_of_another_encoder_is_refused_with_what_a_person_at_a_terminal_can_do(pixie, tmp_path, command):
+    name, *rest = command
+    message = refusal(pixie(name, foreign_index(tmp_path / "other.db", "TF-IDF"), *rest))
+    assert "'TF-IDF'" in message
+    assert "search it in Python with that encoder, or build another with `pixie index`" in message
+
+
+def test_another_format_of_weights_is_refused_with_the_option_to_leave_out(pixie, corpus, index):
+    message = refusal(pixie("index", corpus, "-o", index, "--weights", "uint8"))
+    assert "leave --model and --weights out, or name a new file with -o" in message
 
 
 def test_an_index_of_a_local_folder_asks_where_the_folder_is(pixie, tmp_path):

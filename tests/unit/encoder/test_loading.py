@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import struct
 import time
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 import torch
 
 import pixie_retrievers.encoder.pixie as pixie_module
-from pixie_retrievers import PixieEncoder
+from pixie_retrievers import Document, PixieEncoder
+from pixie_retrievers.encoder.forward import forward
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
+from pixie_retrievers.passages import split_documents
 
 HUB_NAME = "example/random-splade"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -206,6 +209,33 @@ def test_a_tokenizer_that_panics_is_refused(content, copy_of, today_folder, capf
     edit(folder / "tokenizer.json", lambda content: content.update(normalizer=panics))
     with pytest.raises(UnsafeModelError, match="tokenizer"):
         PixieEncoder(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda encoder, text: encoder.encode_documents(["위성", text]),
+        lambda encoder, text: encoder.encode_queries([text]),
+        lambda encoder, text: encoder.count_tokens([text]),
+        lambda encoder, text: encoder._vocabulary.characters(text),  # what names a part of a character for a result
+        lambda encoder, text: forward(encoder._model, [text], "document"),
+        lambda encoder, text: list(split_documents([Document("a", text)], encoder)),
+    ],
+    ids=["documents", "queries", "tokens", "names", "forward", "passages"],
+)
+def test_a_tokenizer_that_panics_at_a_later_text_is_refused_there_and_goes_on(work, copy_of, today_folder, capfd):
+    # A table of bytes that leads nowhere, but from the first byte of kana far behind its end.
+    table = [0] * 256
+    table[0xE3] = 0xE3 | 0x1FFFFF << 10
+    content = struct.pack("<257I", 4 * len(table), *table)
+    folder = copy_of(today_folder)
+    panics = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(content).decode()}
+    edit(folder / "tokenizer.json", lambda content: content.update(normalizer=panics))
+    encoder = PixieEncoder(folder, device="cpu")
+    work(encoder, "위성")
+    with pytest.raises(UnsafeModelError, match="tokenizer breaks down at a text"):
+        work(encoder, "えいせい")
+    work(encoder, "위성")
 
 
 @pytest.mark.parametrize("path", ["../elsewhere", "/etc", "C:\\models", "a/../../b"])

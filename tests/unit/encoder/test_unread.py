@@ -30,18 +30,22 @@ def test_a_stream_warns_once_for_all_its_batches_and_counts_what_it_cut(retrieve
     assert indexed == Indexed(added=30, updated=0, unchanged=0, cut=25)
     assert [warning.filename for warning in caught] == [__file__]
     assert retriever.add_stream(documents(25, 5)).cut == 0  # nothing was encoded again
+    assert retriever.index.stats().n_cut == 25
 
 
 @pytest.mark.new_process
 def test_processes_report_what_they_cut(retriever):
     with pytest.warns(PixieWarning, match="of 3 of 100 texts") as caught:
         assert retriever.add_stream(documents(3, 97), devices=["cpu"]).cut == 3
+    assert retriever.index.stats().n_cut == 3
     assert len(caught) == 1
 
 
 def test_making_an_index_equal_warns_once_too(retriever):
     with pytest.warns(PixieWarning, match="of 2 of 3 texts") as caught:
         assert retriever.sync(documents(2, 1)).cut == 2
+    retriever.sync([Document("d0", "위성"), *documents(2, 1)[1:]])
+    assert retriever.index.stats().n_cut == 1
     assert len(caught) == 1
 
 
@@ -57,7 +61,14 @@ def test_making_an_index_equal_warns_once_too(retriever):
 def test_every_way_to_encode_documents_warns(retriever, add):
     with pytest.warns(PixieWarning, match="of 1 of 3 texts") as caught:
         add(retriever)
+    assert retriever.index.stats().n_cut == len(retriever) // 3
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_vectors_say_which_texts_were_cut(encoder):
+    with pytest.warns(PixieWarning):
+        assert encoder.encode_documents(["위성", LONG, "", LONG]).cut.tolist() == [False, True, False, True]
+    assert encoder.encode_queries([LONG, "위성"]).cut.tolist() == [True, False]
 
 
 def test_a_text_that_just_fits_is_not_reported(retriever, encoder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,67 @@ def test_literal_terms_travel_with_their_rows(vectors):
         SparseVectors(vectors.indptr, vectors.term_ids, vectors.weights, 10, np.zeros(2, np.bool_))
     with pytest.raises(InvalidVectorError, match="literal must be"):
         SparseVectors(vectors.indptr, vectors.term_ids, vectors.weights, 10, np.zeros(3, np.int8))
+
+
+def test_which_texts_were_cut_travels_with_their_rows(vectors):
+    assert vectors.cut.tolist() == [False] * 3
+    marked = replace(vectors, cut=np.array([True, False, True]))
+    assert marked != vectors
+    assert [row.cut.tolist() for row in marked] == [[True], [False], [True]]
+    assert marked[1:].cut.tolist() == [False, True]
+    assert marked[::-2].cut.tolist() == [True, True]
+    assert marked.with_literal([(), (), ()]).cut.tolist() == [True, False, True]
+    assert SparseVectors.concatenate([marked[2], marked[1], vectors], 10).cut.tolist() == [True, *[False] * 4]
+    for wrong in (np.zeros(2, np.bool_), np.zeros(3, np.int64), [True] * 3, True):
+        with pytest.raises(InvalidVectorError, match="cut must"):
+            replace(vectors, cut=wrong)
+
+
+HUGE = 10**30
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SparseVectors.from_dicts([{1: HUGE}], 10),
+        lambda: SparseVectors.from_dicts([{1: 10**400}], 10),
+        lambda: SparseVectors.from_dicts([{HUGE: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{HUGE: 1.0}], 10 * HUGE),
+        lambda: SparseVectors.from_dicts([{2**31: 1.0}], 2**32),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], HUGE),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], "10"),
+        lambda: SparseVectors.from_dicts([{"1": 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{"1": 1.0, 2: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{1.5: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{math.nan: 1.0}], 10),
+        lambda: SparseVectors.from_dicts([{1: "a"}], 10),
+        lambda: SparseVectors.from_dicts([{1: 1j}], 10),
+        lambda: SparseVectors.from_dicts([{1: np.ones(2)}], 10),
+        lambda: SparseVectors.from_dicts([{1: [1.0]}], 10),
+        lambda: SparseVectors.from_dicts([[(1, 1.0)]], 10),
+        lambda: SparseVectors.from_dicts([None], 10),
+        lambda: SparseVectors.from_scipy(np.ones((2, 2), object)),
+        lambda: SparseVectors.from_scipy(coo_array(np.array([[1j]]))),
+        lambda: SparseVectors.from_scipy(None),
+        lambda: SparseVectors.from_torch(np.ones((2, 2))),
+        lambda: SparseVectors.from_torch(torch.ones(3)),
+        lambda: SparseVectors.from_torch(torch.ones(2, 2) * 1j),
+        lambda: build([0, 1], [HUGE], [1.0], dtypes=(np.int64, object, np.float32)),
+        lambda: build([0, 1], [1], [HUGE], dtypes=(np.int64, np.int32, object)),
+        lambda: build([0, HUGE], [1], [1.0], dtypes=(object, np.int32, np.float32)),
+        lambda: build([], [], []),
+        lambda: build([0], [], [], vocabulary_size=None),
+        lambda: build([0], [], [], vocabulary_size=True),
+        lambda: SparseVectors(None, None, None, 10),
+        lambda: SparseVectors.concatenate([None], 10),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], 10).with_literal([[HUGE]]),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], 10).with_literal(["a"]),
+        lambda: SparseVectors.from_dicts([{1: 1.0}], 10).with_literal([None]),
+    ],
+)
+def test_numbers_that_are_too_large_and_what_are_no_numbers_are_refused(make):
+    with pytest.raises(InvalidVectorError):
+        make()
 
 
 def test_a_term_may_fall_from_one_row_to_the_next():

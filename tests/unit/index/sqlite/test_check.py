@@ -67,6 +67,14 @@ def test_maxima_that_are_not_the_postings_are_found(path, sql):
     assert check_file(path).problems == ("segment 0 has weights above or below what its head says",)
 
 
+def test_cut_texts_that_the_vectors_do_not_know_of_are_found(path, sql):
+    ((key, frame),) = sql("SELECT key, value FROM segments")
+    arrays = decode_arrays(Kind.HEAD, key, frame, HEAD_DTYPES)
+    arrays[7] = np.array([1, 0, 0], np.uint8)
+    sql("UPDATE segments SET value = ?", encode_arrays(Kind.HEAD, key, arrays))
+    assert check_file(path).problems == ("the postings of segment 0 are not its documents' vectors",)
+
+
 def test_an_id_that_leads_elsewhere_and_an_identity_of_another_model_are_found(path, sql):
     sql("UPDATE ids SET value = ? WHERE key = 'd4'", encode_row("d4", [5]))
     sql("UPDATE meta SET value = ? WHERE key = 'identity'", encode_row("identity", [{"vocabulary_size": 5}]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_runs_are_as_long_as_they_can_be():
 
 @pytest.mark.parametrize("weights", STORED_DTYPES)
 def test_a_merge_is_what_building_from_the_live_documents_would_be(weights):
-    vectors = random_vectors(60).with_literal([range(0, 200, 3)] * 60)
+    vectors = replace(random_vectors(60).with_literal([range(0, 200, 3)] * 60), cut=np.arange(60) % 5 < 2)
     dead = np.zeros(60, np.uint8)
     dead[[0, 7, 8, 25, 59]] = 1
     stored = round_vectors(vectors, weights)
@@ -67,7 +68,7 @@ def test_a_merge_is_what_building_from_the_live_documents_would_be(weights):
     expected = build_segment(round_vectors(live, weights), docnos[alive], 200)
     for name in ("ordinals", "weights", "literal"):
         np.testing.assert_array_equal(getattr(merged, name), getattr(expected, name))
-    for name in ("docnos", "term_ids", "starts", "max_weights", "scales", "blocks"):
+    for name in ("docnos", "term_ids", "starts", "max_weights", "scales", "blocks", "cut"):
         np.testing.assert_array_equal(getattr(merged.head, name), getattr(expected.head, name))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from vectors import random_vectors
@@ -21,7 +23,8 @@ V = 200
 
 
 def built(n, weights="float32", docnos=None):
-    vectors = round_vectors(random_vectors(n, vocabulary_size=V).with_literal([range(0, V, 3)] * n), weights)
+    vectors = random_vectors(n, vocabulary_size=V).with_literal([range(0, V, 3)] * n)
+    vectors = round_vectors(replace(vectors, cut=np.arange(n) % 7 == 0), weights)
     return vectors, build_segment(vectors, np.arange(n) if docnos is None else docnos, V)
 
 
@@ -50,6 +53,24 @@ def test_documents_without_terms_make_a_segment_without_postings():
     assert head.docnos.tolist() == [3, 9]
 
 
+@pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf, 3e38])
+def test_a_scale_that_no_weight_has_is_refused(scale):
+    _, segment = built(20, "uint8")
+    head = replace(segment.head, scales=np.full(20, scale, np.float32))
+    with pytest.raises(CorruptIndexError, match="segment 3"):
+        decode_head(3, encode_head(3, head), n_documents=20, n_postings=head.n_postings, vocabulary_size=V)
+
+
+def test_a_head_says_of_each_document_whether_its_text_was_cut_and_of_none_in_no_bytes():
+    _, segment = built(20)
+    frame = encode_head(3, segment.head)
+    said = {"n_documents": 20, "n_postings": segment.head.n_postings, "vocabulary_size": V}
+    assert decode_head(3, frame, **said).cut.tolist() == [n % 7 == 0 for n in range(20)]
+    none = replace(segment.head, cut=np.zeros(20, np.bool_))
+    assert decode_head(3, encode_head(3, none), **said).cut.tolist() == [False] * 20
+    assert len(encode_head(3, none)) == len(frame) - 8
+
+
 @pytest.mark.parametrize("weights", STORED_DTYPES)
 def test_blocks_end_at_terms_and_give_the_postings_back(weights, monkeypatch):
     monkeypatch.setattr(segments, "_BLOCK_BYTES", 600)
@@ -72,7 +93,7 @@ def test_a_head_keeps_runs_of_numbers_and_is_held_to_what_the_manifest_says():
     _, segment = built(20, docnos=docnos)
     frame, n_postings = encode_head(3, segment.head), segment.head.n_postings
     head = decode_head(3, frame, n_documents=20, n_postings=n_postings, vocabulary_size=V)
-    for name in ("docnos", "term_ids", "starts", "max_weights", "scales", "blocks"):
+    for name in ("docnos", "term_ids", "starts", "max_weights", "scales", "blocks", "cut"):
         assert getattr(head, name).tolist() == getattr(segment.head, name).tolist()
     for wrong in ({"n_documents": 19}, {"n_postings": n_postings - 1}, {"vocabulary_size": 100}):
         said = {"n_documents": 20, "n_postings": n_postings, "vocabulary_size": V} | wrong

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ ROW = SparseVectors.from_dicts([{3: 0.5, 7: 2.0, 9: 1.25}], 200).with_literal([{
 
 
 def assert_same(one, other):
-    for name in ("indptr", "term_ids", "weights", "scales", "literal"):
+    for name in ("indptr", "term_ids", "weights", "scales", "literal", "cut"):
         a, b = getattr(one, name), getattr(other, name)
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
@@ -34,7 +36,8 @@ def assert_same(one, other):
 def test_vectors_come_back_as_they_were_stored(weights, vocabulary_size):
     empty = SparseVectors.from_dicts([{}], vocabulary_size)
     some = random_vectors(9, vocabulary_size=vocabulary_size).with_literal([range(0, vocabulary_size, 2)] * 9)
-    vectors = round_vectors(SparseVectors.concatenate([empty, some, empty], vocabulary_size), weights)
+    joined = SparseVectors.concatenate([empty, some, empty], vocabulary_size)
+    vectors = round_vectors(replace(joined, cut=np.arange(len(joined)) % 3 == 0), weights)
     docnos = [4, 7, 8, 9, 10, 100, 101, 2**40, 2**41, 2**42, 2**43]
     rows = dict(encode_vectors(vectors, docnos, vocabulary_size))
     assert_same(decode_vectors(docnos, rows, weights, vocabulary_size), vectors)
@@ -52,9 +55,11 @@ def test_vectors_come_back_as_they_were_stored(weights, vocabulary_size):
     ],
 )
 @pytest.mark.parametrize(("vocabulary_size", "terms"), [(200, "<3H"), (1 << 17, "<3i")])
-def test_a_row_is_laid_out_as_documented(weights, scale, stored, vocabulary_size, terms):
-    ((docno, row),) = encode_vectors(round_vectors(ROW, weights), [5], vocabulary_size)
-    body = struct.pack("<I", 3) + scale + stored + struct.pack(terms, 3, 7, 9) + bytes([0b101])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_row_is_laid_out_as_documented(weights, scale, stored, vocabulary_size, terms, cut):
+    vectors = replace(ROW, cut=np.array([cut]))
+    ((docno, row),) = encode_vectors(round_vectors(vectors, weights), [5], vocabulary_size)
+    body = struct.pack("<I", 3 + cut * (1 << 31)) + scale + stored + struct.pack(terms, 3, 7, 9) + bytes([0b101])
     assert (docno, row) == (5, struct.pack("<I", zlib.crc32(b"vector 5" + body)) + body)
 
 
@@ -68,6 +73,14 @@ def test_any_flipped_byte_and_any_cut_is_noticed_and_so_is_another_place(weights
             decode_vectors([5], {5: content}, weights, 200)
     with pytest.raises(CorruptIndexError, match="document number 6"):
         decode_vectors([6], {6: row}, weights, 200)
+
+
+@pytest.mark.parametrize("scale", [-1.0, math.nan, math.inf, 3e38, 2.0**51])
+def test_a_scale_that_no_weight_has_is_refused_before_it_is_used(scale):
+    stored = replace(round_vectors(ROW, "uint8"), scales=np.array([scale], np.float32))
+    rows = dict(encode_vectors(stored, [5], 200))
+    with pytest.raises(CorruptIndexError, match="contract"):
+        decode_vectors([5], rows, "uint8", 200)
 
 
 def test_a_row_of_another_kind_does_not_pass_for_a_vector():

@@ -1,0 +1,31 @@
+"""A tokenizer that panics: Rust's PanicException is not an Exception, and passes every ``except`` on its way up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pixie_retrievers.errors import UnsafeModelError
+
+__all__ = ["panics_refused"]
+
+
+@contextmanager
+def panics_refused(tokenizer: str = "the model's tokenizer") -> Iterator[None]:
+    """Around every call of a tokenizer that came with a model; also as a decorator.
+
+    Args:
+        tokenizer: What the error calls it.
+
+    Raises:
+        UnsafeModelError: It panicked.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # it cannot be imported
+            raise
+        why = (str(error).strip().splitlines() or [""])[0]
+        raise UnsafeModelError(
+            f"{tokenizer} breaks down at a text ({why}): fetch the model again, or pass another"
+        ) from None
