@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -80,11 +81,14 @@ def needed(*names):
 def with_milvus_lite():
     """Make it importable: it asks setuptools for its own version, and newer ones do not answer."""
     needed("pymilvus", "milvus_lite")
-    if find_spec("pkg_resources") is None:
+    if "pkg_resources" not in sys.modules and find_spec("pkg_resources") is None:
         told = ModuleType("pkg_resources")
         told.DistributionNotFound = PackageNotFoundError
         told.get_distribution = lambda name: type("Distribution", (), {"version": version(name)})
         sys.modules["pkg_resources"] = told
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # setuptools, where it does answer, warns
+        import milvus_lite  # noqa: F401
 
 
 @contextmanager
