@@ -38,6 +38,7 @@ HOMES = {
     "langchain_milvus": {"langchain"},
     "langchain_qdrant": {"langchain"},
     "llama_index": {"llama_index"},
+    "ray": {"ray_data"},
     "typer": {"cli"},
 }
 
