@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import warnings
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pixie_retrievers import __version__
-from pixie_retrievers.errors import DuplicateIdError, InvalidParameterError
+from pixie_retrievers.errors import DuplicateIdError, InvalidParameterError, PixieWarning
 from pixie_retrievers.exports.anserini import export_anserini
 from pixie_retrievers.exports.base import Exporter, Settings
 from pixie_retrievers.exports.beir import export_beir
@@ -89,8 +90,8 @@ def export_index(
         advance: Called with the number of documents written since the last call.
 
     Raises:
-        InvalidParameterError: The format is unknown, the folder is not empty, or ``quantise`` fits not the format or
-            the weights.
+        InvalidParameterError: The format is unknown, the folder is not empty, or ``quantise`` does not suit the
+            format or the weights.
         DuplicateIdError: A document was replaced while the index was read.
         OptionalDependencyError: The format needs what is not installed.
         StorageError: The file system refused. Whatever is raised, nothing is left behind.
@@ -111,6 +112,8 @@ def export_index(
             counted = _Counted(index, advance)
             details = EXPORTERS[format](iter(counted), draft, settings)
             counted.check()
+            if counted.n_spaced and format in _QUANTISED:
+                _warn_of_spaces(counted.n_spaced)
             if tokens is not None:
                 _write_terms(draft / "terms.tsv", tokens, index.vocabulary_size)
             manifest = {
@@ -138,7 +141,7 @@ class _Counted:
     """The documents of an index, counted, and held to coming once."""
 
     def __init__(self, index: Index, advance: Callable[[int], Any]) -> None:
-        self.n_documents = self.n_postings = 0
+        self.n_documents = self.n_postings = self.n_spaced = 0
         self._index = index
         self._advance = advance
         self._seen = array("Q")  # 8 bytes a document; two that are alike by chance raise in vain, and never will
@@ -151,6 +154,7 @@ class _Counted:
             for document in documents:
                 digest = hashlib.blake2b(document.id.encode(), digest_size=8).digest()
                 self._seen.append(int.from_bytes(digest, "little"))
+                self.n_spaced += document.id.split() != [document.id]
             self._advance(len(documents))
 
     def check(self) -> None:
@@ -161,6 +165,15 @@ class _Counted:
                 f"{n_twice} documents were replaced while the index was read, and came twice: export again, or export a"
                 " copy that nobody writes"
             )
+
+
+def _warn_of_spaces(n: int) -> None:
+    warnings.warn(
+        f"{n} ids hold white space, at which run files are cut, and PISA's list of documents at line breaks: its later"
+        " documents would go by wrong ids; store these under other ids, then export again",
+        PixieWarning,
+        stacklevel=3,
+    )
 
 
 def _resolved(folder: str | os.PathLike[str]) -> Path:

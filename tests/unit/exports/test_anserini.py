@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.filterwarnings("ignore:4 ids hold white space")
+
 
 @pytest.mark.parametrize("steps", [None, 7])
 def test_weights_are_the_indexs_in_steps(exported, held, json_lines, steps):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 from collections import defaultdict
 
 import numpy as np
 import pytest
 from ciff import read_ciff
+from vectors import documents, random_vectors
 
 from pixie_retrievers import Document, SparseVectors, SqliteIndex
 from pixie_retrievers.exports import ciff as exporting
 from pixie_retrievers.exports.exporting import export_index
+
+pytestmark = pytest.mark.filterwarnings("ignore:4 ids hold white space")
 
 
 def expected_lists(vectors, steps=100):
@@ -28,26 +33,26 @@ def expected_lists(vectors, steps=100):
 def test_postings_and_records_are_the_indexs(exported, held, monkeypatch, run_postings, encoded_at_once):
     monkeypatch.setattr(exporting, "_RUN_POSTINGS", run_postings)
     monkeypatch.setattr(exporting, "_ENCODED_AT_ONCE", encoded_at_once)
-    documents, vectors = held
+    stored, vectors = held
     header, lists, records = read_ciff((exported("ciff") / "index.ciff").read_bytes())
     expected = expected_lists(vectors)
     assert [(found.term, found.postings) for found in lists] == list(expected.items())  # in the order of the texts
     assert [(found.df, found.cf) for found in lists] == [
         (len(postings), sum(impact for _, impact in postings)) for postings in expected.values()
     ]
-    lengths = [0] * len(documents)
+    lengths = [0] * len(stored)
     for postings in expected.values():
         for number, impact in postings:
             lengths[number] += impact
-    assert records == [(n, document.id, lengths[n]) for n, document in enumerate(documents)]
+    assert records == [(n, document.id, lengths[n]) for n, document in enumerate(stored)]
     assert header == {
         1: 1,
         2: len(expected),
-        3: len(documents),
+        3: len(stored),
         4: len(expected),
-        5: len(documents),
+        5: len(stored),
         6: sum(lengths),
-        7: struct.pack("<d", sum(lengths) / len(documents)),
+        7: struct.pack("<d", sum(lengths) / len(stored)),
         8: "pixie-retrievers, 100 steps a unit of weight, 모델".encode(),
     }
 
@@ -71,3 +76,27 @@ def test_an_empty_index_is_a_header(tmp_path):
         export_index(index, "ciff", tmp_path / "out")
     header, lists, records = read_ciff((tmp_path / "out/index.ciff").read_bytes())
     assert (header[2], header[3], lists, records) == (0, 0, [], [])
+
+
+@pytest.mark.skipif(not shutil.which("ciff2pisa"), reason="PISA's converter is not on the path: cargo install ciff")
+def test_pisas_converter_finds_the_same(tmp_path):
+    vectors = random_vectors(500)
+    with SqliteIndex(tmp_path / "corpus.db", vocabulary_size=200) as index:
+        index.upsert(documents(500), vectors)
+        export_index(index, "ciff", tmp_path / "out")
+    convert = ["ciff2pisa", "--ciff-file", tmp_path / "out/index.ciff", "--output", tmp_path / "pisa"]
+    subprocess.run(convert, check=True, capture_output=True)
+    expected = expected_lists(vectors)
+    assert (tmp_path / "pisa.terms").read_text().split() == list(expected)
+    assert (tmp_path / "pisa.documents").read_text().split() == [f"d{n}" for n in range(500)]
+    found = zip(sequences(tmp_path / "pisa.docs")[1:], sequences(tmp_path / "pisa.freqs"), strict=True)
+    assert [list(zip(numbers, impacts, strict=True)) for numbers, impacts in found] == list(expected.values())
+
+
+def sequences(path):
+    """The sequences of 32-bit numbers in a file, each behind its length."""
+    values, place, found = np.fromfile(path, "<u4").tolist(), 0, []
+    while place < len(values):
+        found.append(values[place + 1 : place + 1 + values[place]])
+        place += 1 + values[place]
+    return found

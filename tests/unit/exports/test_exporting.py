@@ -15,6 +15,7 @@ from pixie_retrievers import (
     Document,
     DuplicateIdError,
     InvalidParameterError,
+    PixieWarning,
     SqliteIndex,
     StorageError,
     export_index,
@@ -23,6 +24,7 @@ from pixie_retrievers.cli.export import Format
 from pixie_retrievers.exports.exporting import EXPORTERS
 
 FORMATS = list(EXPORTERS)
+pytestmark = pytest.mark.filterwarnings("ignore:4 ids hold white space")
 
 
 def beside(tmp_path):
@@ -58,6 +60,12 @@ def test_a_link_to_an_empty_folder_stays_one(index, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "out")
     export_index(index, "beir", tmp_path / "link")
     assert (tmp_path / "out/corpus.jsonl").exists()
+
+
+@pytest.mark.parametrize("format", ["anserini", "ciff"])
+def test_ids_that_readers_cut_are_warned_of(index, tmp_path, format):
+    with pytest.warns(PixieWarning, match="4 ids hold white space"):
+        export_index(index, format, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["file", "full"])

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from engines.fixtures import new_index, server_engines
 from vectors import documents, random_vectors
 
 from pixie_retrievers import OptionalDependencyError, SparseVectors, SqliteIndex
@@ -60,6 +61,21 @@ def test_batches_are_joined_to_row_groups_of_bounded_size(tmp_path, monkeypatch,
     path = tmp_path / "out/documents.parquet"
     assert parquet.read_metadata(path).num_row_groups == n_groups
     assert vectors_of(parquet.read_table(path), 200) == vectors
+
+
+@pytest.fixture(params=server_engines())
+def server_index(request, held):
+    with new_index(request, vocabulary_size=200, fingerprint="모델") as index:
+        index.upsert(*held)
+        yield index
+
+
+def test_a_servers_index_is_exported_as_a_files_is(server_index, held, tmp_path):
+    stored, vectors = held
+    export_index(server_index, "parquet", tmp_path / "out")
+    table = parquet.read_table(tmp_path / "out/documents.parquet")
+    assert table["id"].to_pylist() == [document.id for document in stored]
+    assert vectors_of(table, vectors.vocabulary_size) == vectors
 
 
 def test_an_empty_index_is_a_table_without_rows(tmp_path):
