@@ -30,11 +30,11 @@ test-processors: $(READY)  # the quick tests and the encoder's as on older proce
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 NUMBA_CPU_NAME=haswell sh tests/processor.sh
 
 test-newest:  # the quick tests with the newest of everything
-	LOCK=/dev/null sh tests/environment.sh .venv-newest --upgrade --editable '.[all,engines]' --group dev
+	LOCK=/dev/null sh tests/environment.sh .venv-newest --upgrade --editable '.[all,engines,ray]' --group dev
 	PIXIE_QUICK=1 .venv-newest/bin/python -m pytest -q -n auto $(QUICK)
 
 test-lowest:  # the quick tests with the lowest that pyproject.toml admits, on Python 3.10
-	LOCK=/dev/null sh tests/environment.sh .venv-lowest --resolution lowest-direct --editable '.[all,engines]' --group dev
+	LOCK=/dev/null sh tests/environment.sh .venv-lowest --resolution lowest-direct --editable '.[all,engines,ray]' --group dev
 	PIXIE_QUICK=1 .venv-lowest/bin/python -m pytest -q -n auto $(QUICK)
 
 test-matrix: $(READY)  # the adapters with the lowest and the newest frameworks, and with one framework alone: ROWS="..." for some
@@ -65,7 +65,7 @@ $(DEMO): pyproject.toml tests/lock.txt tests/environment.sh
 	@touch $@
 
 $(READY): $(DEMO)
-	@sh tests/environment.sh .venv --editable '.[all,engines]' --group dev
+	@sh tests/environment.sh .venv --editable '.[all,engines,ray]' --group dev
 	@touch $@
 
 clean:

@@ -8,7 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from engines.fixtures import elasticsearch_node, opensearch_node  # noqa: F401  # servers that tests ask for by name
+from engines.fixtures import (  # noqa: F401  # servers that tests ask for by name
+    elasticsearch_node,
+    milvus_node,
+    opensearch_node,
+    qdrant_node,
+)
 from figures import pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401  # the table of a soak
 from hypothesis import settings
 

@@ -27,7 +27,7 @@ not there  Python $version"
     fi
     echo "== Python $version: $python"
     environment=.venv-$version
-    if PYTHON=$python sh tests/environment.sh "$environment" --editable '.[all,engines]' --group dev &&
+    if PYTHON=$python sh tests/environment.sh "$environment" --editable '.[all,engines,ray]' --group dev &&
         "$environment/bin/ruff" check && "$environment/bin/mypy" --cache-dir ".mypy_cache/$version" &&
         make unit READY= BIN="$environment/bin"; then
         results="$results

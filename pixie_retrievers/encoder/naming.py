@@ -31,7 +31,7 @@ class NamesInTexts:
     def surfaces(self, term_ids: Sequence[int]) -> list[str]:
         """Each term as a person reads it; a part as the character that both texts have, else as "≈" and a character."""
         surfaces = self.vocabulary.surfaces(term_ids)
-        if any(map(self.vocabulary.is_part, term_ids)):
+        if self.vocabulary.has_part(term_ids):
             query, document = self.vocabulary.characters(self.query), self.vocabulary.characters(self.document)
             for n, term in enumerate(term_ids):
                 if self.vocabulary.is_part(term):

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.encoder.prefixes import encode_prefixes
@@ -111,6 +111,14 @@ class Reading:
 _NOTHING = Reading(0, cut=False, n_read=0, terms=frozenset(), text="", rare={})
 
 
+class _Named(NamedTuple):
+    """A term's token and surface, and whether it is no whole character."""
+
+    token: str
+    surface: str
+    is_part: bool
+
+
 class Vocabulary:
     """The terms of a model. Safe to use from many threads: it keeps a tokenizer of its own and never changes it.
 
@@ -130,7 +138,7 @@ class Vocabulary:
         self.special_ids = tuple(sorted(id for id in set(tokenizer.all_special_ids) if 0 <= id < size))
         self._special = frozenset(self.special_ids)
         self._spelling = Spelling.of(json.loads(described))
-        self._names: dict[int, tuple[str, str]] = {}
+        self._names: dict[int, _Named] = {}
         self._backend = Tokenizer.from_str(described)
         self.rare = RareCharacters(self._backend.token_to_id)
         self._backend.no_padding()
@@ -148,7 +156,7 @@ class Vocabulary:
         Raises:
             InvalidParameterError: A term is outside the vocabulary.
         """
-        return [self._named(term_id)[0] for term_id in term_ids]
+        return [named.token for named in self._all_named(term_ids)]
 
     def surfaces(self, term_ids: Sequence[int]) -> list[str]:
         """Each term as a person reads it; special tokens as they are.
@@ -156,11 +164,15 @@ class Vocabulary:
         Raises:
             InvalidParameterError: A term is outside the vocabulary.
         """
-        return [self._named(term_id)[1] for term_id in term_ids]
+        return [named.surface for named in self._all_named(term_ids)]
 
     def is_part(self, term_id: int) -> bool:
         """Whether a term is no whole character: a byte, or a few bytes of which some are half a character."""
-        return int(term_id) in self.rare or (self._spelling.byte_level and not _is_whole(self._named(term_id)[0]))
+        return self._named(term_id).is_part
+
+    def has_part(self, term_ids: Sequence[int]) -> bool:
+        """Whether any of some terms is a part of a character."""
+        return any(named.is_part for named in self._all_named(term_ids))
 
     @panics_refused()
     def characters(self, text: str) -> Mapping[int, set[str]]:
@@ -177,14 +189,25 @@ class Vocabulary:
                     found.setdefault(term, set()).add(characters)
         return found
 
-    def _named(self, term_id: int) -> tuple[str, str]:
-        """A term's token and surface, worked out once."""
+    def _all_named(self, term_ids: Sequence[int]) -> list[_Named]:
+        names = self._names
+        try:
+            return [names[term_id] for term_id in term_ids]
+        except KeyError:
+            return [self._named(term_id) for term_id in term_ids]
+
+    def _named(self, term_id: int) -> _Named:
+        """What there is to say of a term, worked out once."""
         named = self._names.get(term_id)
         if named is None:
             if not isinstance(term_id, Integral):
                 raise InvalidParameterError(f"a term is of type {type(term_id).__name__}; it must be a whole number")
             token = self._token(int(term_id))
-            named = (token, token if int(term_id) in self._special else self._spelling.surface(token))
+            named = _Named(
+                token,
+                token if int(term_id) in self._special else self._spelling.surface(token),
+                int(term_id) in self.rare or (self._spelling.byte_level and not _is_whole(token)),
+            )
             self._names[term_id] = named
         return named
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,17 +20,23 @@ class Condition(ABC):
 
     Attributes:
         fields: The paths that it looks at; None where a callable may look at any.
-        key: A text that is the same only for conditions that hold for the same documents; None where a callable may
-            answer differently each time.
+        key: Equal only for conditions that hold for the same documents; None where a callable may answer differently
+            each time.
     """
 
     @cached_property
-    @abstractmethod
-    def fields(self) -> frozenset[str] | None: ...
+    def fields(self) -> frozenset[str] | None:
+        found: set[str] = set()
+        return frozenset(found) if self.gather_fields(found) else None
 
     @cached_property
-    @abstractmethod
-    def key(self) -> str | None: ...
+    def key(self) -> Hashable | None:
+        return self.make_key()
+
+    @cached_property
+    def key_bytes(self) -> int:
+        """About how much memory the key takes: a list of 50,000 values stands in it."""
+        return _n_bytes(self.key)
 
     @property
     def depth(self) -> int:
@@ -40,6 +46,16 @@ class Condition(ABC):
     @abstractmethod
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether it holds for a document's metadata."""
+
+    # Of thousands of parts nothing is kept that only the whole is asked for.
+
+    @abstractmethod
+    def gather_fields(self, fields: set[str]) -> bool:
+        """Add the paths that it looks at; false where a callable may look at any."""
+
+    @abstractmethod
+    def make_key(self) -> Hashable | None:
+        """What :attr:`key` keeps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,23 +72,18 @@ class Comparison(Condition):
     operator: str
     operand: Any
 
-    @cached_property
-    def fields(self) -> frozenset[str] | None:
-        return frozenset((self.field,))
+    def gather_fields(self, fields: set[str]) -> bool:
+        fields.add(self.field)
+        return True
 
-    @cached_property
-    def key(self) -> str | None:
+    def make_key(self) -> Hashable | None:
+        operand = self.operand
         if self.operator != "$in":
-            return _text([self.field, self.operator, self.operand])
-        # In any order: sorted by what they are, where that can be.
-        by_kind: dict[str, list[Any]] = {}
-        for value in self.operand:
-            by_kind.setdefault(type(value).__name__, []).append(value)
-        ordered = [
-            values if kind in ("list", "dict", "NoneType") else sorted(set(values))
-            for kind, values in sorted(by_kind.items())
-        ]
-        return _text([self.field, "$in", *ordered])
+            return self.field, self.operator, operand if type(operand) in PLAIN else _text([operand])
+        if set(map(type, operand)) <= PLAIN:
+            return self.field, "$in", frozenset(operand)
+        others = _text([value for value in operand if type(value) not in PLAIN])
+        return self.field, "$in", frozenset(value for value in operand if type(value) in PLAIN), others
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         return self._test(resolve(metadata, self.field))
@@ -102,12 +113,10 @@ class All(Condition):
 
     parts: tuple[Condition, ...]
 
-    @cached_property
-    def fields(self) -> frozenset[str] | None:
-        return _fields(self.parts)
+    def gather_fields(self, fields: set[str]) -> bool:
+        return _gather(self.parts, fields)
 
-    @cached_property
-    def key(self) -> str | None:
+    def make_key(self) -> Hashable | None:
         return _key("$and", self.parts)
 
     @cached_property
@@ -127,12 +136,10 @@ class Either(Condition):
 
     parts: tuple[Condition, ...]
 
-    @cached_property
-    def fields(self) -> frozenset[str] | None:
-        return _fields(self.parts)
+    def gather_fields(self, fields: set[str]) -> bool:
+        return _gather(self.parts, fields)
 
-    @cached_property
-    def key(self) -> str | None:
+    def make_key(self) -> Hashable | None:
         return _key("$or", self.parts)
 
     @cached_property
@@ -152,12 +159,10 @@ class Negation(Condition):
 
     part: Condition
 
-    @cached_property
-    def fields(self) -> frozenset[str] | None:
-        return self.part.fields
+    def gather_fields(self, fields: set[str]) -> bool:
+        return _gather((self.part,), fields)
 
-    @cached_property
-    def key(self) -> str | None:
+    def make_key(self) -> Hashable | None:
         return _key("$not", (self.part,))
 
     @cached_property
@@ -174,34 +179,41 @@ class PredicateCall(Condition):
 
     predicate: Callable[[Mapping[str, Any]], bool]
 
-    @cached_property
-    def fields(self) -> frozenset[str] | None:
-        return None
+    def gather_fields(self, _fields: set[str]) -> bool:
+        return False
 
-    @cached_property
-    def key(self) -> str | None:
+    def make_key(self) -> Hashable | None:
         return None
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         return bool(self.predicate(metadata))
 
 
+PLAIN = frozenset((str, int, float, bool, type(None)))
+"""The types, and no subclass, whose values JSON has as they are."""
+
 _text = json.JSONEncoder(sort_keys=True).encode
 
-
-def _key(name: str, parts: tuple[Condition, ...]) -> str | None:
-    keys = [part.key for part in parts]
-    known = [key for key in keys if key is not None]
-    return f"{name}({','.join(sorted(set(known)))})" if len(known) == len(keys) else None
+_VALUE_BYTES = 64
+"""About what Python takes for a value and its place in a set, beside the characters of a string."""
 
 
-def _fields(parts: tuple[Condition, ...]) -> frozenset[str] | None:
-    fields: set[str] = set()
-    for part in parts:
-        if part.fields is None:
-            return None
-        fields |= part.fields
-    return frozenset(fields)
+def _key(name: str, parts: tuple[Condition, ...]) -> Hashable | None:
+    keys = frozenset([part.make_key() for part in parts])
+    return None if None in keys else (name, keys)
+
+
+def _n_bytes(key: Hashable) -> int:
+    if isinstance(key, (tuple, frozenset)):
+        return _VALUE_BYTES * len(key) + sum(map(_n_bytes, key))
+    return len(key) if isinstance(key, str) else 0
+
+
+def _gather(parts: tuple[Condition, ...], fields: set[str]) -> bool:
+    for part in parts:  # noqa: SIM110  # as above
+        if not part.gather_fields(fields):
+            return False
+    return True
 
 
 def _one_of(operands: tuple[Any, ...]) -> Callable[[Any], bool]:

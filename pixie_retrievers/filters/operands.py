@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from datetime import date, time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from itertools import chain
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
@@ -14,15 +15,21 @@ from uuid import UUID
 import numpy as np
 
 from pixie_retrievers.errors import FilterError
+from pixie_retrievers.filters.conditions import PLAIN
 from pixie_retrievers.types.plain import plain
 
-__all__ = ["PLAIN", "as_boolean", "as_json", "as_ordered", "as_string", "as_values"]
+__all__ = ["as_boolean", "as_json", "as_ordered", "as_string", "as_values"]
 
 _MAX_DEPTH = 100  # as in a document's metadata
 _MAX_INT_BITS = 1024
 
-PLAIN = frozenset((str, int, float, bool, type(None)))
-"""The types, and no subclass, whose values JSON has as they are."""
+_TEXTS: dict[type[Any], Callable[[Any], str]] = {
+    UUID: str,
+    date: date.isoformat,
+    datetime: datetime.isoformat,
+    time: time.isoformat,
+}
+"""Types, and no subclass, of which lists of thousands are common, and how JSON has them."""
 
 
 def as_json(operand: Any, where: str) -> Any:
@@ -34,6 +41,8 @@ def as_ordered(operand: Any, where: str) -> int | float | str:
     """An operand that values come before or after."""
     if isinstance(operand, (float, np.floating)) and math.isinf(operand):
         return float(operand)  # everything is on one side of it
+    if type(operand) is int:
+        return _whole(operand, where)
     value = _plain(operand, where, 0)
     if not isinstance(value, (int, float, str)):
         raise FilterError(f"{where} compares numbers or strings, not {type(operand).__name__}")
@@ -46,16 +55,37 @@ def as_values(operand: Any, where: str) -> tuple[Any, ...]:
         raise FilterError(f"{where} takes a list of values, not {type(operand).__name__}")
     values = tuple(operand)  # read once: what iterates may say something else the next time
     kinds = set(map(type, values))
+    convert = _TEXTS.get(*kinds) if len(kinds) == 1 else None
+    if convert is not None:
+        values, kinds = tuple(map(convert, values)), {str}
+    if kinds <= {list, dict} and _are_flat(values, where):
+        return tuple(value.copy() for value in values)
     if not kinds <= PLAIN:
         return tuple(as_json(value, where) for value in values)
-    # Thousands of ids or numbers are common: checked in one go.
+    _check_plain(values, kinds, where)
+    return values
+
+
+def _are_flat(values: Sequence[Any], where: str) -> bool:
+    """Whether lists and dicts hold nothing but what JSON has as it is; that, of all of them, is checked."""
+    keys = [key for value in values if type(value) is dict for key in value]
+    parts = (value.values() if type(value) is dict else value for value in values)
+    contents = [*keys, *chain.from_iterable(parts)]
+    kinds = set(map(type, contents))
+    if not (kinds <= PLAIN and set(map(type, keys)) <= {str}):
+        return False
+    _check_plain(contents, kinds, where)
+    return True
+
+
+def _check_plain(values: Sequence[Any], kinds: set[type], where: str) -> None:
+    """Hold values that JSON has as they are to what is stored; thousands are common, and checked in one go."""
     as_string("".join(value for value in values if type(value) is str), where)
     for extreme in (min, max):
         _whole(extreme((value for value in values if type(value) is int), default=0), where)
     for value in values if float in kinds else ():
         if type(value) is float and not math.isfinite(value):
             as_json(value, where)
-    return values
 
 
 def as_boolean(operand: Any, where: str) -> bool:

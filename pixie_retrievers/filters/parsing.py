@@ -6,8 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 from pixie_retrievers.errors import FilterError
-from pixie_retrievers.filters.conditions import CONDITIONS, All, Comparison, Condition, Either, Negation, PredicateCall
-from pixie_retrievers.filters.operands import PLAIN, as_boolean, as_json, as_ordered, as_string, as_values
+from pixie_retrievers.filters.conditions import (
+    CONDITIONS,
+    PLAIN,
+    All,
+    Comparison,
+    Condition,
+    Either,
+    Negation,
+    PredicateCall,
+)
+from pixie_retrievers.filters.operands import as_boolean, as_json, as_ordered, as_string, as_values
 
 __all__ = ["Filter", "parse_filter"]
 

@@ -15,7 +15,7 @@ from pixie_retrievers.errors import IncompatibleIndexError
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.types import Document, Hit, SparseVectors
 
-__all__ = ["Copied", "copy_index"]
+__all__ = ["Copied", "add_index", "copy_index"]
 
 _GROUP_DOCUMENTS = 2000  # so many are in memory, and stored at once ...
 _GROUP_CHARACTERS = 4_000_000  # ... or those of so much text
@@ -56,6 +56,27 @@ def copy_index(source: Index, target: Index, *, advance: Callable[[int], Any] = 
     Raises:
         IncompatibleIndexError: The two are of different models or vocabularies; nothing was stored.
     """
+    sample = _Sample()
+    copied, unchanged = add_index(source, target, advance=advance, look_at=sample.look_at)
+    return Copied(copied, unchanged, len(sample.queries), tuple(_differences(source, target, sample.queries)))
+
+
+def add_index(
+    source: Index,
+    target: Index,
+    *,
+    advance: Callable[[int], Any] = lambda _: None,
+    look_at: Callable[[SparseVectors], Any] = lambda _: None,
+) -> tuple[int, int]:
+    """Store every document of one index in another; return how many were stored, and how many were there alike.
+
+    Args:
+        source, target, advance: As for :func:`copy_index`; the target may hold more.
+        look_at: Called with the vectors of each group.
+
+    Raises:
+        IncompatibleIndexError: The two are of different models or vocabularies; nothing was stored.
+    """
     if (source.vocabulary_size, source.fingerprint) != (target.vocabulary_size, target.fingerprint):
         raise IncompatibleIndexError(
             f"the source is of '{source.fingerprint}' ({source.vocabulary_size} terms), the target of"
@@ -63,17 +84,16 @@ def copy_index(source: Index, target: Index, *, advance: Callable[[int], Any] = 
             " new one"
         )
     copied = unchanged = 0
-    sample = _Sample()
     goes_on = len(target) > 0
     for documents, vectors in _groups(source):
-        sample.look_at(vectors)
+        look_at(vectors)
         if goes_on and _has_all(target, documents, vectors):
             unchanged += len(documents)
         else:
             target.upsert(documents, vectors)  # all of the group, so that the order is the source's
             copied += len(documents)
         advance(len(documents))
-    return Copied(copied, unchanged, len(sample.queries), tuple(_differences(source, target, sample.queries)))
+    return copied, unchanged
 
 
 def _groups(source: Index) -> Iterator[tuple[list[Document], SparseVectors]]:

@@ -138,6 +138,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         *,
         encoder: Encoder | None = None,
         path: str | PathLike[str] | None = None,
+        weights: str | None = None,
         show_progress: bool = False,
         **options: Unpack[_Options],
     ) -> Self:
@@ -150,15 +151,19 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             encoder: None loads the default model.
             path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the retriever goes.
+            weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
+                existing index has, and "float32" for a new one.
             show_progress: Show a progress bar while encoding.
             **options: ``k``, ``filter``, ``score_threshold``, ``top_k_tokens``, and LangChain's own ``name``,
                 ``tags`` and ``metadata``.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
-            IncompatibleIndexError: The index at ``path`` was built with another encoder.
+            IncompatibleIndexError: The index at ``path`` was built with another encoder, or stores weights in another
+                format.
+            InvalidParameterError: There is no such format.
         """
-        with cls._owning(SparseRetriever.open(path, encoder=encoder), **options) as retriever:
+        with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
             retriever.sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
             return retriever
 
@@ -169,6 +174,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         *,
         encoder: Encoder | None = None,
         path: str | PathLike[str] | None = None,
+        weights: str | None = None,
         show_progress: bool = False,
         **options: Unpack[_Options],
     ) -> Self:
@@ -178,11 +184,21 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             documents: They are copied, and keep their ids; a missing id is made from the content.
             encoder: None loads the default model.
             path: Where the index is kept, a path or URL; None makes a temporary one.
+            weights: How a new index stores weights.
             show_progress: Show a progress bar while encoding.
             **options: As in :meth:`from_texts`.
         """
         texts, metadatas, ids = columns(documents)
-        return cls.from_texts(texts, metadatas, ids, encoder=encoder, path=path, show_progress=show_progress, **options)
+        return cls.from_texts(
+            texts,
+            metadatas,
+            ids,
+            encoder=encoder,
+            path=path,
+            weights=weights,
+            show_progress=show_progress,
+            **options,
+        )
 
     @classmethod
     def from_index(

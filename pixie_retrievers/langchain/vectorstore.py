@@ -81,6 +81,7 @@ class PixieVectorStore(Owner, VectorStore):
         ids: Iterable[str | None] | None = None,
         encoder: Encoder | None = None,
         path: str | PathLike[str] | None = None,
+        weights: str | None = None,
         show_progress: bool = False,
         top_k_tokens: int | None = 10,
         fill: bool = False,
@@ -95,18 +96,21 @@ class PixieVectorStore(Owner, VectorStore):
             encoder: None loads the default model.
             path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the store goes.
+            weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
+                existing index has, and "float32" for a new one.
             show_progress: Show a progress bar while encoding.
             top_k_tokens, fill: As for the class.
 
         Raises:
-            InvalidParameterError: There is an embedding.
+            InvalidParameterError: There is an embedding, or no such format of weights.
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
-            IncompatibleIndexError: The index at ``path`` was built with another encoder.
+            IncompatibleIndexError: The index at ``path`` was built with another encoder, or stores weights in another
+                format.
         """
         if embedding is not None:
             raise InvalidParameterError(_NO_EMBEDDING)
         check_top_k_tokens(top_k_tokens)
-        sparse_retriever = SparseRetriever.open(path, encoder=encoder)
+        sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights)
         with cls._owning(sparse_retriever, top_k_tokens=top_k_tokens, fill=fill) as store:
             sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
             return store

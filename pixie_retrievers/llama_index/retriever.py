@@ -123,6 +123,7 @@ class PixieRetriever(Owner, BaseRetriever):
         *,
         encoder: Encoder | None = None,
         path: str | os.PathLike[str] | None = None,
+        weights: str | None = None,
         show_progress: bool = False,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
@@ -133,13 +134,18 @@ class PixieRetriever(Owner, BaseRetriever):
             encoder: None loads the default model.
             path: A path or URL, added to when it exists; None puts the index into a temporary file that goes when the
                 retriever goes.
+            weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
+                existing index has, and "float32" for a new one.
             show_progress: Show a progress bar while encoding.
             options: See the class.
 
         Raises:
+            IncompatibleIndexError: The index at ``path`` was built with another encoder, or stores weights in another
+                format.
+            InvalidParameterError: There is no such format.
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
-        with cls._owning(SparseRetriever.open(path, encoder=encoder), **options) as retriever:
+        with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
             retriever.add_nodes(nodes, show_progress=show_progress)
             return retriever
 
@@ -151,6 +157,7 @@ class PixieRetriever(Owner, BaseRetriever):
         transformations: Sequence[TransformComponent] | None = None,
         encoder: Encoder | None = None,
         path: str | os.PathLike[str] | None = None,
+        weights: str | None = None,
         show_progress: bool = False,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
@@ -162,7 +169,7 @@ class PixieRetriever(Owner, BaseRetriever):
                 indexes the documents whole. Node ids are the transformations' own: LlamaIndex's splitters draw them at
                 random, so that indexing the same documents into the same file twice stores them twice, unless they are
                 given an ``id_func``.
-            encoder, path, show_progress, options: As in :meth:`from_nodes`.
+            encoder, path, weights, show_progress, options: As in :meth:`from_nodes`.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
@@ -172,7 +179,9 @@ class PixieRetriever(Owner, BaseRetriever):
             Settings.transformations if transformations is None else transformations,
             show_progress=show_progress,
         )
-        return cls.from_nodes(nodes, encoder=encoder, path=path, show_progress=show_progress, **options)
+        return cls.from_nodes(
+            nodes, encoder=encoder, path=path, weights=weights, show_progress=show_progress, **options
+        )
 
     @classmethod
     def from_defaults(
@@ -183,6 +192,7 @@ class PixieRetriever(Owner, BaseRetriever):
         *,
         encoder: Encoder | None = None,
         path: str | os.PathLike[str] | None = None,
+        weights: str | None = None,
         show_progress: bool = False,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
@@ -193,7 +203,7 @@ class PixieRetriever(Owner, BaseRetriever):
                 is, and nothing is encoded again.
             nodes: As in :meth:`from_nodes`.
             docstore: Its nodes are indexed, as they are now.
-            encoder, path, show_progress, options: As in :meth:`from_nodes`.
+            encoder, path, weights, show_progress, options: As in :meth:`from_nodes`.
 
         Raises:
             InvalidParameterError: Not exactly one of index, nodes and docstore is given, or the index keeps no nodes.
@@ -206,15 +216,19 @@ class PixieRetriever(Owner, BaseRetriever):
 
             store = getattr(index, "vector_store", None)
             if isinstance(store, PixieVectorStore):
-                if path is not None:
-                    raise InvalidParameterError(f"the index has its own file, {store.path_or_index}; leave path out")
+                if path is not None or weights is not None:
+                    raise InvalidParameterError(
+                        f"the index has its own file, {store.path_or_index}; leave path and weights out"
+                    )
                 return cls.from_index(store.sparse_retriever, encoder=encoder, **options)
             docstore = index.docstore
             if not docstore.docs:
                 raise InvalidParameterError("the index keeps its nodes in its vector store alone: pass nodes")
         if docstore is not None:
             nodes = list(docstore.docs.values())
-        return cls.from_nodes(nodes or [], encoder=encoder, path=path, show_progress=show_progress, **options)
+        return cls.from_nodes(
+            nodes or [], encoder=encoder, path=path, weights=weights, show_progress=show_progress, **options
+        )
 
     @classmethod
     def from_index(

@@ -67,20 +67,23 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         path_or_index: A path or URL, opened or begun; or an open index or facade, which stays open when the store
             closes; None or ``":memory:"`` puts the index into a temporary file that goes when the store goes.
         encoder: None loads the model that an existing index was built with, and the default model for a new one.
+        weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an existing
+            index has, and "float32" for a new one.
         fingerprint: The model to load when no encoder is given; a serialised store says so of itself.
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
 
     Raises:
-        IncompatibleIndexError: The index was built with another encoder.
+        IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
         ModelUnavailableError: A model was needed and cannot be loaded.
-        InvalidParameterError: An encoder is passed beside a facade that has another, or ``top_k_tokens`` is out
-            of range.
+        InvalidParameterError: An encoder is passed beside a facade that has another, or ``weights`` beside an open
+            index; ``top_k_tokens`` is out of range, or there is no such format.
     """
 
     stores_text: bool = Field(default=True, exclude=True)
     is_embedding_query: bool = Field(default=False, exclude=True)
     path_or_index: str | None
     fingerprint: str
+    weights: str | None = None
     top_k_tokens: int | None = 10
 
     _sparse_retriever: SparseRetriever = PrivateAttr()
@@ -92,6 +95,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         path_or_index: str | os.PathLike[str] | Index | SparseRetriever | None = None,
         *,
         encoder: Encoder | None = None,
+        weights: str | None = None,
         fingerprint: str | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:
@@ -102,14 +106,17 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
             encoder = PixieEncoder.from_fingerprint(fingerprint)
         temporary = False
         if path_or_index is None or isinstance(path_or_index, (str, os.PathLike)):
-            sparse_retriever, owned = SparseRetriever.open(path_or_index, encoder=encoder), True
+            sparse_retriever, owned = SparseRetriever.open(path_or_index, encoder=encoder, weights=weights), True
             temporary = names_no_file(path_or_index)
+        elif weights is not None:
+            raise InvalidParameterError("an open index has its own format of weights: leave weights out")
         else:
             sparse_retriever, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
         path = getattr(sparse_retriever.index, "path", None)  # an engine elsewhere has no path
         fields: dict[str, Any] = {
             "path_or_index": None if path is None else str(path),
             "fingerprint": sparse_retriever.encoder.fingerprint,
+            "weights": weights,
             "top_k_tokens": top_k_tokens,
         }
         super().__init__(**fields)
@@ -245,7 +252,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path_or_index": self.path_or_index, "fingerprint": self.fingerprint, "top_k_tokens": self.top_k_tokens}
+        return {name: getattr(self, name) for name in ("path_or_index", "fingerprint", "weights", "top_k_tokens")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # as LlamaIndex's components do: a state is what makes a new one

@@ -7,11 +7,20 @@ from itertools import count
 
 import pytest
 
+from engines.files import milvus_server, qdrant_folder
 from engines.servers import running_node
 from pixie_retrievers.errors import IndexNotFoundError
 from pixie_retrievers.index.opening import begin_index, open_index
 
-__all__ = ["elasticsearch_node", "new_index", "new_location", "opensearch_node", "server_engines"]
+__all__ = [
+    "elasticsearch_node",
+    "milvus_node",
+    "new_index",
+    "new_location",
+    "opensearch_node",
+    "qdrant_node",
+    "server_engines",
+]
 
 _NUMBERS = count()
 
@@ -20,7 +29,7 @@ def server_engines():
     """One parameter an engine; each has a server of its own, in one worker of a parallel run."""
     return [
         pytest.param(engine, marks=[pytest.mark.server, pytest.mark.xdist_group(engine)])
-        for engine in ("opensearch", "elasticsearch")
+        for engine in ("opensearch", "elasticsearch", "milvus", "qdrant")
     ]
 
 
@@ -38,12 +47,26 @@ def elasticsearch_node():
         yield node
 
 
+@pytest.fixture(scope="session")
+def milvus_node():
+    """Milvus Lite, which answers as a server."""
+    with milvus_server() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def qdrant_node():
+    """A folder for Qdrant's local mode."""
+    with qdrant_folder() as node:
+        yield node
+
+
 def new_location(request, tmp_path=None):
     """Where nothing is yet, in the engine that the test's parameter names; a file in ``tmp_path`` for "sqlite"."""
     if request.param == "sqlite":
         return tmp_path / "corpus.db"
     node = request.getfixturevalue(f"{request.param}_node")
-    return node.url(f"test-{next(_NUMBERS)}", shards=1, replicas=0)
+    return node.url(f"test_{next(_NUMBERS)}", shards=1, replicas=0)
 
 
 @contextmanager

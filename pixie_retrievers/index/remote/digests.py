@@ -8,7 +8,7 @@ fulfil it satisfy, and one that all of those do. Where they differ, the document
 from __future__ import annotations
 
 import hashlib
-import math
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from pixie_retrievers.filters import All, Comparison, Condition, Either, Negation, flatten
 from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Between, Clause, Tokens, all_of, any_of, negated
 
-__all__ = ["Order", "Pushed", "digest_metadata", "order_of", "push_down"]
+__all__ = ["BEYOND", "Order", "Pushed", "digest_metadata", "order_of", "push_down", "sortable"]
 
 _MAX_TOKENS = 2048
 """So many digests a document has at most; the rest of its metadata is known to the document alone."""
-_BEYOND = "beyond"
+BEYOND = "beyond"
 """Marks a document that has more."""
 
 _PREFIX_BYTES = 24
@@ -65,7 +65,7 @@ def digest_metadata(metadata: Mapping[str, Any]) -> tuple[list[str], list[Order]
         elif isinstance(value, str):
             found.append(_string(path))
         if len(tokens) + len(found) > _MAX_TOKENS:
-            return [*tokens, _BEYOND], orders
+            return [*tokens, BEYOND], orders
         tokens += found
         if isinstance(value, str | int | float):  # a boolean is a number, as Python compares them
             orders.append(Order(_field(path), order_of(value)))
@@ -85,8 +85,10 @@ def push_down(condition: Condition | None) -> Pushed:
         return Pushed(join(part.certain for part in parts), join(part.possible for part in parts))
     if not isinstance(condition, Comparison) or (condition.field.startswith("_") and "." in condition.field):
         return Pushed(NOTHING, EVERYTHING)  # a callable; or inside an adapter's own dict, which has no paths
+    if condition.operator == "$exists" and not condition.operand:
+        return push_down(Negation(Comparison(condition.field, "$exists", True)))
     certain, possible = _compared(condition)
-    return Pushed(certain, any_of((possible, Tokens((_BEYOND,)))))
+    return Pushed(certain, any_of((possible, Tokens((BEYOND,)))))
 
 
 def order_of(value: str | float) -> float | str:
@@ -96,18 +98,25 @@ def order_of(value: str | float) -> float | str:
     try:
         return min(max(float(value), -_LARGEST), _LARGEST)
     except OverflowError:  # a whole number that no float reaches
-        return math.copysign(_LARGEST, value)
+        return _LARGEST if value > 0 else -_LARGEST
+
+
+def sortable(value: float | str) -> str:
+    """Text that comes before another as its order does before the other's: a letter for the kind, then digits."""
+    if isinstance(value, str):
+        return "s" + value
+    (bits,) = struct.unpack("<q", struct.pack("<d", value + 0.0))  # -0.0 becomes 0.0
+    return f"n{(~bits if bits < 0 else bits | 1 << 63) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
 def _compared(comparison: Comparison) -> Pushed:
     path, operator, operand = comparison.field, comparison.operator, comparison.operand
     if operator == "$exists":
-        clause: Clause = Tokens((_there(path),))
-        return _decided(clause if operand else negated(clause))
+        return _decided(Tokens((_there(path),)))
     if operator == "$eq":
         return _decided(Tokens((_equal(path, operand),)))
     if operator == "$in":
-        return _decided(Tokens(tuple(dict.fromkeys(_equal(path, value) for value in operand))))
+        return _decided(any_of(Tokens((_equal(path, value),)) for value in operand))
     if operator == "$contains":
         held = _holds(path, operand)
         if not isinstance(operand, str):

@@ -18,6 +18,7 @@ __all__ = [
     "Request",
     "TransientFailureError",
     "Written",
+    "float32_sum_at_most",
 ]
 
 
@@ -89,7 +90,7 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """What an engine says of itself.
+    """What an engine says of itself; 0 is what it does not tell.
 
     Attributes:
         n_deleted: Documents that are deleted and still take room.
@@ -102,6 +103,18 @@ class EngineFigures:
     n_segments: int
     n_postings: int
     n_bytes: int
+
+
+def float32_sum_at_most(score: float, n_terms: int) -> float:
+    """The highest dot product that an engine which multiplies and adds in float32 may have summed to a score.
+
+    Each product and each sum is off by 2^-24 of itself at most: weights are such that no product leaves the range.
+
+    Args:
+        score: What it summed to; all weights are positive.
+        n_terms: So many products at most.
+    """
+    return score * (1 + (n_terms + 2) * 2.0**-23)
 
 
 class Engine(Protocol):

@@ -30,7 +30,7 @@ from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, K
 from pixie_retrievers.index.remote.digests import digest_metadata, push_down
 from pixie_retrievers.index.remote.engine import Engine
 from pixie_retrievers.index.remote.exact import matched, search_exactly
-from pixie_retrievers.index.remote.manifest import check_manifest, new_manifest
+from pixie_retrievers.index.remote.manifest import RemoteManifest, check_manifest, new_manifest
 from pixie_retrievers.index.remote.records import CUT, Stored, key_of, records_of, vectors_of
 from pixie_retrievers.index.remote.storing import store_all
 from pixie_retrievers.parameters import check_whole_number
@@ -84,21 +84,30 @@ class RemoteIndex:
         self._closed = False
         self._clock_lock = threading.Lock()
         self._last_seq = 0
+        try:
+            self._manifest = self._agreed(vocabulary_size, fingerprint)
+        except BaseException:
+            self._engine.close()
+            raise
+
+    def _agreed(self, vocabulary_size: int | None, fingerprint: str | None) -> RemoteManifest:
+        """What the collection is of; begun, if there is none and it may be."""
         found = self._attempt(self._engine.manifest)
         if found is None:
-            if read_only or vocabulary_size is None:
+            if self.read_only or vocabulary_size is None:
                 raise IndexNotFoundError(
                     f"there is no index at {self.location}: check the name, or begin one with SparseRetriever.open"
                 )
             self._attempt(partial(self._engine.create, new_manifest(vocabulary_size, fingerprint or "")))
             found = self._attempt(self._engine.manifest)
-        self._manifest = check_manifest(found, self.location)
+        manifest = check_manifest(found, self.location)
         for name, value in (("vocabulary_size", vocabulary_size), ("fingerprint", fingerprint)):
-            if value is not None and value != getattr(self._manifest, name):
+            if value is not None and value != getattr(manifest, name):
                 raise IncompatibleIndexError(
-                    f"{self.location} was built with {name} {getattr(self._manifest, name)!r}, not {value!r}: open it"
-                    " with what it was built with, or build a new one"
+                    f"{self.location} was built with {name} {getattr(manifest, name)!r}, not {value!r}: open it with"
+                    " what it was built with, or build a new one"
                 )
+        return manifest
 
     @property
     def _engine(self) -> Engine:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from pixie_retrievers.errors import EngineError, IncompatibleIndexError, IndexNotFoundError
 from pixie_retrievers.index.remote.clauses import AllOf, AnyOf, Between, Clause, Keys, Not, Tokens
+from pixie_retrievers.index.remote.digests import sortable
 from pixie_retrievers.index.remote.engine import (
     Candidate,
     EngineFigures,
@@ -270,7 +270,7 @@ def _source(record: Record) -> bytes:
     features = ",".join([f'"{term}":{weight:.7g}' for term, weight in weights])
     rest = {
         "f": record.tokens,
-        "o": [_order(order.field, order.value) for order in record.orders],
+        "o": [order.field + sortable(order.value) for order in record.orders],
         "id": stored.id,
         "text": stored.text,
         "metadata": stored.metadata,
@@ -292,14 +292,6 @@ def _stored(source: Mapping[str, Any]) -> Stored:
     )
 
 
-def _order(field: str, value: float | str) -> str:
-    """A token that comes before another of its field as its value does before the other's."""
-    if isinstance(value, str):
-        return f"{field}s{value}"
-    (bits,) = struct.unpack("<q", struct.pack("<d", value + 0.0))  # -0.0 becomes 0.0
-    return f"{field}n{(~bits if bits < 0 else bits | 1 << 63) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
-
-
 def _clause(clause: Clause) -> dict[str, Any]:
     if isinstance(clause, Tokens):
         parts = [clause.tokens[i : i + _TOKENS_AT_ONCE] for i in range(0, len(clause.tokens), _TOKENS_AT_ONCE)]
@@ -310,10 +302,10 @@ def _clause(clause: Clause) -> dict[str, Any]:
     if isinstance(clause, Between):
         kind = clause.field + ("s" if clause.is_string else "n")
         if clause.low is not None:
-            bounds = {"gte" if clause.inclusive else "gt": _order(clause.field, clause.low), "lt": kind + "~"}
+            bounds = {"gte" if clause.inclusive else "gt": clause.field + sortable(clause.low), "lt": kind + "~"}
         else:
             assert clause.high is not None
-            bounds = {"gte": kind, "lte" if clause.inclusive else "lt": _order(clause.field, clause.high)}
+            bounds = {"gte": kind, "lte" if clause.inclusive else "lt": clause.field + sortable(clause.high)}
         return {"range": {"o": bounds}}
     if isinstance(clause, Not):
         return {"bool": {"must_not": _clause(clause.part)}}

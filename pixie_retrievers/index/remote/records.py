@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from pixie_retrievers.errors import CorruptIndexError, InvalidVectorError
 from pixie_retrievers.index.remote.digests import Order, digest_metadata
 from pixie_retrievers.types import Document, SparseVectors
 
-__all__ = ["CUT", "Record", "Stored", "key_of", "records_of", "vectors_of"]
+__all__ = ["CUT", "Record", "Stored", "key_of", "packed", "records_of", "vectors_of"]
 
 CUT = "cut"
 """The token of a document of whose text the model read only a part; it is not a digest, so that none is like it."""
@@ -37,7 +38,7 @@ class Stored:
     Attributes:
         id, text: The document's own.
         metadata: Its metadata as JSON text: engines change what they can look into.
-        vector: The exact weights (:func:`_packed`).
+        vector: The exact weights (:func:`packed`).
         seq: Rises with the order of insertion.
     """
 
@@ -145,22 +146,33 @@ class Record:
 def records_of(documents: Sequence[Document], vectors: SparseVectors, first_seq: int) -> Iterator[Record]:
     """Records of documents, one after the other: as many are in memory as somebody keeps."""
     bounds = vectors.indptr.tolist()
-    for row, document in enumerate(documents):
+    for row, (document, vector) in enumerate(zip(documents, packed(vectors), strict=True)):
         low, high = bounds[row], bounds[row + 1]
-        term_ids, weights = vectors.term_ids[low:high], vectors.weights[low:high]
         tokens, orders = digest_metadata(document.metadata)
         stored = Stored(
             document.id,
             document.text,
             json.dumps(document.metadata, ensure_ascii=False, separators=(",", ":")),
-            _packed(term_ids, weights, np.append(vectors.literal[low:high], vectors.cut[row])),
+            vector,
             first_seq + row,
         )
         marks = [CUT] if vectors.cut[row] else []
-        yield Record(key_of(document.id), stored, term_ids, weights, [*tokens, *marks], orders)
+        yield Record(
+            key_of(document.id),
+            stored,
+            vectors.term_ids[low:high],
+            vectors.weights[low:high],
+            [*tokens, *marks],
+            orders,
+        )
 
 
-def _packed(term_ids: NDArray[np.int32], weights: NDArray[np.float32], bits: NDArray[np.bool_]) -> bytes:
-    """A header, terms as int32, weights as float32, a bit for each literal one, one of a cut text; little-endian."""
-    body = term_ids.astype("<i4").tobytes() + weights.astype("<f4").tobytes() + np.packbits(bits).tobytes()
-    return _HEADER.pack(zlib.crc32(body), len(term_ids)) + body
+def packed(vectors: SparseVectors) -> Iterator[bytes]:
+    """Each vector as bytes that verify: a header, and little-endian its terms as int32, its weights as float32, a bit
+    for each term that is literal, and one that says whether the text was cut.
+    """
+    for row, (low, high) in enumerate(pairwise(vectors.indptr.tolist())):
+        bits = np.packbits(np.append(vectors.literal[low:high], vectors.cut[row]))
+        weights = vectors.weights[low:high].astype("<f4")
+        body = vectors.term_ids[low:high].astype("<i4").tobytes() + weights.tobytes() + bits.tobytes()
+        yield _HEADER.pack(zlib.crc32(body), high - low) + body

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.base import CheckReport
 from pixie_retrievers.index.sqlite.codec import decode_row
+from pixie_retrievers.index.sqlite.columns.among import sums_of
 from pixie_retrievers.index.sqlite.columns.building import build_column, field_values
 from pixie_retrievers.index.sqlite.columns.column import Column, SegmentColumns
 from pixie_retrievers.index.sqlite.manifest import IDENTITY_KEY, MANIFEST_KEY, Manifest
@@ -80,7 +81,7 @@ def _problems(store: ReadStore) -> Iterator[str]:
         alive = head.docnos if dead is None else head.docnos[dead == 0]
         try:
             columns = snapshot.columns(0)
-            n_columns += 1 + len(columns.columns)
+            n_columns += 1 + len(columns.columns) + (columns.id_sums is not None)
             yield from _column_problems(snapshot, columns, alive)
         except CorruptIndexError as error:
             yield str(error)
@@ -135,6 +136,10 @@ def _column_problems(snapshot: Snapshot, stored: SegmentColumns, alive: NDArray[
     if stored.complete and not fields.keys() <= stored.columns.keys():
         yield f"a metadata field {where} has no column, though the segment's directory says that all have"
     ordinals = np.searchsorted(snapshot.views[0].head.docnos, alive)
+    if stored.id_sums is not None:
+        right_sums = sums_of([document.id for document in documents])
+        if not np.array_equal(stored.id_sums[ordinals], right_sums):
+            yield f"the checksums of ids {where} are not those of the documents' ids"
     for field, column in stored.columns.items():
         right = build_column(*fields.get(field, ([], [])), len(alive))
         # A deleted document may still stand in a column: only the live ones are held to it.

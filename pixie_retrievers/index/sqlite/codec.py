@@ -52,6 +52,7 @@ class Kind(enum.IntEnum):
     BLOCK = 2
     TOMBSTONES = 3
     COLUMN = 4
+    IDS = 5
 
 
 def encode_arrays(kind: Kind, key: str, arrays: Sequence[NDArray[Any]]) -> bytes:

@@ -241,6 +241,10 @@ class SqliteIndex(Handle):
                     return [[] for _ in queries]
                 self._is_large = snapshot.manifest.n_postings >= _LARGE
                 allowed = snapshot.allowed(condition) if ids is None else snapshot.among(ids, condition)
+                found = search_snapshot(snapshot, queries, k, allowed, self._max_threads)
+                if ids is None or {hit.document.id for hits in found for hit in hits}.issubset(ids):
+                    return found
+                allowed = snapshot.among(ids, condition, exactly=True)
                 return search_snapshot(snapshot, queries, k, allowed, self._max_threads)
         except SystemError as error:  # what numba makes of an interrupt that meets it on its way out of compiled code
             if was_interrupted(error):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.filters import Condition
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays
-from pixie_retrievers.index.sqlite.columns.column import Column, may_have_column
+from pixie_retrievers.index.sqlite.columns.column import ABSENT, Column, may_have_column
 from pixie_retrievers.index.sqlite.columns.evaluation import evaluate
 from pixie_retrievers.index.sqlite.columns.stored import Directory, read_column, read_directory
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
@@ -124,22 +124,22 @@ class MaskCache:
         with self._lock:
             return self._allowed.get(key) if self._manifest is manifest else None
 
-    def keep_allowed(self, manifest: Manifest, key: Hashable, allowed: Allowed) -> None:
+    def keep_allowed(self, manifest: Manifest, key: Hashable, allowed: Allowed, key_bytes: int) -> None:
         """Keep it until the next commit."""
         with self._lock:
             if self._manifest is manifest:
                 n_bytes = sum(mask.nbytes for mask in allowed.masks) + allowed.addresses.nbytes
-                self._allowed.put(key, allowed, n_bytes + _size(key))
+                self._allowed.put(key, allowed, n_bytes + key_bytes)
 
-    def passing(self, entry: SegmentEntry, key: str) -> _Passing | None:
+    def passing(self, entry: SegmentEntry, key: Hashable) -> _Passing | None:
         """What is known of a condition in a segment."""
         with self._lock:
             return self._passing.get((entry.stamp, key))
 
-    def keep_passing(self, entry: SegmentEntry, key: str, passing: _Passing) -> None:
+    def keep_passing(self, entry: SegmentEntry, condition: Condition, passing: _Passing) -> None:
         """Keep it for as long as the segment lives."""
         with self._lock:
-            self._passing.put((entry.stamp, key), passing, passing.mask.nbytes + _size(key))
+            self._passing.put((entry.stamp, condition.key), passing, passing.mask.nbytes + condition.key_bytes)
 
     def live(self, entry: SegmentEntry, read: Callable[[], NDArray[np.uint8] | None]) -> NDArray[np.uint8]:
         """uint8, shape (n_documents,): 1 for each document of a segment that is not deleted; empty when none is."""
@@ -197,7 +197,7 @@ class Masks:
             masks = [self.of_segment(position, condition) for position in range(len(self._manifest.segments))]
             found = Allowed(masks, np.array([address(mask) for mask in masks], np.int64))
             if cached:
-                self._cache.keep_allowed(self._manifest, key, found)
+                self._cache.keep_allowed(self._manifest, key, found, 0 if condition is None else condition.key_bytes)
         return found
 
     def of_segment(self, position: int, condition: Condition | None) -> NDArray[np.uint8]:
@@ -219,7 +219,7 @@ class Masks:
         if passing is None or not _still_true(passing.live, self._live(position)):
             passing = self._evaluate(position, condition)
             if key is not None:
-                self._cache.keep_passing(entry, key, passing)
+                self._cache.keep_passing(entry, condition, passing)
         return passing.mask
 
     def _evaluate(self, position: int, condition: Condition) -> _Passing:
@@ -247,7 +247,7 @@ class Masks:
             return None
         if field in directory.places:
             return read_column(self._store, directory, field, n_documents)
-        return Column.absent(n_documents) if directory.complete else None
+        return ABSENT if directory.complete else None
 
     def _read(self, condition: Condition, docnos: Sequence[int]) -> NDArray[np.uint8]:
         """Hold a condition against documents themselves."""
@@ -256,11 +256,6 @@ class Masks:
             part = docnos[start : start + _DOCUMENTS_AT_ONCE]
             passes += [condition.matches(document.metadata) for document in self._documents(part)]
         return np.array(passes, np.uint8)
-
-
-def _size(key: Hashable) -> int:
-    """About how many bytes a key takes: a list of 50,000 values stands in it."""
-    return sum(map(_size, key)) if isinstance(key, tuple) else len(key) if isinstance(key, str) else 0
 
 
 def _still_true(live_then: NDArray[np.uint8] | None, live_now: NDArray[np.uint8]) -> bool:

@@ -316,8 +316,8 @@ class _Salvage:
                 with store.transaction():
                     store.put(SEGMENTS, [(segment_key(number), encode_head(number, segment.head))])
                     store.put(POSTINGS, encode_blocks(number, segment))
-                    metadata = [self._document(docno)[2] for docno in docnos]
-                    store.put(COLUMNS, encode_columns(number, build_columns(metadata)))
+                    ids, _, metadata = zip(*map(self._document, docnos), strict=True)
+                    store.put(COLUMNS, encode_columns(number, build_columns(metadata, ids)))
                     for docno in docnos:
                         id, place = self._found.documents[docno]
                         store.put(DOCUMENTS, [(docno, self._value(place).decode())])

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.filters import Condition
 from pixie_retrievers.index.sqlite.codec import decode_rows
+from pixie_retrievers.index.sqlite.columns.among import SumSet
 from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
-from pixie_retrievers.index.sqlite.columns.stored import read_columns
-from pixie_retrievers.index.sqlite.manifest import Manifest
+from pixie_retrievers.index.sqlite.columns.stored import read_columns, read_directory, read_id_sums
+from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.masks import Allowed, MaskCache, Masks, read_tombstones
 from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.tables import DOCUMENTS, IDS, VECTORS
@@ -22,6 +23,12 @@ from pixie_retrievers.index.sqlite.view import SegmentView, address, segment_tab
 from pixie_retrievers.types import Document
 
 __all__ = ["Snapshot", "docno_key"]
+
+_ID_BYTES = 57
+"""What Python takes for an id beside its characters, and for its place in a tuple."""
+
+_DOCUMENTS_AN_ID = 300
+"""Looking one id up costs as much as reading the checksums of so many."""
 
 
 def docno_key(docno: int) -> str:
@@ -162,22 +169,36 @@ class Snapshot:
         """Which documents a search under this condition may find."""
         return self._masks.allowed(condition)
 
-    def among(self, ids: Sequence[str], condition: Condition | None) -> Allowed:
-        """Which of the documents under some ids a search under this condition may find."""
+    def among(self, ids: Sequence[str], condition: Condition | None, *, exactly: bool = False) -> Allowed:
+        """Which of the documents under some ids a search under this condition may find.
+
+        Args:
+            ids: Those that are not there are left out.
+            condition: None for all documents under the ids.
+            exactly: Look every id up. Otherwise a document may be allowed whose id has the checksum of one of them.
+        """
         key = (None if condition is None else condition.key, tuple(ids))
         cached = condition is None or condition.key is not None
-        found = self._cache.allowed(self.manifest, key) if cached else None
+        found = self._cache.allowed(self.manifest, key) if cached and not exactly else None
         if found is None:
-            docnos = np.array(sorted(self.docnos(sorted(set(ids))).values()), np.int64)
-            found = self.only(docnos, self.allowed(condition))
+            are_few = len(ids) * _DOCUMENTS_AN_ID < self.manifest.n_live
+            sums = [] if exactly or are_few else [self._id_sums(entry) for entry in self.manifest.segments]
+            known = [part for part in sums if part is not None]
+            if len(known) == len(self.views):
+                wanted = SumSet(ids)
+                found = _both([wanted.mask(part) for part in known], self.allowed(condition))
+            else:
+                docnos = np.array(sorted(self.docnos(sorted(set(ids))).values()), np.int64)
+                found = self.only(docnos, self.allowed(condition))
             if cached:
-                self._cache.keep_allowed(self.manifest, key, found)
+                n_bytes = sum(map(len, ids)) + _ID_BYTES * len(ids) + (0 if condition is None else condition.key_bytes)
+                self._cache.keep_allowed(self.manifest, key, found, n_bytes)
         return found
 
     def only(self, docnos: NDArray[np.int64], allowed: Allowed) -> Allowed:
         """Of the documents that are allowed, those with these insertion numbers, ascending."""
         masks = []
-        for view, passing in zip(self.views, allowed.masks, strict=True):
+        for view in self.views:
             its_docnos = view.head.docnos
             first = np.searchsorted(docnos, its_docnos[0])
             last = np.searchsorted(docnos, its_docnos[-1], side="right")
@@ -186,5 +207,15 @@ class Snapshot:
                 raise CorruptIndexError("an id leads to a document that is in no segment: restore the file from a copy")
             mask = np.zeros(len(its_docnos), np.uint8)
             mask[ordinals] = 1
-            masks.append(mask * passing if len(passing) else mask)
-        return Allowed(masks, np.array([address(mask) for mask in masks], np.int64))
+            masks.append(mask)
+        return _both(masks, allowed)
+
+    def _id_sums(self, entry: SegmentEntry) -> NDArray[np.int32] | None:
+        directory = self._cache.directory(entry, lambda: read_directory(self.store, entry.number))
+        return read_id_sums(self.store, directory, entry.n_documents)
+
+
+def _both(masks: Sequence[NDArray[np.uint8]], allowed: Allowed) -> Allowed:
+    """The documents of these masks, a segment each, that are allowed too."""
+    both = [mask & passing if len(passing) else mask for mask, passing in zip(masks, allowed.masks, strict=True)]
+    return Allowed(both, np.array([address(mask) for mask in both], np.int64))

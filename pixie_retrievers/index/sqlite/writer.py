@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,8 +119,8 @@ class Writer:
                 stored = round_vectors(vectors, manifest.weights)
                 for start in range(0, len(documents), MAX_DOCUMENTS):
                     part = slice(start, start + MAX_DOCUMENTS)
-                    metadata = [document.metadata for document in documents[part]]
-                    changes.append(build_segment(stored[part], docnos[part], manifest.vocabulary_size), metadata)
+                    segment = build_segment(stored[part], docnos[part], manifest.vocabulary_size)
+                    changes.append(segment, documents[part])
                 changes.merge()
             rows = list(zip(docnos.tolist(), documents, strict=True))
             changes.write(store, next_docno=manifest.next_docno + len(documents))
@@ -187,9 +186,10 @@ class _Changes:
             if n_deleted != entry.n_deleted:
                 self._entries[position] = replace(entry, n_deleted=n_deleted, deletion_stamp=new_stamp())
 
-    def append(self, segment: Segment, metadata: Sequence[Mapping[str, Any]]) -> None:
-        """Add a new segment behind the others, with its documents' metadata."""
-        self._columns.append(build_columns(metadata))
+    def append(self, segment: Segment, documents: Sequence[Document]) -> None:
+        """Add a new segment of these documents behind the others."""
+        metadata, ids = [document.metadata for document in documents], [document.id for document in documents]
+        self._columns.append(build_columns(metadata, ids))
         self._entries.append(SegmentEntry(-1, segment.head.n_documents, 0, segment.head.n_postings, new_stamp()))
         self._segments.append(segment)
 

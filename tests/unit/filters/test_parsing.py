@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -63,6 +64,49 @@ def test_a_parsed_condition_is_a_filter_too():
     condition = parse_filter({"year": 2021})
     assert parse_filter(condition) is condition
     assert parse_filter({"$not": condition}).matches({"year": 2020})
+    both = parse_filter({"year": 2021, "$or": [{"a": 1}, {"b": 1}]})
+    assert parse_filter({"$or": [both, parse_filter({"$or": [{"a": 2}, {"b": 2}]})]}).matches({"b": 2})
+
+
+@pytest.mark.parametrize(
+    ("operands", "values"),
+    [
+        ([UUID(int=n) for n in range(9)], [str(UUID(int=n)) for n in range(9)]),
+        ([date(2024, 5, n) for n in range(1, 9)], [f"2024-05-0{n}" for n in range(1, 9)]),
+        ([datetime(2024, 5, 1, n, tzinfo=KOREA) for n in range(9)], [f"2024-05-01T0{n}:00:00+09:00" for n in range(9)]),
+        ([time(n) for n in range(9)], [f"0{n}:00:00" for n in range(9)]),
+        ([[1, "x"], {"a": None}, []], [[1, "x"], {"a": None}, []]),
+        ([[1, date(2024, 5, 1)], {"a": (1,)}], [[1, "2024-05-01"], {"a": [1]}]),
+        ([date(2024, 5, 1), UUID(int=1), 3, [2]], ["2024-05-01", str(UUID(int=1)), 3, [2]]),
+    ],
+    ids=["UUIDs", "dates", "datetimes", "times", "lists and dicts", "lists and dicts of more", "of several kinds"],
+)
+def test_many_values_mean_what_each_of_them_means(operands, values):
+    condition = parse_filter({"field": {"$in": operands}})
+    assert list(condition.operand) == values
+    assert condition.key == parse_filter({"field": {"$in": values}}).key
+    assert all(condition.matches({"field": value}) for value in values)
+
+
+def test_what_is_done_to_a_list_later_does_not_change_the_filter_that_had_it():
+    values = [[1], {"a": 1}]
+    condition = parse_filter({"field": {"$in": values}})
+    values[0].append(2)
+    values[1]["b"] = 2
+    assert condition.matches({"field": [1]})
+    assert condition.matches({"field": {"a": 1}})
+
+
+class NoTime(datetime):
+    """As pandas has it."""
+
+    def __eq__(self, other):
+        return False
+
+    def __ne__(self, other):
+        return True
+
+    __hash__ = datetime.__hash__
 
 
 LOOP: list = []
@@ -93,6 +137,13 @@ LOOP.append(LOOP)
         ({"year": {"$lt": np.float32("nan")}}, "with nan finds nothing"),
         ({"year": {"$in": [1, float("nan")]}}, "with nan finds nothing"),
         ({"year": float("inf")}, "with inf finds nothing"),
+        ({"year": {"$in": [[1, float("nan")]]}}, "with nan finds nothing"),
+        ({"year": {"$in": [{"a": "\ud800"}]}}, "lone surrogate"),
+        ({"year": {"$in": [{"\ud800": 1}]}}, "lone surrogate"),
+        ({"year": {"$in": [[1 << 1024]]}}, "more than 1024 bits"),
+        ({"year": {"$in": [{1: 2}]}}, "a key takes a string, not int"),
+        ({"year": {"$gt": 1 << 1024}}, "more than 1024 bits"),
+        ({"year": NoTime(2024, 5, 1)}, "with NaT finds nothing"),
         ({"year": b"2021"}, "cannot compare with a value of type bytes"),
         ({"year": {"$eq": {"x": {1}}}}, "does not take a set"),
         ({"year": {1, 2}}, "does not take a set"),

@@ -23,6 +23,7 @@ from langchain_core.runnables import ConfigurableField
 from pixie_retrievers.errors import (
     DuplicateIdError,
     FilterError,
+    IncompatibleIndexError,
     IndexClosedError,
     IndexNotFoundError,
     InvalidDocumentError,
@@ -414,6 +415,16 @@ retriever.add_documents(retriever.invoke("위성"))
         PixieRetriever.from_texts(TEXTS[:2], None, IDS[:2], encoder=words, path=path).close()
         with PixieRetriever.from_texts(TEXTS[2:], None, IDS[2:], encoder=words, path=path) as retriever:
             assert ids(retriever.invoke("위성")) == ["a", "b", "c"]
+
+    def test_of_a_new_index_chooses_how_weights_are_stored(self, words, tmp_path):
+        for make, source in ((PixieRetriever.from_texts, TEXTS), (PixieRetriever.from_documents, [Document("위성")])):
+            path = tmp_path / f"{make.__name__}.db"
+            with make(source, encoder=words, path=path, weights="uint8") as retriever:
+                assert retriever.sparse_retriever.index.stats().weights == "uint8"
+            with pytest.raises(IncompatibleIndexError, match="uint8"):
+                make(source, encoder=words, path=path, weights="float16")
+            with pytest.raises(InvalidParameterError, match="weights"):
+                make(source, encoder=words, weights="float8")
 
 
 class TestAsync:

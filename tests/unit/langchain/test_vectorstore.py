@@ -15,6 +15,7 @@ from langchain_core.load import dumps
 
 from pixie_retrievers.errors import (
     FilterError,
+    IncompatibleIndexError,
     IndexClosedError,
     InvalidDocumentError,
     InvalidParameterError,
@@ -240,6 +241,13 @@ class TestConstructors:
             PixieVectorStore.from_index(index, encoder=words).close()
             PixieVectorStore(facade).close()
             assert len(index) == len(facade) == 4
+
+    def test_choose_how_a_new_index_stores_weights(self, words, tmp_path):
+        path = tmp_path / "corpus.db"
+        with PixieVectorStore.from_texts(TEXTS, encoder=words, path=path, weights="float16") as store:
+            assert store.sparse_retriever.index.stats().weights == "float16"
+        with pytest.raises(IncompatibleIndexError, match="float16"):
+            PixieVectorStore.from_documents([Document("위성")], encoder=words, path=path, weights="uint8")
 
     @pytest.mark.parametrize("bad", [{"metadatas": [{"x": {1, 2}}]}, {"ids": [""]}, {"top_k_tokens": -1}])
     def test_leave_no_temporary_index_when_they_fail(self, words, tmp_path, monkeypatch, bad):

@@ -410,6 +410,17 @@ class TestPersistence:
         with PixieRetriever.from_nodes(nodes[1:], encoder=encoder, path=path) as retriever:
             assert ids(retriever.retrieve(QUERY)) == ["orbit", "rocket"]
 
+    def test_a_new_index_stores_weights_as_asked(self, nodes, encoder, tmp_path):
+        with PixieRetriever.from_nodes(nodes, encoder=encoder, path=tmp_path / "a.db", weights="uint8") as retriever:
+            assert retriever.sparse_retriever.index.stats().weights == "uint8"
+        with pytest.raises(IncompatibleIndexError, match="uint8"):
+            PixieRetriever.from_nodes(nodes, encoder=encoder, path=tmp_path / "a.db", weights="float32")
+        documents = [LlamaDocument(text=nodes[0].text)]
+        with PixieRetriever.from_documents(documents, encoder=encoder, weights="float16") as retriever:
+            assert retriever.sparse_retriever.index.stats().weights == "float16"
+        with PixieRetriever.from_defaults(nodes=nodes, encoder=encoder, weights="float16") as retriever:
+            assert retriever.sparse_retriever.index.stats().weights == "float16"
+
     def test_an_index_brings_the_model_it_was_built_with(self, nodes, encoder, tmp_path):
         path = tmp_path / "corpus.db"
         PixieRetriever.from_nodes(nodes, encoder=PixieEncoder.bundled(), path=path).close()

@@ -229,6 +229,7 @@ class TestKeeping:
             "class_name": "PixieVectorStore",
             "path_or_index": str(tmp_path / "corpus.db"),
             "fingerprint": encoder.fingerprint,
+            "weights": None,
             "top_k_tokens": 3,
         }
         assert len(pickled) < 2000
@@ -237,11 +238,15 @@ class TestKeeping:
                 assert twin.query(sparse()) == here
                 assert twin.to_dict() == json.loads(dumped)
 
-    def test_serialised_before_its_first_write_it_keeps_its_model(self, encoder, tmp_path):
-        with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as store:
+    def test_serialised_before_its_first_write_it_keeps_its_model_and_its_weights(self, nodes, encoder, tmp_path):
+        with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder, weights="uint8") as store:
             dumped = store.to_dict()
         with PixieVectorStore.from_dict(dumped) as twin:
             assert twin.sparse_retriever.encoder.fingerprint == encoder.fingerprint
+            twin.add(nodes)
+            assert twin.sparse_retriever.index.stats().weights == "uint8"
+        with pytest.raises(IncompatibleIndexError, match="uint8"):
+            PixieVectorStore(tmp_path / "corpus.db", encoder=encoder, weights="float32")
 
     def test_a_copy_is_the_same_store(self, store):
         for twin in (copy.copy(store), copy.deepcopy(store), store.model_copy(deep=True)):
@@ -268,6 +273,8 @@ class TestKeeping:
             assert len(sparse_retriever) == 4
             with pytest.raises(InvalidParameterError, match="encoder of its own"):
                 PixieVectorStore(sparse_retriever, encoder=object())
+            with pytest.raises(InvalidParameterError, match="leave weights out"):
+                PixieVectorStore(sparse_retriever, weights="uint8")
 
     def test_wrong_settings_are_refused_and_the_file_is_let_go(self, encoder, tmp_path):
         with pytest.raises(InvalidParameterError, match="top_k_tokens"):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.filters import flatten
+from pixie_retrievers.index.sqlite.columns.among import sums_of
 from pixie_retrievers.index.sqlite.columns.column import (
     FIRST_VALUE,
     HUGE,
@@ -40,12 +41,12 @@ _EXACT_BELOW = 2.0**53
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
-def build_columns(metadata: Sequence[Mapping[str, Any]]) -> SegmentColumns:
-    """The columns of a segment, from the metadata of its documents in order."""
+def build_columns(metadata: Sequence[Mapping[str, Any]], ids: Sequence[str] | None = None) -> SegmentColumns:
+    """The columns of a segment, from the metadata and the ids of its documents in order."""
     values = field_values(metadata)
     chosen = most_common({field: len(ordinals) for field, (ordinals, _) in values.items()})
     columns = {field: build_column(*values[field], len(metadata)) for field in chosen}
-    return bounded(columns, complete=len(chosen) == len(values))
+    return bounded(columns, complete=len(chosen) == len(values), id_sums=None if ids is None else sums_of(ids))
 
 
 def field_values(metadata: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[Any]]]:
@@ -65,10 +66,12 @@ def most_common(n_documents: Mapping[str, int]) -> list[str]:
     return sorted(named, key=lambda field: (-n_documents[field], field))[:MAX_FIELDS]
 
 
-def bounded(columns: Mapping[str, Column], *, complete: bool) -> SegmentColumns:
+def bounded(
+    columns: Mapping[str, Column], *, complete: bool, id_sums: NDArray[np.int32] | None = None
+) -> SegmentColumns:
     """The columns of a segment without those that are too large to be stored."""
     kept = {field: column for field, column in columns.items() if column.n_bytes <= _MAX_COLUMN_BYTES}
-    return SegmentColumns(kept, complete and len(kept) == len(columns))
+    return SegmentColumns(kept, complete and len(kept) == len(columns), id_sums)
 
 
 def build_column(ordinals: Sequence[int], values: Sequence[Any], n_documents: int) -> Column:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ABSENT",
     "FIRST_VALUE",
     "HUGE",
+    "ID_SUMS",
     "LONG",
     "MAX_FIELDS",
     "MAX_LIST",
@@ -33,6 +35,9 @@ MISSING, NULL, OBJECT, LONG, HUGE, NESTED = range(6)
 """The codes below those of values: the field is not there, null, some dict, a string of more than MAX_STRING_BYTES, a
 whole number that neither float64 nor int64 holds, a list that holds any of these or more than MAX_LIST values."""
 FIRST_VALUE: Final = 6
+
+ID_SUMS: Final = "_.id"
+"""What a directory calls the checksums of ids: no field with a column has such a name."""
 
 MAX_FIELDS = 128
 """A segment has columns for so many fields, the most common ones."""
@@ -66,19 +71,6 @@ class Column:
     strings: bytes
     list_starts: NDArray[np.int32]
     elements: NDArray[Any]
-
-    @classmethod
-    def absent(cls, n_documents: int) -> Column:
-        """The column of a field that no document has."""
-        nothing = np.zeros(0, np.uint8)
-        return cls(
-            np.zeros(n_documents, np.uint8),
-            np.zeros(0),
-            np.zeros(0, np.int64),
-            b"",
-            np.zeros(1, np.int32),
-            nothing,
-        )
 
     @cached_property
     def string_ends(self) -> NDArray[np.int64]:
@@ -122,6 +114,12 @@ class Column:
         return [*scalars, *(("list", *values) for values in lists)]
 
 
+ABSENT: Final = Column(
+    np.zeros(0, np.uint8), np.zeros(0), np.zeros(0, np.int64), b"", np.zeros(1, np.int32), np.zeros(0, np.uint8)
+)
+"""Stands for the column of a field that no document has."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentColumns:
     """All columns of a segment.
@@ -129,10 +127,12 @@ class SegmentColumns:
     Attributes:
         columns: By field.
         complete: A field that is not among them, and may have a column, is in none of the documents.
+        id_sums: int32, shape (n_documents,): the CRC-32 of each document's id; None where the file has none.
     """
 
     columns: dict[str, Column]
     complete: bool
+    id_sums: NDArray[np.int32] | None = None
 
 
 def may_have_column(field: str) -> bool:

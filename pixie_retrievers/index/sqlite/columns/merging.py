@@ -46,7 +46,8 @@ def merge_columns(segments: Sequence[SegmentColumns], alive: Sequence[NDArray[np
     chosen = most_common({field: n_documents[field] for field in wanted})
     columns = {field: _merge([segment.columns.get(field) for segment in segments], codes[field]) for field in chosen}
     complete = all(segment.complete for segment in segments) and len(chosen) == len(wanted)
-    return bounded(columns, complete=complete)
+    sums = [segment.id_sums[kept] for segment, kept in zip(segments, alive, strict=True) if segment.id_sums is not None]
+    return bounded(columns, complete=complete, id_sums=np.concatenate(sums) if len(sums) == len(segments) else None)
 
 
 def _merge(columns: Sequence[Column | None], codes: Sequence[NDArray[Any]]) -> Column:

@@ -11,12 +11,21 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_arrays, encode_row
-from pixie_retrievers.index.sqlite.columns.column import MAX_FIELDS, SEPARATOR, Column, SegmentColumns
+from pixie_retrievers.index.sqlite.columns.column import ID_SUMS, MAX_FIELDS, SEPARATOR, Column, SegmentColumns
 from pixie_retrievers.index.sqlite.read_store import ReadStore
 from pixie_retrievers.index.sqlite.segment import segment_key
 from pixie_retrievers.index.sqlite.tables import COLUMNS
 
-__all__ = ["Directory", "column_key", "column_keys", "encode_columns", "read_column", "read_columns", "read_directory"]
+__all__ = [
+    "Directory",
+    "column_key",
+    "column_keys",
+    "encode_columns",
+    "read_column",
+    "read_columns",
+    "read_directory",
+    "read_id_sums",
+]
 
 _WIDTHS = {1: "<u1", 2: "<u2", 4: "<i4"}
 
@@ -27,7 +36,7 @@ class Directory:
 
     Attributes:
         number: The segment's number.
-        places: The fields that have columns, and the place of each.
+        places: The fields that have columns, and the place of each; ID_SUMS may be among them.
         complete: A field that is not among them, and may have a column, is in none of the documents.
     """
 
@@ -49,7 +58,8 @@ def column_keys(number: int) -> tuple[str, str]:
 def encode_columns(number: int, segment: SegmentColumns) -> Iterator[tuple[str, str | bytes]]:
     """A segment's directory and columns as (key, value) pairs."""
     key = segment_key(number)
-    yield key, encode_row(key, [list(segment.columns), segment.complete])
+    names = [*segment.columns, *([] if segment.id_sums is None else [ID_SUMS])]
+    yield key, encode_row(key, [names, segment.complete])
     for place, column in enumerate(segment.columns.values()):
         key = column_key(number, place)
         arrays: list[NDArray[Any]] = [
@@ -61,6 +71,9 @@ def encode_columns(number: int, segment: SegmentColumns) -> Iterator[tuple[str, 
             _as_bytes(column.elements),
         ]
         yield key, encode_arrays(Kind.COLUMN, key, arrays)
+    if segment.id_sums is not None:
+        key = column_key(number, len(segment.columns))
+        yield key, encode_arrays(Kind.IDS, key, [segment.id_sums])
 
 
 def read_directory(store: ReadStore, number: int) -> Directory:
@@ -71,7 +84,7 @@ def read_directory(store: ReadStore, number: int) -> Directory:
     """
     key = segment_key(number)
     fields, complete = decode_row(key, store.get(COLUMNS, key), list, bool)
-    if len(fields) > MAX_FIELDS or not set(map(type, fields)) <= {str} or len(set(fields)) != len(fields):
+    if len(fields) > MAX_FIELDS + 1 or not set(map(type, fields)) <= {str} or len(set(fields)) != len(fields):
         raise CorruptIndexError(f"the columns of segment {number} have no names: restore the file from a copy")
     return Directory(number, {field: place for place, field in enumerate(fields)}, complete)
 
@@ -104,6 +117,21 @@ def read_column(store: ReadStore, directory: Directory, field: str, n_documents:
     return column
 
 
+def read_id_sums(store: ReadStore, directory: Directory, n_documents: int) -> NDArray[np.int32] | None:
+    """int32, shape (n_documents,): the CRC-32 of each document's id; None where the file has none.
+
+    Raises:
+        CorruptIndexError: The frame is missing or damaged, or contradicts its segment.
+    """
+    if ID_SUMS not in directory.places:
+        return None
+    key = column_key(directory.number, directory.places[ID_SUMS])
+    (sums,) = decode_arrays(Kind.IDS, key, store.get(COLUMNS, key), "i4")
+    if len(sums) != n_documents:
+        raise CorruptIndexError(f"ids {key} contradict their segment: restore the file from a copy")
+    return sums
+
+
 def read_columns(store: ReadStore, number: int, n_documents: int) -> SegmentColumns:
     """All columns of a segment.
 
@@ -111,8 +139,9 @@ def read_columns(store: ReadStore, number: int, n_documents: int) -> SegmentColu
         CorruptIndexError: One is missing or damaged, or contradicts its segment.
     """
     directory = read_directory(store, number)
-    columns = {field: read_column(store, directory, field, n_documents) for field in directory.places}
-    return SegmentColumns(columns, directory.complete)
+    fields = [field for field in directory.places if field != ID_SUMS]
+    columns = {field: read_column(store, directory, field, n_documents) for field in fields}
+    return SegmentColumns(columns, directory.complete, read_id_sums(store, directory, n_documents))
 
 
 def _as_bytes(codes: NDArray[Any]) -> NDArray[np.uint8]:

@@ -136,13 +136,13 @@ def test_masks_of_segments_that_are_gone_are_forgotten(index):
 
 
 def test_masks_take_no_more_memory_than_they_may(index, monkeypatch):
-    monkeypatch.setattr(masks, "_MAX_BYTES", 100)
+    monkeypatch.setattr(masks, "_MAX_BYTES", 1000)
     index._reader._cache = masks.MaskCache()
     add(index, *({"n": n} for n in range(30)))
     for n in range(10):
         assert mask_of(index, {"n": n}) == [[int(i == n) for i in range(30)]]
-        assert index._reader._cache._passing._n_bytes <= 100
-        assert index._reader._cache._allowed._n_bytes <= 100
+        assert index._reader._cache._passing._n_bytes <= 1000
+        assert index._reader._cache._allowed._n_bytes <= 1000
     with counted("evaluate") as evaluate:
         mask_of(index, {"n": 9})
         assert evaluate.call_count == 0

@@ -22,9 +22,31 @@ def test_threads_and_one_thread_find_the_same(tmp_path, monkeypatch):
         together = index.search(queries, 10)
         one_by_one = [index.search(query, 10)[0] for query in queries]
         monkeypatch.setattr(search, "_SPLIT_FROM", 0)
-        monkeypatch.setattr(the_pool(), "n_cores", 3)
+        monkeypatch.setattr(search, "_SHARE_FROM", 0)
+        monkeypatch.setattr(the_pool(), "n_idle_cores", lambda: 3)
         split = [index.search(query, 10)[0] for query in queries]
-    assert together == one_by_one == split
+        shared = index.search(queries, 10)
+    assert together == one_by_one == split == shared
+    with SqliteIndex(index.path) as fresh:  # the threads read the postings as they come to them
+        assert [fresh.search(query, 10)[0] for query in queries] == split
+    with SqliteIndex(index.path) as fresh:
+        assert fresh.search(queries, 10) == shared
+
+
+def test_a_k_for_whose_candidates_there_is_no_room_finds_the_same_in_parts(tmp_path, monkeypatch):
+    query = SparseVectors.from_dicts([{1: 1.0}], 200)
+    with SqliteIndex(tmp_path / "index.db", vocabulary_size=200) as index:
+        for start in range(0, 300, 50):
+            rows = [{1: 1 + i % 7} for i in range(start, start + 50)]
+            index.upsert(documents(50, start=start), SparseVectors.from_dicts(rows, 200))
+        at_once = index.search(query, 300)
+        with index._reader.snapshot() as snapshot:
+            largest = max(entry.n_documents for entry in snapshot.manifest.segments)
+        assert largest < 300
+        for name in ("positions", "ordinals", "found_scores"):
+            monkeypatch.setattr(search._scratch, name, getattr(search._scratch, name)[:largest])
+        assert index.search(query, 300) == at_once
+    assert [hit.document.id for hit in at_once[0]] == [f"d{i}" for i in sorted(range(300), key=lambda i: -(i % 7))]
 
 
 @pytest.mark.parametrize("k", [1, 3, 50])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pixie_retrievers.index.sqlite.columns.building import build_column
-from pixie_retrievers.index.sqlite.columns.column import MISSING, Column, may_have_column, narrow
+from pixie_retrievers.index.sqlite.columns.column import MISSING, may_have_column, narrow
 
 
 def test_a_column_says_what_each_document_has():
@@ -19,12 +19,6 @@ def test_a_column_says_what_each_document_has():
     assert found[6] == ("list", "a", 3)
     assert found[10] == ("list",)
     assert len({*map(str, found)}) == len(values) + 1
-
-
-def test_the_column_of_a_field_that_no_document_has():
-    column = Column.absent(5)
-    assert column.codes.tolist() == [MISSING] * 5
-    assert column.n_codes == column.first_list == 6
 
 
 @pytest.mark.parametrize(("n_codes", "dtype"), [(256, "u1"), (257, "u2"), (1 << 16, "u2"), ((1 << 16) + 1, "i4")])

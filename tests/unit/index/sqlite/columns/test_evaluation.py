@@ -6,6 +6,7 @@ import pytest
 
 from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.index.sqlite.columns.building import build_columns
+from pixie_retrievers.index.sqlite.columns.column import ABSENT
 from pixie_retrievers.index.sqlite.columns.evaluation import evaluate
 
 METADATA = [
@@ -19,7 +20,7 @@ KNOWN = build_columns(METADATA).columns
 
 def verdict(filter):
     condition = parse_filter(filter)
-    found = evaluate(condition, lambda field: None if field == "left out" else KNOWN.get(field), len(METADATA))
+    found = evaluate(condition, lambda field: None if field == "left out" else KNOWN.get(field, ABSENT), len(METADATA))
     truth = [condition.matches(metadata) for metadata in METADATA]
     assert all(a <= b <= c for a, b, c in zip(found.certain.tolist(), truth, found.possible.tolist(), strict=True))
     return [int(i) for i in (found.possible & ~found.certain).nonzero()[0]]
@@ -47,6 +48,11 @@ def verdict(filter):
         ({"nested.a": 1}, []),
         ({"left out": 1}, [0, 1, 2, 3]),
         ({"left out": 1, "year": 2020}, [0]),
+        ({"nowhere": 1}, []),
+        ({"nowhere": None, "year": 2021}, []),
+        ({"nowhere": {"$exists": False}, "$not": {"nowhere": {"$gt": 1}}, "left out": 2}, [0, 1, 2, 3]),
+        ({"$or": [{"nowhere": 1}, {"elsewhere": {"$ne": 1}}, {"left out": 1}]}, []),
+        ({"$or": [{f"f{i}": i} for i in range(50)]}, []),
         ({"$or": [{"left out": 1}, {"year": 2020}]}, [1, 2, 3]),
         ({"$not": {"left out": 1, "year": {"$in": [2020, 2021]}}}, [0, 1]),
         ({"$and": [lambda metadata: "text" in metadata, {"year": 2021}]}, [1]),
