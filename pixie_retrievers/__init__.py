@@ -37,6 +37,7 @@ from pixie_retrievers.errors import (
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.encoder.pixie import PixieEncoder
+    from pixie_retrievers.exports.exporting import export_index
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.index.copying import copy_index
     from pixie_retrievers.index.opening import open_index
@@ -92,6 +93,7 @@ __all__ = [
     "TokenContribution",
     "UnsafeModelError",
     "copy_index",
+    "export_index",
     "open_index",
     "split_documents",
 ]
@@ -101,6 +103,7 @@ _HOMES = {
     "PixieEncoder": "encoder.pixie",
     "Index": "index.base",
     "copy_index": "index.copying",
+    "export_index": "exports.exporting",
     "open_index": "index.opening",
     "SqliteIndex": "index.sqlite.engine",
     "SparseRetriever": "retriever",
