@@ -39,6 +39,7 @@ HOMES = {
     "langchain_qdrant": {"langchain"},
     "llama_index": {"llama_index"},
     "ray": {"ray_data"},
+    "mcp": {"mcp_server"},
     "typer": {"cli"},
 }
 
