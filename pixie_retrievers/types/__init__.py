@@ -9,6 +9,7 @@ from pixie_retrievers.types.explanations import (
     sum_contributions,
 )
 from pixie_retrievers.types.results import Document, Hit, SearchResult
+from pixie_retrievers.types.spans import RaisedBy, Span, TextSpans
 from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
 
 __all__ = [
@@ -18,10 +19,13 @@ __all__ = [
     "Explanation",
     "Hit",
     "KnownNames",
+    "RaisedBy",
     "SearchResult",
+    "Span",
     "SparseVectors",
     "TermMatches",
     "TermNames",
+    "TextSpans",
     "TokenContribution",
     "sum_contributions",
 ]
