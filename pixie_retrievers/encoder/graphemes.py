@@ -83,7 +83,7 @@ def _is_modifier(character: str) -> bool:
 
 def _is_picture(character: str) -> bool:
     """Nearly: beside the emoji, other signs that no text joins with them."""
-    return unicodedata.category(character) in ("So", "Sm")
+    return unicodedata.category(character) in ("So", "Sm") and not _is_flag_letter(character)
 
 
 def _base(text: str, position: int) -> str:

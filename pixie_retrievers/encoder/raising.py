@@ -65,7 +65,7 @@ def raised_by(
 def strongest_positions(
     model: Any, text: str, kind: Kind, term_ids: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each term the position with the largest logit, and the weight that it has there; no two threads at once.
+    """For each term the position with the largest logit, and the weight of the text; no two threads at once.
 
     Args:
         model: A ``SparseEncoder`` that is set to evaluate.
@@ -95,10 +95,12 @@ def strongest_positions(
     if not logits:
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     with torch.inference_mode():
-        best, positions = torch.cat(logits).max(dim=0)
-        weights = best.relu().log1p()
+        shares = torch.cat(logits).relu().log1p()
         if passed[0].activation_function == "log1p_relu":
-            weights = weights.log1p()
+            shares = shares.log1p()
+        weights, positions = shares.max(dim=0)
+        if passed[0].pooling_strategy == "sum":
+            weights = shares.sum(dim=0)
     return positions.cpu().numpy(), weights.cpu().numpy()
 
 

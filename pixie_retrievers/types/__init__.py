@@ -8,6 +8,7 @@ from pixie_retrievers.types.explanations import (
     TokenContribution,
     sum_contributions,
 )
+from pixie_retrievers.types.reasons import Comparison, TextExplanation, TextToken, TokenDifference, Verdict, WhyNot
 from pixie_retrievers.types.results import Document, Hit, SearchResult
 from pixie_retrievers.types.spans import RaisedBy, Span, TextSpans
 from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
@@ -15,6 +16,7 @@ from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
 __all__ = [
     "MAX_WEIGHT",
     "MIN_WEIGHT",
+    "Comparison",
     "Document",
     "Explanation",
     "Hit",
@@ -25,7 +27,12 @@ __all__ = [
     "SparseVectors",
     "TermMatches",
     "TermNames",
+    "TextExplanation",
     "TextSpans",
+    "TextToken",
     "TokenContribution",
+    "TokenDifference",
+    "Verdict",
+    "WhyNot",
     "sum_contributions",
 ]

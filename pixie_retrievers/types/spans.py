@@ -55,8 +55,7 @@ class RaisedBy:
 
     Attributes:
         token_id: The term that was raised.
-        weight: The weight that this position gives it: the text's whole weight, if the model takes the maximum over
-            positions; the largest share, if it adds them up.
+        weight: The weight that the model gave the text for it in the pass in which this was found.
         by: The token that raised it, as a person reads it.
         span: Where that token stands; None for a special token, which stands for the text as a whole.
     """
