@@ -43,20 +43,27 @@ if TYPE_CHECKING:
     from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.passages import split_documents
+    from pixie_retrievers.render import to_html, to_text
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import (
+        Comparison,
         Document,
         Explanation,
         Hit,
+        RaisedBy,
         SearchResult,
         SparseVectors,
         TermMatches,
+        TextExplanation,
+        TextSpans,
         TokenContribution,
+        WhyNot,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "CorruptIndexError",
     "DeviceUnavailableError",
     "Document",
@@ -83,6 +90,7 @@ __all__ = [
     "PixieEncoder",
     "PixieError",
     "PixieWarning",
+    "RaisedBy",
     "SearchResult",
     "SparseRetriever",
     "SparseVectors",
@@ -90,12 +98,17 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "TermMatches",
+    "TextExplanation",
+    "TextSpans",
     "TokenContribution",
     "UnsafeModelError",
+    "WhyNot",
     "copy_index",
     "export_index",
     "open_index",
     "split_documents",
+    "to_html",
+    "to_text",
 ]
 
 _HOMES = {
@@ -108,13 +121,20 @@ _HOMES = {
     "SqliteIndex": "index.sqlite.engine",
     "SparseRetriever": "retriever",
     "split_documents": "passages",
+    "to_text": "render",
+    "to_html": "render",
+    "Comparison": "types",
     "Document": "types",
     "Explanation": "types",
     "Hit": "types",
+    "RaisedBy": "types",
     "SearchResult": "types",
     "SparseVectors": "types",
     "TermMatches": "types",
+    "TextExplanation": "types",
+    "TextSpans": "types",
     "TokenContribution": "types",
+    "WhyNot": "types",
 }
 
 
