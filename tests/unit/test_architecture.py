@@ -41,6 +41,8 @@ HOMES = {
     "ray": {"ray_data"},
     "mcp": {"mcp_server"},
     "typer": {"cli"},
+    "starlette": {"explore"},
+    "jinja2": {"explore"},
 }
 
 
