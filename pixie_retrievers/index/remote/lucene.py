@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
