@@ -25,6 +25,7 @@ from pixie_retrievers.render.words import (
     signed,
     surface_of,
     title_of,
+    weighted,
 )
 from pixie_retrievers.types import Comparison, Explanation, SearchResult, TextExplanation, TokenDifference, WhyNot
 
@@ -153,7 +154,8 @@ def text_view(
     """
     marked = MarkedText.of_text(told)
     name = "query" if told.id is None else printable(told.id)
-    parts: list[RenderableType] = [Text(name, style="bold"), _indented(_marked(marked, max_characters))]
+    head = Text(name, style="bold").append(f"  {weighted(told)}", style="not bold dim")
+    parts: list[RenderableType] = [head, _indented(_marked(marked, max_characters))]
     if not told.tokens:
         return Group(*parts, _indented(Text("No token: nothing is found by this text.", style="yellow")))
     table = _grid(*("left", "right", _BAR_WIDTH, "left"))

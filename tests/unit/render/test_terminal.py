@@ -255,7 +255,7 @@ def test_what_a_model_made_of_a_text_is_shown_with_where_it_comes_from():
         *(TextToken(f"t{n}", f"t{n}", n, 0.5, False) for n in range(10, 40)),
     )
     shown = to_text(TextExplanation("위성을 본다", "document", "id-1", tokens, (0, 3)))
-    assert shown.splitlines()[0] == "id-1"
+    assert shown.splitlines()[0] == "id-1  32 tokens, 31 of them added by the model"
     assert "not read by the model: 3 of 6 characters" in shown
     assert row(shown, "위성").split() == ["위성", "2.00", "█" * 16, "in", "the", "text"]
     assert row(shown, "궤도").split() == ["궤도", "1.00", "█" * 8, "←", "위성"]
