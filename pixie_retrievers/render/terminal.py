@@ -31,6 +31,7 @@ from pixie_retrievers.types import Comparison, Explanation, SearchResult, TextEx
 
 __all__ = [
     "LEGEND",
+    "RAISED",
     "comparison_view",
     "explanation_view",
     "result_view",
@@ -42,8 +43,9 @@ __all__ = [
 
 LEGEND = (
     "found in: where a token literally stands. One that stands in the query or the text alone, or in neither"
-    " (expansion), the model added for its meaning; ← names the word that raised it, if asked."
+    " (expansion), the model added for its meaning."
 )
+RAISED = "← names the word of the text that raised it."
 
 _BAR_WIDTH = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉"
