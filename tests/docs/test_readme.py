@@ -33,7 +33,7 @@ def test_a_readme_example_runs(number, tmp_path):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("page", ["langchain.md", "llama-index.md", "deployment.md", "mcp.md"])
+@pytest.mark.parametrize("page", ["langchain.md", "llama-index.md", "deployment.md", "explanations.md", "mcp.md"])
 def test_the_examples_of_a_page_run_one_after_the_other(page, tmp_path):
     code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL))
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"}
@@ -63,7 +63,7 @@ def test_every_command_in_the_readme_exists():
     from pixie_retrievers.cli.app import app
 
     known = get_command(app).commands
-    for command in re.findall(r"\bpixie (\w+)", README):
+    for command in re.findall(r"\bpixie (\w[\w-]*)", README):
         assert command in known
 
 
