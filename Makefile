@@ -64,7 +64,7 @@ lint: $(READY)
 
 docs:  # the documentation's site, in build/site: every page, every link, every public name
 	@sh tests/environment.sh .venv-docs --group docs
-	.venv-docs/bin/mkdocs build --strict --quiet --config-file .mkdocs.yml
+	.venv-docs/bin/mkdocs build --strict --config-file .mkdocs.yml
 
 lock: $(READY)  # the newest versions of everything, for every Python and system; then run the tests
 	printf '%s\n' $(HELD) > .venv/held.txt

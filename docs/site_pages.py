@@ -26,7 +26,11 @@ PAGES = {
 SOURCES = {page: path for path, page in PAGES.items()}
 
 ROLE = re.compile(r":(?:class|func|meth|mod):`~?(?:[\w.]+\.)?(\w+)`")
-FROM_ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["']?(?:https?:)?//[^>]*>""")
+# What a browser fetches by itself; a link that says which page comes next, or is the same elsewhere, is not fetched.
+FROM_ELSEWHERE = re.compile(
+    r"""<(?:script|img|iframe|link(?![^>]*rel=["']?(?:canonical|prev|next|alternate)))\b"""
+    r"""[^>]*\s(?:src|href)=["']?(?:https?:)?//[^>]*>"""
+)
 
 
 class Docstrings(Extension):
@@ -58,6 +62,7 @@ def on_page_markdown(markdown, page, config, files):
 def on_post_page(output, page, config):
     if found := FROM_ELSEWHERE.search(output):
         raise PluginError(f"{page.file.src_uri} loads something from elsewhere: {found[0]}")
+    return output.replace('<html lang="en"', '<html lang="ko"', 1) if page.file.src_uri.startswith("ko/") else output
 
 
 def _text_of(path):
