@@ -37,25 +37,33 @@ from pixie_retrievers.errors import (
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.encoder.pixie import PixieEncoder
+    from pixie_retrievers.exports.exporting import export_index
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.index.copying import copy_index
     from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.passages import split_documents
+    from pixie_retrievers.render import to_html, to_text
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import (
+        Comparison,
         Document,
         Explanation,
         Hit,
+        RaisedBy,
         SearchResult,
         SparseVectors,
         TermMatches,
+        TextExplanation,
+        TextSpans,
         TokenContribution,
+        WhyNot,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "CorruptIndexError",
     "DeviceUnavailableError",
     "Document",
@@ -82,6 +90,7 @@ __all__ = [
     "PixieEncoder",
     "PixieError",
     "PixieWarning",
+    "RaisedBy",
     "SearchResult",
     "SparseRetriever",
     "SparseVectors",
@@ -89,11 +98,17 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "TermMatches",
+    "TextExplanation",
+    "TextSpans",
     "TokenContribution",
     "UnsafeModelError",
+    "WhyNot",
     "copy_index",
+    "export_index",
     "open_index",
     "split_documents",
+    "to_html",
+    "to_text",
 ]
 
 _HOMES = {
@@ -101,17 +116,25 @@ _HOMES = {
     "PixieEncoder": "encoder.pixie",
     "Index": "index.base",
     "copy_index": "index.copying",
+    "export_index": "exports.exporting",
     "open_index": "index.opening",
     "SqliteIndex": "index.sqlite.engine",
     "SparseRetriever": "retriever",
     "split_documents": "passages",
+    "to_text": "render",
+    "to_html": "render",
+    "Comparison": "types",
     "Document": "types",
     "Explanation": "types",
     "Hit": "types",
+    "RaisedBy": "types",
     "SearchResult": "types",
     "SparseVectors": "types",
     "TermMatches": "types",
+    "TextExplanation": "types",
+    "TextSpans": "types",
     "TokenContribution": "types",
+    "WhyNot": "types",
 }
 
 

@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.diversity import max_marginal_relevance
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.progress import progress
-from pixie_retrievers.errors import (
-    DocumentNotFoundError,
-    IncompatibleIndexError,
-    InvalidParameterError,
-    InvalidTextError,
-)
-from pixie_retrievers.explaining import names_in, results_of
+from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
+from pixie_retrievers.explaining import results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable, with_ids
@@ -34,7 +29,8 @@ from pixie_retrievers.parameters import (
     check_top_k_tokens,
     check_whole_number,
 )
-from pixie_retrievers.types import Document, Explanation, SearchResult
+from pixie_retrievers.reasons import Reasons
+from pixie_retrievers.types import Document, SearchResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseRetriever"]
 
 
-class SparseRetriever:
+class SparseRetriever(Reasons):
     """Documents in, explained hits out.
 
     Args:
@@ -372,25 +368,6 @@ class SparseRetriever:
         vectors = self.index.vectors([result.document.id for result in results])
         chosen = max_marginal_relevance(self.encoder.encode_queries([query]), vectors, k, lambda_mult=lambda_mult)
         return [results[position] for position in chosen]
-
-    def explain(self, query: str, id: str, *, top_k_tokens: int | None = None) -> Explanation:
-        """Why a document scores what it scores for a query, whether or not a search would return it.
-
-        Args:
-            query: A text.
-            id: The document's id.
-            top_k_tokens: At most so many tokens; None for all.
-
-        Raises:
-            DocumentNotFoundError: There is no document under the id.
-        """
-        check_top_k_tokens(top_k_tokens)
-        matches = self.index.match(self.encoder.encode_queries([query]), [id])[0]
-        if matches is None:
-            raise DocumentNotFoundError(f"there is no document with id {id!r} in the index: index.ids() lists them")
-        (document,) = self.index.get([id])
-        names = names_in(self.encoder, query, document.text if document else "")
-        return Explanation(matches.score, matches, top_k_tokens, names)
 
     def close(self) -> None:
         """Close the index, and remove it if it was temporary."""

@@ -21,8 +21,11 @@ from pixie_retrievers.cli.delete import delete
 from pixie_retrievers.cli.demo import demo
 from pixie_retrievers.cli.eval import evaluate
 from pixie_retrievers.cli.explain import explain
+from pixie_retrievers.cli.explore import explore
+from pixie_retrievers.cli.export import export
 from pixie_retrievers.cli.index import index
 from pixie_retrievers.cli.info import info
+from pixie_retrievers.cli.mcp import mcp
 from pixie_retrievers.cli.repair import repair
 from pixie_retrievers.cli.search import search
 from pixie_retrievers.cli.terminal import one_line
@@ -79,7 +82,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
-for command in (demo, index, search, explain, delete, compact, info, check, copy, backup, repair):
+for command in (demo, index, search, explain, delete, compact, info, check, copy, export, backup, repair, explore, mcp):
     app.command(name=command.__name__)(command)
 app.command(name="eval")(evaluate)  # a word that Python has taken
 

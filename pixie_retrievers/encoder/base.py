@@ -20,6 +20,9 @@ class Encoder(Protocol):
 
     Its vectors say which of their terms the text itself is made of (:attr:`SparseVectors.literal`), as far as the model
     read it, so that explanations can tell them from expansions.
+
+    An encoder may know more, as :class:`~pixie_retrievers.PixieEncoder` does: better names beside two texts
+    (``names_in``), where in a text its terms stand (``spans``), which token raised a term (``raised_by``).
     """
 
     @property

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pixie_retrievers.encoder.forward import prompt_of
 from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
-__all__ = ["count_parameters", "load_model", "token_bytes", "vocabulary_size"]
+__all__ = ["count_parameters", "limit_length", "load_model", "token_bytes", "vocabulary_size"]
 
+_NO_LIMIT = 1 << 30
 _loading = threading.Lock()
 
 
@@ -125,6 +127,33 @@ def vocabulary_size(model: Any) -> int:
     transformer = model.transformers_model
     head = None if transformer is None else transformer.get_output_embeddings()
     return int(getattr(head, "out_features", len(model.tokenizer)))
+
+
+def limit_length(model: Any, name: str, requested: int | None) -> int:
+    """Make a model cut texts to a length, in tokens; None is its own limit, which is returned then.
+
+    Raises:
+        InvalidParameterError: The model does not read so many tokens, or needs more for a text of one.
+    """
+    limit = model.max_seq_length or model.tokenizer.model_max_length
+    config = getattr(model.transformers_model, "config", None)
+    positions = getattr(config, "max_position_embeddings", None)
+    # A tokenizer that knows no limit reports an absurdly large one.
+    own = min(int(limit), positions if positions and positions > 0 else _NO_LIMIT)
+    if requested is not None:
+        if requested > own:
+            raise InvalidParameterError(f"max_length is {requested}, but {name} reads at most {own} tokens")
+        prompt = max(prompt_of(model, "query"), prompt_of(model, "document"), key=len)
+        with panics_refused():
+            needed = len(model.tokenizer(prompt + "a").input_ids)
+        if requested < needed:
+            raise InvalidParameterError(
+                f"max_length is {requested}, but {name} needs {needed} tokens for a text of one token:"
+                " special tokens and prompt count"
+            )
+    length = own if requested is None else requested
+    model.max_seq_length = length
+    return length
 
 
 def token_bytes(model: Any) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pixie_retrievers.encoder.vocabulary import Vocabulary
+from pixie_retrievers.types import TextSpans
 
 __all__ = ["NamesInTexts"]
 
@@ -18,11 +19,13 @@ class NamesInTexts:
         vocabulary: Names all but parts of characters.
         query: The query's text.
         document: The document's text.
+        prompt: What stands before a document when the model reads it.
     """
 
     vocabulary: Vocabulary
     query: str
     document: str
+    prompt: str = ""
 
     def tokens(self, term_ids: Sequence[int]) -> list[str]:
         """The vocabulary's own spelling of each term."""
@@ -37,6 +40,10 @@ class NamesInTexts:
                 if self.vocabulary.is_part(term):
                     surfaces[n] = _shared(query, document, int(term)) or surfaces[n]
         return surfaces
+
+    def document_spans(self) -> TextSpans:
+        """Where in the document's text its terms stand, and what of it the model reads."""
+        return self.vocabulary.located(self.document, self.prompt)[2]
 
 
 def _shared(query: Mapping[int, set[str]], document: Mapping[int, set[str]], term: int) -> str:

@@ -17,10 +17,9 @@ from pixie_retrievers.encoder.cache import VectorCache
 from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
 from pixie_retrievers.encoder.fingerprint import describe, parse
 from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
-from pixie_retrievers.encoder.loading import count_parameters, load_model, token_bytes, vocabulary_size
+from pixie_retrievers.encoder.loading import count_parameters, limit_length, load_model, token_bytes, vocabulary_size
 from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
-from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
@@ -28,13 +27,9 @@ from pixie_retrievers.encoder.special import read_special_tokens_as_text, specia
 from pixie_retrievers.encoder.texts import checked_texts
 from pixie_retrievers.encoder.unread import Unread, report_unread
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
-from pixie_retrievers.errors import (
-    IncompatibleIndexError,
-    InvalidParameterError,
-    ModelUnavailableError,
-)
+from pixie_retrievers.errors import IncompatibleIndexError, ModelUnavailableError
 from pixie_retrievers.parameters import check_number, check_whole_number
-from pixie_retrievers.types import MAX_WEIGHT, SparseVectors
+from pixie_retrievers.types import MAX_WEIGHT, RaisedBy, SparseVectors, TextSpans
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,7 +38,6 @@ __all__ = ["PixieEncoder"]
 
 _DEFAULT_MODEL = "telepix/PIXIE-Splade-Preview"
 _TOKENISED_AT_ONCE = 1024
-_NO_LIMIT = 1 << 30
 _CACHED_QUERIES = 1024
 
 _logger = logging.getLogger("pixie_retrievers")
@@ -109,7 +103,7 @@ class PixieEncoder:
         self._vocabulary = Vocabulary(
             self._model.tokenizer,
             size=vocabulary_size(self._model),
-            max_length=self._limit_length(max_length),
+            max_length=limit_length(self._model, self._source.name, max_length),
             special_is_text=special_is_text,
         )
         if special_is_text:
@@ -315,7 +309,35 @@ class PixieEncoder:
 
     def names_in(self, query: str, document: str) -> NamesInTexts:
         """Names for the terms that two texts share: as :meth:`surfaces`, but never a part of a character."""
-        return NamesInTexts(self._vocabulary, query, document)
+        return NamesInTexts(self._vocabulary, query, document, prompt_of(self._model, "document"))
+
+    def spans(self, text: str, *, kind: Kind = "document") -> TextSpans:
+        """What of a text the model reads, and where each of its terms stands: the tokenizer is asked, not the model.
+
+        Args:
+            text: A text.
+            kind: "document" or "query", whose prompts may differ in length.
+
+        Raises:
+            InvalidTextError: The text is not a string or cannot be written as UTF-8.
+            UnsafeModelError: The model's tokenizer breaks down at the text.
+        """
+        return self._vocabulary.located(checked_texts([text])[0], prompt_of(self._model, kind))[2]
+
+    def raised_by(self, text: str, term_ids: Sequence[int], *, kind: Kind = "document") -> dict[int, RaisedBy]:
+        """Which of a text's tokens raised each of some terms: one more pass of the model, over this text alone.
+
+        Terms that the model gives the text no weight for are not in the result.
+
+        Raises:
+            InvalidParameterError: A term is outside the vocabulary.
+            InvalidTextError, UnsafeModelError, ModelUnavailableError: As for :meth:`encode_documents`.
+        """
+        from pixie_retrievers.encoder.raising import raised_by
+
+        self._check_process()
+        (checked,) = checked_texts([text])
+        return raised_by(self._model, self._vocabulary, checked, term_ids, kind, turn=self._turn)
 
     def _check_process(self) -> None:
         """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
@@ -375,24 +397,3 @@ class PixieEncoder:
                 min_weight=self._min_weight,
                 max_active_terms=self._max_active_terms,
             )
-
-    def _limit_length(self, requested: int | None) -> int:
-        limit = self._model.max_seq_length or self._model.tokenizer.model_max_length
-        config = getattr(self._model.transformers_model, "config", None)
-        positions = getattr(config, "max_position_embeddings", None)
-        # A tokenizer that knows no limit reports an absurdly large one.
-        own = min(int(limit), positions if positions and positions > 0 else _NO_LIMIT)
-        if requested is not None:
-            if requested > own:
-                raise InvalidParameterError(f"max_length is {requested}, but {self.name} reads at most {own} tokens")
-            prompt = max(prompt_of(self._model, "query"), prompt_of(self._model, "document"), key=len)
-            with panics_refused():
-                needed = len(self._model.tokenizer(prompt + "a").input_ids)
-            if requested < needed:
-                raise InvalidParameterError(
-                    f"max_length is {requested}, but {self.name} needs {needed} tokens for a text of one token:"
-                    " special tokens and prompt count"
-                )
-        length = own if requested is None else requested
-        self._model.max_seq_length = length
-        return length

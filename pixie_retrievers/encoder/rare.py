@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -42,12 +43,20 @@ class RareCharacters:
         Args:
             ids: The text's tokens; a character that the last of them leaves unfinished is not there.
         """
-        if len(self._terms) < 0x80:
-            return {}
         terms = {byte: id for id, byte in self._bytes.items()}
-        runs = bytes(self._bytes.get(id, 0) for id in ids).split(b"\0")
-        characters = {character for run in runs for character in run.decode("utf-8", "ignore")}
+        characters = {character for _, _, character in self.spelled(ids) if character}
         return {c: tuple(terms[byte] for byte in c.encode()) for c in sorted(characters)}
+
+    def spelled(self, ids: Iterable[int]) -> Iterator[tuple[int, int, str]]:
+        """The tokens that spell a character in bytes: from which to which, and the character.
+
+        Args:
+            ids: The text's tokens; for a character that the last of them leaves unfinished, the character is empty.
+        """
+        if len(self._terms) == 0x80:
+            written = bytes(self._bytes.get(id, 0) for id in ids)
+            for match in re.finditer(rb"[\xc0-\xff][\x80-\xbf]*|[\x80-\xbf]+", written):
+                yield match.start(), match.end(), match[0].decode("utf-8", "ignore")
 
     def terms(self, character: str) -> list[int]:
         """The terms that stand for a character."""

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.encoder.prefixes import encode_prefixes
 from pixie_retrievers.encoder.rare import RareCharacters
+from pixie_retrievers.encoder.spans import spans_of_terms, spans_of_tokens
 from pixie_retrievers.encoder.special import forget_special_tokens
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.types.spans import Span, TextSpans
 
 __all__ = ["Reading", "Vocabulary"]
 
@@ -170,6 +172,15 @@ class Vocabulary:
         """Whether a term is no whole character: a byte, or a few bytes of which some are half a character."""
         return self._named(term_id).is_part
 
+    def is_rare(self, term_id: int) -> bool:
+        """Whether a term stands for characters that the vocabulary has only as bytes: no model raises these.
+
+        Raises:
+            InvalidParameterError: The term is outside the vocabulary.
+        """
+        self._named(term_id)
+        return term_id in self.rare
+
     def has_part(self, term_ids: Sequence[int]) -> bool:
         """Whether any of some terms is a part of a character."""
         return any(named.is_part for named in self._all_named(term_ids))
@@ -230,11 +241,7 @@ class Vocabulary:
         Raises:
             UnsafeModelError: The tokenizer panics at one of them.
         """
-        if self._side == "right":
-            prefixed = encode_prefixes(self._backend, texts, prompt, self.max_length)
-        else:
-            whole = self._backend.encode_batch([prompt + text for text in texts])
-            prefixed = list(zip(texts, whole, strict=True))
+        prefixed = self._prefixed(texts, prompt)
         encodings = [encoding for _, encoding in prefixed]
         # Of texts this short the prompt may be all that is left.
         shortest = len(self._backend.encode(prompt).ids)
@@ -262,6 +269,34 @@ class Vocabulary:
                 for encoding in encodings
             ]
         return counts
+
+    @panics_refused()
+    def located(self, text: str, prompt: str = "") -> tuple[list[int], list[Span | None], TextSpans]:
+        """The tokens that the model sees of a text, where each stands, and the same by term.
+
+        Args:
+            text: A text.
+            prompt: What stands before it.
+
+        Raises:
+            UnsafeModelError: The tokenizer panics at it.
+        """
+        ((prefix, encoding),) = self._prefixed([text], prompt)
+        spans = spans_of_tokens(encoding, prefix, len(prompt), self.rare)
+        terms = spans_of_terms(encoding.ids, spans, self._special, self.rare)
+        read = (0, len(text))
+        if encoding.overflowing:
+            places = [span for span in spans if span is not None]
+            first, last = (places[0][0], max(stop for _, stop in places)) if places else (0, 0)
+            read = (0, last) if self._side == "right" else (first, len(text))
+        return encoding.ids, spans, TextSpans(len(text), read, terms)
+
+    def _prefixed(self, texts: Sequence[str], prompt: str) -> list[tuple[str, Any]]:
+        """As much of each text as the model reads, or a little more, and the tokens of it."""
+        if self._side == "right":
+            return encode_prefixes(self._backend, texts, prompt, self.max_length)
+        whole = self._backend.encode_batch([prompt + text for text in texts])
+        return list(zip(texts, whole, strict=True))
 
     def _reading(self, encoding: Any, n_prompt: int, text: str) -> Reading:
         cut, n_read = bool(encoding.overflowing), 0

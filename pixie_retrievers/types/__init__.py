@@ -8,20 +8,31 @@ from pixie_retrievers.types.explanations import (
     TokenContribution,
     sum_contributions,
 )
+from pixie_retrievers.types.reasons import Comparison, TextExplanation, TextToken, TokenDifference, Verdict, WhyNot
 from pixie_retrievers.types.results import Document, Hit, SearchResult
+from pixie_retrievers.types.spans import RaisedBy, Span, TextSpans
 from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
 
 __all__ = [
     "MAX_WEIGHT",
     "MIN_WEIGHT",
+    "Comparison",
     "Document",
     "Explanation",
     "Hit",
     "KnownNames",
+    "RaisedBy",
     "SearchResult",
+    "Span",
     "SparseVectors",
     "TermMatches",
     "TermNames",
+    "TextExplanation",
+    "TextSpans",
+    "TextToken",
     "TokenContribution",
+    "TokenDifference",
+    "Verdict",
+    "WhyNot",
     "sum_contributions",
 ]

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pixie_retrievers.types.showing import Shown
+from pixie_retrievers.types.spans import RaisedBy, TextSpans
+
 __all__ = ["Explanation", "KnownNames", "TermMatches", "TermNames", "TokenContribution", "sum_contributions"]
 
 
@@ -117,7 +120,7 @@ class TermNames(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Explanation:
+class Explanation(Shown):
     """Why a document got its score: contributions, largest first, and what was left out.
 
     The tokens are named when they are first read: a search that nobody asks for reasons does not pay for them.
@@ -127,12 +130,15 @@ class Explanation:
         matches: Every term that query and document share.
         top_k_tokens: At most so many tokens are shown; None shows all.
         names: Names the terms.
+        raised_by: Which token of the document raised each of the terms that the document's text is not made of; None
+            where nobody asked. A term that is not there is one of which that cannot be said.
     """
 
     score: float
     matches: TermMatches
     top_k_tokens: int | None
     names: TermNames = field(repr=False)
+    raised_by: Mapping[int, RaisedBy] | None = field(default=None, repr=False)
     _shown: tuple[TokenContribution, ...] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -155,6 +161,16 @@ class Explanation:
         """How many tokens matched, shown or not."""
         return len(self.matches)
 
+    def spans(self) -> TextSpans | None:
+        """Where the terms stand in the document's text, as the tokenizer has it.
+
+        It is asked here, not at the search. None where no tokenizer is at hand: the encoder knows no spans, or the
+        explanation came from another process.
+        """
+        find = getattr(self.names, "document_spans", None)
+        spans: TextSpans | None = None if find is None else find()
+        return spans
+
     def to_metadata(self) -> list[dict[str, Any]]:
         """The contributions as plain JSON types, a dict a token: what adapters attach to a document."""
         return [dict(zip(_CONTRIBUTION, values, strict=True)) for values in self._rows()]
@@ -166,7 +182,7 @@ class Explanation:
             "contributions": self.to_metadata(),
             "residual": self.residual,
             "n_tokens": self.n_tokens,
-        }
+        } | ({} if self.raised_by is None else {"raised_by": [by.to_dict() for by in self.raised_by.values()]})
 
     def _order(self) -> tuple[list[float], list[int]]:
         """Every match's contribution, and the positions of the matches, strongest first, then by term."""
@@ -203,7 +219,7 @@ class Explanation:
     def __reduce__(self) -> tuple[Any, ...]:
         """What travels to another process are the names of the tokens shown, not the model that names them."""
         names = {item.token_id: (item.token, item.surface) for item in self.contributions}
-        return type(self), (self.score, self.matches, self.top_k_tokens, KnownNames(names))
+        return type(self), (self.score, self.matches, self.top_k_tokens, KnownNames(names), self.raised_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pixie_retrievers.types.explanations import Explanation, TermMatches
+from pixie_retrievers.types.showing import Shown
 
 __all__ = ["Document", "Hit", "SearchResult"]
 
@@ -43,7 +44,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(Shown):
     """A document found for a query, with the reason.
 
     Attributes:

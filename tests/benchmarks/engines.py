@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from engines import servers  # noqa: E402  # the folder of the tests
+from engines.files import milvus_server  # noqa: E402
 from engines.servers import running_node  # noqa: E402
 
 from pixie_retrievers import Document, SqliteIndex  # noqa: E402
@@ -57,7 +58,7 @@ def main() -> None:
         corpus = synthetic(n, N_QUERIES, given.cache)
         for engine in given.engines.split(","):
             with ExitStack() as stack:
-                node = stack.enter_context(running_node(engine))
+                node = stack.enter_context(milvus_server() if engine == "milvus" else running_node(engine))
                 table.add_row(engine, size, *measure(node, RAW[engine](node), corpus, stack))
     Console(width=200).print(table)
 
@@ -126,9 +127,9 @@ def measure(node: Any, raw: Any, corpus: Corpus, stack: ExitStack) -> list[str]:
 def copied(source: Path, target: str, n: int) -> tuple[float, float]:
     """Documents a second of `pixie copy`, its start and its check included, and its memory in MB."""
     code = (
-        "import resource, sys; from pixie_retrievers.cli.app import app\n"
+        "import re, sys; from pathlib import Path; from pixie_retrievers.cli.app import app\n"
         "try: app(sys.argv[1:], standalone_mode=False)\n"
-        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "finally: print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
     )
     began = time.perf_counter()
     command = [sys.executable, "-c", code, "copy", str(source), target, "--json"]
@@ -228,7 +229,50 @@ class RawElasticsearch(RawOpenSearch):
         return {"term": {"v": {"value": str(term), "boost": weight}}}
 
 
-RAW = {"opensearch": RawOpenSearch, "elasticsearch": RawElasticsearch}
+class RawMilvus:
+    """pymilvus as its documentation shows it."""
+
+    def __init__(self, node: Any) -> None:
+        from pymilvus import MilvusClient
+
+        self.client: Any = MilvusClient(f"http://{node.address}", timeout=60)
+
+    def add(self, name: str, documents: list[Document], vectors: SparseVectors) -> None:
+        from pymilvus import DataType, MilvusClient
+
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=100)
+        schema.add_field("v", DataType.SPARSE_FLOAT_VECTOR)
+        schema.add_field("text", DataType.VARCHAR, max_length=65_535)
+        schema.add_field("metadata", DataType.JSON)
+        index = MilvusClient.prepare_index_params()
+        index.add_index(field_name="v", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+        self.client.create_collection(name, schema=schema, index_params=index)
+        rows = [
+            {"id": document.id, "v": row, "text": document.text, "metadata": dict(document.metadata)}
+            for document, row in zip(documents, vectors.to_dicts(), strict=True)
+        ]
+        for start in range(0, len(rows), 500):
+            self.client.upsert(name, rows[start : start + 500])
+
+    def search(self, name: str, query: SparseVectors) -> Any:
+        return self.client.search(
+            name,
+            data=query.to_dicts(),
+            anns_field="v",
+            limit=K,
+            output_fields=["id", "text", "metadata"],
+            consistency_level="Strong",
+        )
+
+    def compact(self, name: str) -> None:
+        pass
+
+    def drop(self, name: str) -> None:
+        self.client.drop_collection(name)
+
+
+RAW = {"milvus": RawMilvus, "opensearch": RawOpenSearch, "elasticsearch": RawElasticsearch}
 
 if __name__ == "__main__":
     main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,15 +10,14 @@ from explanations import explanation_of
 from figures import TOKENS, holds
 
 from pixie_retrievers.render import to_html
-from pixie_retrievers.types import Document, SearchResult, TokenContribution
+from pixie_retrievers.render.style import STYLE
+from pixie_retrievers.types import Document, RaisedBy, SearchResult, TokenContribution
 
 ALLOWED = {
-    "section": {"lang", "style"},
-    "div": {"style"},
-    "span": {"style"},
-    "table": {"style"},
-    "td": {"style"},
-    **{key: set() for key in ("p", "strong", "small", "mark", "tr")},
+    "section": {"lang", "class"},
+    "div": {"class", "style"},
+    **{key: {"class"} for key in ("span", "mark", "td", "th", "tr", "p")},
+    **{key: set() for key in ("style", "strong", "small", "table", "details", "summary")},
 }
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -47,15 +47,21 @@ class Tags(HTMLParser):
     def __init__(self):
         super().__init__()
         self.problems = []
-        self.text = []
+        self.in_style = False
 
     def handle_starttag(self, tag, attrs):
         extra = {name for name, _ in attrs} - ALLOWED.get(tag, set())
         if tag not in ALLOWED or extra:
             self.problems.append((tag, attrs))
         for name, value in attrs:
-            if name == "style" and ("url(" in value or "expression" in value or "<" in value):
+            if name == "style" and not re.fullmatch(r"width:\d+\.\d%", value):
                 self.problems.append((name, value))
+            if name == "class" and not re.fullmatch(r"[a-z1-4 ]+", value):
+                self.problems.append((name, value))
+        self.in_style = tag == "style"
+
+    def handle_endtag(self, tag):
+        self.in_style = False
 
     def handle_comment(self, data):
         self.problems.append(("comment", data))
@@ -70,7 +76,8 @@ class Tags(HTMLParser):
         self.problems.append(("instruction", data))
 
     def handle_data(self, data):
-        self.text.append(data)
+        if self.in_style and data != STYLE:
+            self.problems.append(("style", data))
 
 
 @holds(TOKENS)
@@ -90,7 +97,8 @@ def test_only_the_listed_tags_and_attributes_come_out():
             TokenContribution(token, token, number, 1.0, 1.0, 1.0, bool(rng.integers(2)), bool(rng.integers(2)))
             for number, token in enumerate(tokens)
         ]
-        explanation = explanation_of(contributions, residual=1.0, n_others=1)
+        raised = {number: RaisedBy(number, 1.0, nasty(), (0, 1)) for number in range(3)}
+        explanation = explanation_of(contributions, residual=1.0, n_others=1, text=text, raised_by=raised)
         document = Document(nasty(), text, {"title": nasty(), nasty(): nasty(), "n": [nasty()]})
         parser = Tags()
         parser.feed(to_html(SearchResult(document, 4.0, explanation), rank=number))

@@ -38,7 +38,11 @@ HOMES = {
     "langchain_milvus": {"langchain"},
     "langchain_qdrant": {"langchain"},
     "llama_index": {"llama_index"},
+    "ray": {"ray_data"},
+    "mcp": {"mcp_server"},
     "typer": {"cli"},
+    "starlette": {"explore"},
+    "jinja2": {"explore"},
 }
 
 

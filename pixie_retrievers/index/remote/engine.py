@@ -123,6 +123,7 @@ class Engine(Protocol):
     Attributes:
         location: Where it is, without credentials.
         max_terms: A search has at most so many terms.
+        spare: So many candidates more than are wanted prove them nearly always; more are asked for where they do not.
         max_candidates: ... and gives at most so many documents.
         max_clauses, max_depth: A clause has at most so many parts, and levels; more goes unasked.
         may_negate: It knows of negation.
@@ -131,6 +132,7 @@ class Engine(Protocol):
 
     location: str
     max_terms: int
+    spare: int
     max_candidates: int
     max_clauses: int
     max_depth: int

@@ -17,8 +17,6 @@ from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
 __all__ = ["matched", "search_exactly"]
 
-_SPARE = 6
-"""So many candidates more than asked for: at ten, rounding nearly never moves anything further (12 of 10 at most)."""
 
 _READ_AT_ONCE = 1000
 
@@ -75,7 +73,7 @@ def search_exactly(
         condition: What decides among them.
         read_all: Reads every document that satisfies the clause.
     """
-    asked = [_Asked(query, _parts(query, engine.max_terms), k + _SPARE) for query in queries]
+    asked = [_Asked(query, _parts(query, engine.max_terms), k + engine.spare) for query in queries]
     while open_ones := [one for one in asked if not one.proven]:
         requests, owners = [], []
         for one in open_ones:

@@ -57,6 +57,7 @@ class QdrantEngine:
     """
 
     max_terms = 4096
+    spare = 1
     max_candidates = 10_000
     max_clauses = 250
     max_depth = 12

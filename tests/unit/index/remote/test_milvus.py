@@ -181,7 +181,7 @@ class TestOnAServer:
 
     def test_what_milvus_refuses_is_told_by_id_and_the_rest_is_stored(self, location):
         with begin_index(location, **NEW) as index, mock.patch.object(milvus, "_MAX_PIECES", 2):
-            huge = Document("huge", "x" * 40_000)
+            huge = Document("huge", "x" * 60_000)
             with pytest.raises(PartialWriteError, match="passages") as caught:
                 index.upsert([*documents(3), huge], random_vectors(4))
             assert list(caught.value.reasons) == ["huge"]

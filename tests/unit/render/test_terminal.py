@@ -1,20 +1,28 @@
-"""Explained results as text and as HTML: widths, marks, bars, and strings that mean harm."""
+"""Explained results as text: widths, marks, bars, and strings that mean harm."""
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
-from html.parser import HTMLParser
 
 import pytest
 from explanations import explanation_of
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from pixie_retrievers.render import UNSEEN, largest_contribution, to_html, to_text
-from pixie_retrievers.types import Document, SearchResult, TokenContribution
+from pixie_retrievers.render import largest_contribution, to_text
+from pixie_retrievers.types import (
+    Comparison,
+    Document,
+    RaisedBy,
+    SearchResult,
+    TextExplanation,
+    TextToken,
+    TokenContribution,
+    TokenDifference,
+    WhyNot,
+)
 
 TEXT = "정찰 및 감시 목적의 위성 영상을 통해 국방 관련 정밀 분석 서비스를 제공합니다."
 
@@ -25,12 +33,8 @@ def token(surface, contribution=1.0, *, query=True, document=True, spelling=None
     )
 
 
-def explained(*tokens, residual=0.0, n_others=0):
-    return explanation_of(tokens, residual=residual, n_others=n_others)
-
-
 def result(text=TEXT, *tokens, id="telepix-2", residual=0.0, n_others=0, **metadata):
-    explanation = explained(*tokens, residual=residual, n_others=n_others)
+    explanation = explanation_of(tokens, residual=residual, n_others=n_others, text=text)
     return SearchResult(Document(id, text, metadata), explanation.score, explanation)
 
 
@@ -74,7 +78,6 @@ def test_short_metadata_are_shown_and_long_ones_are_not():
 def test_expansions_are_told_from_literal_tokens(query, document, place):
     hit = result(TEXT, token("위성", query=query, document=document))
     assert row(to_text(hit), "위성").endswith(f"1.00  {place}")
-    assert f"<td>{place}</td>" in to_html(hit)
     line = to_text(hit, tokens="line").splitlines()[-1].strip()
     assert line == ("위성 1.00" if place == "query + text" else "~위성 1.00")
 
@@ -83,8 +86,6 @@ def test_bars_are_proportional():
     shown = to_text(result(TEXT, token("국방", 4.0), token("위성", 2.0), token("영상", 1.0), token("정밀", 1e-9)))
     bars = {surface: re.search("[▏▎▍▌▋▊▉█]+", row(shown, surface))[0] for surface in ("국방", "위성", "영상", "정밀")}
     assert bars == {"국방": "█" * 16, "위성": "█" * 8, "영상": "█" * 4, "정밀": "▏"}
-    widths = re.findall(r"width:([\d.]+)%", to_html(result(TEXT, token("국방", 4.0), token("위성", 1.0))))
-    assert widths == ["100.0", "25.0"]
 
 
 def test_the_bars_of_all_hits_are_on_one_scale():
@@ -100,14 +101,12 @@ def test_what_is_not_shown_is_summed_up(n_others, words):
     hit = result(TEXT, token("위성", 2.0), residual=0.25, n_others=n_others)
     assert re.search(rf"{re.escape(words)} +0\.25$", to_text(hit), re.MULTILINE)
     assert to_text(hit, tokens="line").endswith(f"위성 2.00 · {words} 0.25")
-    assert f"<td>{words}</td>" in to_html(hit)
 
 
 def test_nothing_left_out_leaves_no_line():
     hit = result(TEXT, token("위성"))
     assert "other" not in to_text(hit)
     assert not to_text(hit, tokens="line").endswith("·")
-    assert "other" not in to_html(hit)
 
 
 def test_only_what_is_left_out_can_be_shown():
@@ -120,8 +119,6 @@ def test_a_hit_without_an_explanation_renders():
     hit = SearchResult(Document("1", TEXT), 1.5, None)
     assert to_text([hit]).splitlines()[0].split() == ["1", "1", "score", "1.50"]
     assert "query × text" not in to_text(hit)
-    assert "<table" not in to_html(hit)
-    assert "score 1.50" in to_html(hit)
 
 
 def test_no_results_say_so():
@@ -133,50 +130,10 @@ def test_an_explanation_of_nothing_says_so():
     assert to_text(nothing) == "No token in common: the score is 0."
     hit = SearchResult(Document("1", TEXT), 0.0, nothing)
     assert "no token in common" in to_text(hit, tokens="line")
-    assert "score 0.00" in to_html(hit)
 
 
 def test_a_small_number_keeps_its_size():
     assert row(to_text(result(TEXT, token("위성", 0.00012))), "위성").split()[1] == "1e-04"
-
-
-def test_an_id_without_a_title_is_said_once():
-    assert to_html(result(TEXT, id="only-id")).count("only-id") == 1
-    assert to_html(result(TEXT, id="the-id", title="제목")).count("the-id") == 1
-    assert "<strong>2. 제목</strong>" in to_html(result(TEXT, title="제목"), rank=2)
-
-
-# Where a token stands
-
-
-def marks(text, *tokens):
-    return re.findall("<mark>(.*?)</mark>", to_html(result(text, *tokens)))
-
-
-def test_what_stands_in_the_text_is_marked():
-    assert marks("위성과 위성", token("위성")) == ["위성", "위성"]
-
-
-def test_an_expansion_is_not_marked():
-    assert marks("위성과 위성", token("위성", document=False)) == []
-
-
-def test_a_spelling_says_whether_a_token_starts_a_word():
-    assert marks("에서 집에서", token("에서", spelling="##에서")) == ["에서"]
-    assert "집<mark>" in to_html(result("에서 집에서", token("에서", spelling="##에서")))
-    assert "<mark>위성</mark> 첩보위성" in to_html(result("위성 첩보위성", token("위성", spelling="▁위성")))
-
-
-def test_a_single_character_counts_at_the_start_of_a_word_and_behind_a_match():
-    assert marks("텔레픽스는 오픽", token("텔"), token("레"), token("픽")) == ["텔", "레", "픽"]
-
-
-def test_case_does_not_matter():
-    assert marks("TelePIX", token("telepix")) == ["TelePIX"]
-
-
-def test_a_token_full_of_regular_expression_is_a_token():
-    assert marks("a.*b axxb (c)+", token(".*"), token("(c)+")) == [".*", "(c)+"]
 
 
 def test_a_long_text_is_cut_to_where_its_tokens_stand():
@@ -264,13 +221,8 @@ HOSTILE = st.one_of(
 def hostile(text, id, surface, spelling, key, value, *, title=True):
     tokens = (token(surface, 2.0, spelling=spelling), token(surface, 1.0, document=False, spelling=spelling))
     metadata = {key: value, "title": value} if title else {key: value}
-    explanation = explained(*tokens, residual=0.5, n_others=1)
+    explanation = explanation_of(tokens, residual=0.5, n_others=1, text=text)
     return SearchResult(Document(id, text, metadata), explanation.score, explanation)
-
-
-def seen(text):
-    """What a person sees of a string: its words, and a mark for each character that must not act."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if ord(c) in UNSEEN else c for c in " ".join(text.split()))
 
 
 @given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
@@ -292,60 +244,58 @@ def test_markup_is_text(markup):
     assert markup in to_text(result(TEXT, title=markup))
 
 
-class Parsed(HTMLParser):
-    """Every tag with its attributes, and the text between them."""
-
-    def __init__(self, content):
-        super().__init__(convert_charrefs=True)
-        self.tags, self.data, self.strange, self.open = set(), [], [], []
-        self.feed(content)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add((tag, tuple(name for name, _ in attrs)))
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.data.append(data)
-
-    def handle_comment(self, data):
-        self.strange.append(data)
-
-    handle_decl = unknown_decl = handle_pi = handle_comment
+# Reasons
 
 
-@given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-@example("<b>위성", "<i>", "위성", "<u>", "<s>", "<p>")
-def test_html_holds_no_tag_but_its_own_and_every_string_as_text(text, id, surface, spelling, key, value):
-    content = to_html(hostile(text, id, surface, spelling, key, value), rank=1)
-    parsed = Parsed(content)
-    assert parsed.open == []
-    assert parsed.strange == []
-    assert parsed.tags <= {
-        ("section", ("lang", "style")),
-        ("div", ()),
-        ("div", ("style",)),
-        ("strong", ()),
-        ("small", ()),
-        ("span", ("style",)),
-        ("p", ()),
-        ("mark", ()),
-        ("table", ("style",)),
-        ("tr", ()),
-        ("td", ()),
-        ("td", ("style",)),
-    }
-    visible = "".join(parsed.data)
-    assert seen(id) in visible or not value.strip()
-    if value.strip():
-        assert seen(value) in visible
-    else:
-        assert seen(text) in visible
-    assert not [c for c in content if unicodedata.category(c) == "Cc" and c != "\n"]
+def test_what_a_model_made_of_a_text_is_shown_with_where_it_comes_from():
+    raised = RaisedBy(3, 1.0, "위성", (0, 2))
+    tokens = (
+        TextToken("위성", "위성", 2, 2.0, True, ((0, 2),)),
+        TextToken("##궤도", "궤도", 3, 1.0, False, (), raised),
+        *(TextToken(f"t{n}", f"t{n}", n, 0.5, False) for n in range(10, 40)),
+    )
+    shown = to_text(TextExplanation("위성을 본다", "document", "id-1", tokens, (0, 3)))
+    assert shown.splitlines()[0] == "id-1"
+    assert "not read by the model: 3 of 6 characters" in shown
+    assert row(shown, "위성").split() == ["위성", "2.00", "█" * 16, "in", "the", "text"]
+    assert row(shown, "궤도").split() == ["궤도", "1.00", "█" * 8, "←", "위성"]
+    assert row(shown, "t10").endswith("added")
+    assert "+ 12 others" in shown
+    assert "No token" in to_text(TextExplanation("", "query", None, (), (0, 0)))
 
 
-def test_html_escapes_quotes_too():
-    assert html.escape("\"'<>&") in to_html(result("\"'<>&", id="x"))
+def differences(*values):
+    return tuple(TokenDifference(f"t{n}", f"t{n}", n, max(0.0, v), max(0.0, -v)) for n, v in enumerate(values))
+
+
+def test_a_comparison_shows_what_each_token_adds_to_both_and_the_sum():
+    a, b = result(TEXT, token("위성", 3.0), id="first"), result(TEXT, token("위성", 1.0), id="second")
+    shown = to_text(Comparison("위성", a, b, differences(3.0, -1.0, 0.0)))
+    assert [line.split() for line in shown.splitlines()[:2]] == [
+        ["A", "first", "score", "3.00"], ["B", "second", "score", "1.00"]
+    ]  # fmt: skip
+    assert row(shown, "t0").split()[:4] == ["t0", "3.00", "0.00", "+3.00"]
+    assert row(shown, "t1").split()[:4] == ["t1", "0.00", "1.00", "−1.00"]
+    assert row(shown, "t2").split() == ["t2", "0.00", "0.00", "0.00"]
+    assert shown.splitlines()[-1].split() == ["together", "+2.00"]
+    many = to_text(Comparison("위성", a, b, differences(*[1.0] * 22)))
+    assert re.search(r"\+ 2 others +\+2\.00$", many, re.MULTILINE)
+    assert "Neither shares a token" in to_text(Comparison("위성", a, b, ()))
+
+
+def test_why_a_document_is_not_found_is_said_in_a_sentence():
+    assert to_text(WhyNot("q", "the-id", 3, "not there")) == "the-id\nNo document has this id."
+    unread = (TextToken("위성", "위성", 1, 2.0, True, ((9, 11),)),)
+    shown = to_text(WhyNot("q", "the-id", 3, "shares no token", score=0.0, cut=True, unread=unread), width=120)
+    assert "where the model does not read its text, 1 more" in shown.lower()
+    assert "in the part that is not read: 위성 2.00" in shown
+    told = WhyNot("q", "b", 1, "ranked lower", 2, 1.0, 3.0, Comparison("q", result(), result(), differences(2.0)))
+    assert "rank 2, score 1.00; number 1 scores 3.00, 2.00 more" in to_text(told)
+    assert "together" in to_text(told)
+
+
+def test_what_raised_a_token_stands_beside_it():
+    raised = {0: RaisedBy(0, 1.0, "위성", (10, 12))}
+    explanation = explanation_of([token("궤도", document=False)], text=TEXT, raised_by=raised)
+    hit = SearchResult(Document("1", TEXT), 1.0, explanation)
+    assert row(to_text(hit), "궤도").endswith("query ← 위성")

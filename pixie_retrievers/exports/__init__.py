@@ -1,0 +1,1 @@
+"""An index in the formats that other programs read."""
