@@ -17,6 +17,8 @@ PAGES = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     ".github/CONTRIBUTING.md": "contributing.md",
+    ".github/SECURITY.md": "security.md",
+    ".github/CODE_OF_CONDUCT.md": "conduct.md",
     ".github/workflows/tests.yml": "workflow.md",
     "pixie_retrievers/encoder/nano/README.md": "bundled-model.md",
     "examples/training/README.md": "examples/training/index.md",
