@@ -52,6 +52,7 @@ def main() -> None:
     given = options.parse_args()
     servers.MEMORY = given.memory
     searches = ("ours ms", "raw ms", "ratio (rounds)", "filtered ms", "embedded ms")
+    console = Console(width=200)
     table = Table("", "documents", *searches, "in: ours/s", "raw/s", "ratio", "copy/s", "copy MB")
     for size in given.sizes.split(","):
         n = int(size.replace("k", "000").replace("m", "000000"))
@@ -60,7 +61,7 @@ def main() -> None:
             with ExitStack() as stack:
                 node = stack.enter_context(milvus_server() if engine == "milvus" else running_node(engine))
                 table.add_row(engine, size, *measure(node, RAW[engine](node), corpus, stack))
-    Console(width=200).print(table)
+            console.print(table)  # so far: a large size takes many minutes
 
 
 def measure(node: Any, raw: Any, corpus: Corpus, stack: ExitStack) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +32,7 @@ _ROUNDING = (1 + 2.0**-8) * (1 + 1e-6)
 """FeatureField keeps 8 bits of a weight's mantissa and drops the rest: no weight, and no sum, is larger by more; and
 sums are of float32."""
 _PAGE = 1000
+_TASK_POLL_S = 0.2
 _WHOLE = ["id", "text", "metadata", "w", "seq"]
 _SMALL = ["id", "metadata", "seq"]
 _TOKENS_AT_ONCE = 50_000  # a terms query takes 65,536
@@ -209,7 +212,11 @@ class LuceneEngine(ABC):
         )
 
     def compact(self) -> None:
-        self._whole(self.send("POST", self._path + "/_forcemerge", max_num_segments="1"))
+        begun = self.send("POST", self._path + "/_forcemerge", max_num_segments="1", wait_for_completion="false")
+        task = "/_tasks/" + quote(begun["task"], safe=":")
+        with suppress(IndexNotFoundError):  # of a task that ended, some servers know nothing more
+            while not self.send("GET", task)["completed"]:  # it takes as long as the index is large
+                time.sleep(_TASK_POLL_S)
         self.publish()  # searches, and figures, see the old segments until then
 
     def drop(self) -> None:
