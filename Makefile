@@ -9,7 +9,7 @@ export PYTHON
 # What the tests hold figures of, and the torch whose CUDA libraries are the smaller ones: renewed by hand.
 HELD := torch==2.13.0 bm25s==0.3.16 PyStemmer==3.1.0
 
-.PHONY: demo test unit test-pythons test-processors test-newest test-lowest test-matrix engines lint soak coverage lock clean
+.PHONY: demo test unit test-pythons test-processors test-newest test-lowest test-matrix test-wheel engines lint docs soak coverage lock clean
 
 demo: $(DEMO)
 	$(BIN)/pixie demo
@@ -40,6 +40,14 @@ test-lowest:  # the quick tests with the lowest that pyproject.toml admits, on P
 test-matrix: $(READY)  # the adapters with the lowest and the newest frameworks, and with one framework alone: ROWS="..." for some
 	sh tests/matrix.sh $(ROWS)
 
+test-wheel: $(READY)  # the quick tests of the built wheel, in a folder where the package's source is not
+	rm -rf build/wheel
+	$(BIN)/python -m hatchling build --target wheel --directory build/wheel
+	cp -R tests docs examples pyproject.toml Makefile README.md CHANGELOG.md LICENSE .github .mkdocs.yml build/wheel
+	sh tests/environment.sh .venv-wheel --reinstall-package pixie-retrievers \
+		"$$(ls build/wheel/*.whl)[all,engines,ray]" --group dev
+	cd build/wheel && PIXIE_QUICK=1 ../../.venv-wheel/bin/python -m pytest -q -n auto $(QUICK)
+
 engines: $(READY)  # the tests that ask OpenSearch, Elasticsearch, Milvus and Qdrant
 	PIXIE_REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -n auto --dist loadgroup -m server
 
@@ -54,10 +62,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs:  # the documentation's site, in build/site: every page, every link, every public name
+	@sh tests/environment.sh .venv-docs --group docs
+	.venv-docs/bin/mkdocs build --strict --config-file .mkdocs.yml
+
 lock: $(READY)  # the newest versions of everything, for every Python and system; then run the tests
 	printf '%s\n' $(HELD) > .venv/held.txt
 	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade \
-		--all-extras --group dev --constraint .venv/held.txt --no-annotate --output-file tests/lock.txt pyproject.toml
+		--all-extras --group dev --group docs --constraint .venv/held.txt --no-annotate --output-file tests/lock.txt pyproject.toml
 
 $(DEMO): pyproject.toml tests/lock.txt tests/environment.sh
 	@echo 'Setting up .venv, once. The first time fetches about 3 GB, nearly all of it torch (README: less without a GPU).'
