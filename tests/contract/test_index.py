@@ -22,6 +22,7 @@ from pixie_retrievers import (
     InvalidParameterError,
     InvalidTextError,
     InvalidVectorError,
+    SparseRetriever,
     SparseVectors,
     SqliteIndex,
 )
@@ -476,3 +477,40 @@ def test_writers_and_readers_at_once_lose_nothing_and_read_no_halves(index):
             reader.result()
     assert wrong == []
     assert sorted(index.ids()) == sorted(expected)
+
+
+# What a retriever says when somebody asks why
+
+
+class Numbers:
+    """An encoder whose texts are numbers of terms."""
+
+    vocabulary_size, fingerprint = VOCABULARY_SIZE, "model-1"
+
+    def encode_documents(self, texts, *, show_progress=False):
+        return SparseVectors.from_dicts([{int(word): 1.0 for word in text.split()} for text in texts], VOCABULARY_SIZE)
+
+    encode_queries = encode_documents
+
+    def tokens(self, term_ids):
+        return [str(term) for term in term_ids]
+
+    surfaces = tokens
+
+
+def test_a_retriever_says_why_over_any_index(index):
+    retriever = SparseRetriever(Numbers(), index)
+    texts = [" ".join(str(term) for term in range(1, n)) for n in range(2, 40)]
+    retriever.add([Document(f"d{n}", text, {"even": n % 2 == 0}) for n, text in enumerate(texts)])
+    query = " ".join(str(term) for term in range(1, 60))
+    for n in (0, 17, 37):
+        told = retriever.why_not(query, f"d{n}", k=1)
+        assert (told.verdict, told.rank) == ("found" if n == 37 else "ranked lower", 38 - n)
+        assert [token.surface for token in told.cost] == [str(term) for term in range(n + 2, 39)]
+    assert retriever.why_not(query, "d20", k=3, filter={"even": True}).rank == 9
+    assert retriever.why_not(query, "d21", k=3, filter={"even": True}).verdict == "filtered out"
+    assert retriever.why_not("199", "d21").verdict == "shares no token"
+    assert retriever.why_not("199", "nowhere").verdict == "not there"
+    told = retriever.compare("1 5 9", "d2", "d8")
+    assert [(token.surface, round(token.difference, 2)) for token in told.tokens] == [("5", -1), ("9", -1), ("1", 0)]
+    assert [token.surface for token in retriever.explain_document("d1").tokens] == ["1", "2"]

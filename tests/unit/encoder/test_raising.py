@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -84,3 +86,17 @@ def test_afterwards_nothing_watches(encoder, sentences):
 def test_a_head_that_cannot_be_split_is_watched_too(today_folder, sentences, monkeypatch):
     monkeypatch.setattr("pixie_retrievers.encoder.head.split_heads", lambda _: None)
     held(PixieEncoder(today_folder, device="cpu"), sentences[0])
+
+
+@pytest.mark.parametrize("change", [{"pooling_strategy": "sum"}, {"activation_function": "log1p_relu"}])
+def test_whatever_the_weights_are_made_with(today_folder, copy_of, sentences, change):
+    folder = copy_of(today_folder)
+    path = folder / "1_SpladePooling" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    held(PixieEncoder(folder, device="cpu"), sentences[0], tolerance=1e-4)
+
+
+def test_on_a_route_without_a_head_no_term_raises_another(encoder, monkeypatch):
+    """As a query of an inference-free model takes it: what a term weighs is looked up."""
+    monkeypatch.setattr("pixie_retrievers.encoder.raising.forward", lambda *_: None)
+    assert encoder.raised_by("위성", [7, 8]) == {}

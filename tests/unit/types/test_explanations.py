@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pixie_retrievers import Explanation, TermMatches
-from pixie_retrievers.types import KnownNames, sum_contributions
+from pixie_retrievers.types import KnownNames, RaisedBy, sum_contributions
 
 MATCHES = TermMatches(
     np.array([2, 5, 7, 9], np.int32),
@@ -110,3 +110,11 @@ def test_an_explanation_takes_the_names_of_its_tokens_along_to_another_process()
 def test_sums_are_rounded_step_by_step():
     assert sum_contributions([0.1] * 10) == 0.9999999999999999
     assert sum_contributions([]) == 0.0
+
+
+def test_what_raised_a_token_travels_and_the_tokenizer_does_not():
+    raised = {2: RaisedBy(2, 0.5, "위성", (0, 2))}
+    there = pickle.loads(pickle.dumps(Explanation(4.5, MATCHES, None, KnownNames({}), raised)))
+    assert there.raised_by == raised
+    assert there.spans() is None
+    assert there.to_dict()["raised_by"] == [{"token_id": 2, "weight": 0.5, "by": "위성", "span": [0, 2]}]
