@@ -111,6 +111,20 @@ def make_server(retriever: SparseRetriever, *, name: str = "pixie") -> MCPServer
         explanation = retriever.explain(query, id, top_k_tokens=3 * _TOKENS)
         return Reason(score=round(explanation.score, 3), why=_why(explanation))
 
+    @server.tool()
+    @_told
+    def why_not(
+        query: Annotated[str, Field(description="A question or keywords.")],
+        id: Annotated[str, Field(description="The id of the document that was expected.")],
+        k: Annotated[int, Field(ge=1, le=_MAX_HITS, description="Among how many it was expected.")] = 5,
+        filter: Annotated[dict[str, Any] | None, Field(description="The filter of the search, if it had one.")] = None,
+    ) -> Reason:
+        """Why a document is not among the best: its rank, the tokens it lacks, or the filter that keeps it out."""
+        told = retriever.why_not(query, id, k=k, filter=filter)
+        costs = [f"{token.surface} -{token.difference:.2f}" for token in told.cost[:_TOKENS]]
+        more = f" Beside the last of them it lacks: {', '.join(costs)}." if costs else ""
+        return Reason(score=round(told.score or 0.0, 3), why=told.summary + more)
+
     return server
 
 

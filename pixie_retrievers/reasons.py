@@ -233,10 +233,9 @@ class Reasons:
 
     def _unread(self, vector: SparseVectors, matches: TermMatches, text: str) -> tuple[TextToken, ...]:
         """The query's tokens that the document lacks, though its text has them where the model does not read."""
-        (missing,) = vector.to_dicts()
-        for term in matches.term_ids.tolist():
-            del missing[term]
         spans = self._spans(text, "document")
+        there = {*matches.term_ids.tolist(), *(spans.terms if spans else ())}
+        missing = {term: weight for term, weight in vector.to_dicts()[0].items() if term not in there}
         found: dict[int, list[Span]] = {}
         stretches = list(spans.unread) if spans else []
         while stretches:

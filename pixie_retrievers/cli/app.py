@@ -16,6 +16,7 @@ from pixie_retrievers.cli.advice import for_command_line
 from pixie_retrievers.cli.backup import backup
 from pixie_retrievers.cli.check import check
 from pixie_retrievers.cli.compact import compact
+from pixie_retrievers.cli.compare import compare
 from pixie_retrievers.cli.copy import copy
 from pixie_retrievers.cli.delete import delete
 from pixie_retrievers.cli.demo import demo
@@ -29,6 +30,7 @@ from pixie_retrievers.cli.mcp import mcp
 from pixie_retrievers.cli.repair import repair
 from pixie_retrievers.cli.search import search
 from pixie_retrievers.cli.terminal import one_line
+from pixie_retrievers.cli.why_not import why_not
 
 __all__ = ["app"]
 
@@ -82,7 +84,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
-for command in (demo, index, search, explain, delete, compact, info, check, copy, export, backup, repair, explore, mcp):
+for command in (demo, index, search, explain, compare, why_not, explore, mcp, delete, compact, info, check):
+    app.command(name=command.__name__.replace("_", "-"))(command)
+for command in (copy, export, backup, repair):
     app.command(name=command.__name__)(command)
 app.command(name="eval")(evaluate)  # a word that Python has taken
 

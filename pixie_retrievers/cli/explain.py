@@ -1,4 +1,4 @@
-"""`pixie explain`: why one document scores what it scores for a question."""
+"""`pixie explain`: why one document scores what it scores for a question, or what the model makes of the question."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.options import Device, IndexFile, ModelName, Query
-from pixie_retrievers.cli.terminal import notes, output, print_json
+from pixie_retrievers.cli.options import Device, IndexFile, ModelName, MostTokens, Query
+from pixie_retrievers.cli.terminal import output, print_json
 
 __all__ = ["explain"]
 
@@ -16,39 +16,45 @@ __all__ = ["explain"]
 def explain(
     index_file: IndexFile,
     query: Query,
-    document_id: Annotated[str, typer.Argument(metavar="ID", help="The id of a document.", show_default=False)],
-    tokens: Annotated[
-        int | None, typer.Option(min=1, help="At most so many tokens. Left out: all.", show_default=False)
+    document_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="The id of a document. Left out: the question alone.", show_default=False),
     ] = None,
+    tokens: MostTokens = None,
+    raised_by: Annotated[
+        bool, typer.Option("--raised-by", help="Name the word that raised each token which the model added.")
+    ] = False,
     model: ModelName = None,
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as one JSON document.")] = False,
 ) -> None:
-    """Show every token that a question shares with one document, whether or not a search would find it."""
-    from pixie_retrievers.cli.lookup import stored_ids
-    from pixie_retrievers.cli.models import encoder_for_index
-    from pixie_retrievers.errors import InvalidDocumentError
+    """Show every token that a question shares with one document, found or not; or what the model makes of it alone."""
+    from pixie_retrievers.cli.lookup import stored_documents
+    from pixie_retrievers.cli.models import retriever_of
     from pixie_retrievers.index.opening import open_index, without_credentials
-    from pixie_retrievers.retriever import SparseRetriever
-    from pixie_retrievers.types import SearchResult
+    from pixie_retrievers.types import SearchResult, TextExplanation
 
+    where = without_credentials(index_file)
+    told: TextExplanation | SearchResult
     with closing(open_index(index_file, read_only=True)) as index:
-        document_id = stored_ids(index, [document_id])[0]
-        document = index.get([document_id])[0]
-        if document is None:  # found out before the model is loaded
-            raise InvalidDocumentError(f"{without_credentials(index_file)} holds no document with id {document_id!r}")
-        with notes().status("loading the model"):
-            encoder = encoder_for_index(index.fingerprint, model, device=device)
-        explanation = SparseRetriever(encoder, index).explain(query, document_id, top_k_tokens=tokens)
-    result = SearchResult(document, explanation.score, explanation)
+        documents = [] if document_id is None else stored_documents(index, [document_id], where=where)
+        retriever = retriever_of(index, model, device=device)
+        if documents:
+            (document,) = documents
+            explanation = retriever.explain(query, document.id, top_k_tokens=tokens, raised_by=raised_by)
+            told = SearchResult(document, explanation.score, explanation)
+        else:
+            told = retriever.explain_query(query, raised_by=raised_by)
     if as_json:
-        shown = without_credentials(index_file)
-        print_json({"query": query, "index": shown, "model": encoder.fingerprint, **result.to_dict()})
+        print_json({"query": query, "index": where, "model": retriever.encoder.fingerprint, **told.to_dict()})
         return
 
-    from pixie_retrievers.render import LEGEND, result_view
+    from pixie_retrievers.render import LEGEND, RAISED, result_view, text_view
 
     console = output()
-    console.print(result_view(result, max_characters=None))
+    if isinstance(told, TextExplanation):
+        console.print(text_view(told, max_tokens=tokens, max_characters=None))
+        return
+    console.print(result_view(told, max_characters=None))
     console.print()
-    console.print(LEGEND, style="dim", markup=False)
+    console.print(f"{LEGEND} {RAISED}" if raised_by else LEGEND, style="dim", markup=False)

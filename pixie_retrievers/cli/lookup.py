@@ -6,12 +6,14 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pixie_retrievers.errors import DocumentNotFoundError
 from pixie_retrievers.files.fields import composed
 
 if TYPE_CHECKING:
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.types import Document
 
-__all__ = ["composed_sources", "stored_ids"]
+__all__ = ["composed_sources", "stored_documents", "stored_ids"]
 
 
 def stored_ids(index: Index, ids: Sequence[str]) -> list[str]:
@@ -20,6 +22,20 @@ def stored_ids(index: Index, ids: Sequence[str]) -> list[str]:
     known = {form for its in forms for form in its if form}
     there = {document.id for document in index.get(sorted(known)) if document is not None}
     return [next((form for form in its if form in there), its[0]) for its in forms]
+
+
+def stored_documents(index: Index, ids: Sequence[str], *, where: str) -> list[Document]:
+    """The document under each id, in whatever form the id is written.
+
+    Raises:
+        DocumentNotFoundError: There is none; found out before a model is loaded.
+    """
+    found = []
+    for id, document in zip(ids, index.get(stored_ids(index, ids)), strict=True):
+        if document is None:
+            raise DocumentNotFoundError(f"{where} holds no document with id {id!r}")
+        found.append(document)
+    return found
 
 
 def composed_sources(filter: dict[str, Any]) -> dict[str, Any]:

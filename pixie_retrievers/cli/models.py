@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pixie_retrievers.cli.terminal import notes
 from pixie_retrievers.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.pixie import PixieEncoder
+    from pixie_retrievers.index.base import Index
+    from pixie_retrievers.retriever import SparseRetriever
 
-__all__ = ["encoder_for_index", "load_encoder"]
+__all__ = ["encoder_for_index", "load_encoder", "retriever_of"]
 
 _THRESHOLDS = ("min_weight", "max_active_terms", "max_length")
 
@@ -45,6 +48,19 @@ def encoder_for_index(fingerprint: str, model: str | None, *, device: str | None
             f"the index was built with a model in a local folder named {name!r}: say where it is with --model"
         )
     return _loaded(lambda encoder: encoder.from_fingerprint(fingerprint, device=device))
+
+
+def retriever_of(index: Index, model: str | None, *, device: str | None = None) -> SparseRetriever:
+    """An index with the model that it was built with, or the named one; stderr says that it is being loaded.
+
+    Raises:
+        ModelUnavailableError, IncompatibleIndexError: As for :func:`encoder_for_index`.
+    """
+    from pixie_retrievers.retriever import SparseRetriever
+
+    with notes().status("loading the model"):
+        encoder = encoder_for_index(index.fingerprint, model, device=device)
+    return SparseRetriever(encoder, index)
 
 
 def _named(encoder: type[PixieEncoder], model: str | None) -> Callable[..., PixieEncoder]:

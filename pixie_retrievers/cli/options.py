@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Device", "Encoding", "IndexFile", "ModelName", "Query"]
+from pixie_retrievers.cli.lookup import composed_sources
+
+__all__ = ["Device", "Encoding", "FilterOption", "IndexFile", "ModelName", "MostTokens", "Query", "parsed_filter"]
 
 IndexFile = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index file, or the URL of a server's index.", show_default=False)
@@ -25,6 +28,18 @@ Device = Annotated[
     str | None,
     typer.Option("--device", help="cpu, cuda, cuda:1, mps. Left out: the best there is.", show_default=False),
 ]
+FilterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON",
+        help="""Only documents whose metadata pass: '{"year": {"$gte": 2020}}'.""",
+        show_default=False,
+    ),
+]
+MostTokens = Annotated[
+    int | None, typer.Option("--tokens", min=1, help="At most so many tokens. Left out: all.", show_default=False)
+]
 Encoding = Annotated[
     str | None,
     typer.Option(
@@ -34,3 +49,20 @@ Encoding = Annotated[
         show_default=False,
     ),
 ]
+
+
+def parsed_filter(text: str | None) -> dict[str, Any] | None:
+    """A filter as it is typed, as a retriever takes it.
+
+    Raises:
+        BadParameter: It is not a JSON object.
+    """
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not valid JSON: {error}", param_hint="--filter") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter('a filter is a JSON object, such as {"year": 2020}', param_hint="--filter")
+    return composed_sources(value)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.lookup import composed_sources
-from pixie_retrievers.cli.options import Device, IndexFile, ModelName, Query
-from pixie_retrievers.cli.terminal import notes, output, print_json
+from pixie_retrievers.cli.options import Device, FilterOption, IndexFile, ModelName, Query, parsed_filter
+from pixie_retrievers.cli.terminal import output, print_json
 
 __all__ = ["search"]
 
@@ -19,14 +17,7 @@ def search(
     index_file: IndexFile,
     query: Query,
     k: Annotated[int, typer.Option("-k", min=1, help="At most so many hits.")] = 5,
-    filter: Annotated[
-        str | None,
-        typer.Option(
-            metavar="JSON",
-            help="""Only documents whose metadata pass: '{"year": {"$gte": 2020}}'.""",
-            show_default=False,
-        ),
-    ] = None,
+    filter: FilterOption = None,
     tokens: Annotated[int, typer.Option(min=0, help="At most so many tokens a hit; 0 for none.")] = 8,
     threshold: Annotated[float | None, typer.Option(help="Leave out hits that score less.", show_default=False)] = None,
     full: Annotated[bool, typer.Option("--full", help="Show whole texts instead of the passage that matches.")] = False,
@@ -35,22 +26,18 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the hits as one JSON document.")] = False,
 ) -> None:
     """Find the best documents for a question, and show which tokens made each one match."""
-    wanted = _parsed_filter(filter)
+    wanted = parsed_filter(filter)
 
-    from pixie_retrievers.cli.models import encoder_for_index
+    from pixie_retrievers.cli.models import retriever_of
     from pixie_retrievers.index.opening import open_index, without_credentials
-    from pixie_retrievers.retriever import SparseRetriever
 
     with closing(open_index(index_file, read_only=True)) as index:
-        with notes().status("loading the model"):
-            encoder = encoder_for_index(index.fingerprint, model, device=device)
-        results = SparseRetriever(encoder, index).search(
-            query, k, filter=wanted, top_k_tokens=tokens, score_threshold=threshold
-        )
+        retriever = retriever_of(index, model, device=device)
+        results = retriever.search(query, k, filter=wanted, top_k_tokens=tokens, score_threshold=threshold)
     if as_json:
         hits = [{"rank": rank, **result.to_dict()} for rank, result in enumerate(results, start=1)]
         shown = without_credentials(index_file)
-        print_json({"query": query, "index": shown, "model": encoder.fingerprint, "results": hits})
+        print_json({"query": query, "index": shown, "model": retriever.encoder.fingerprint, "results": hits})
         return
 
     from pixie_retrievers.render import LEGEND, results_view
@@ -60,15 +47,3 @@ def search(
     if results and tokens and console.is_terminal:
         console.print()
         console.print(LEGEND, style="dim", markup=False)
-
-
-def _parsed_filter(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"not valid JSON: {error}", param_hint="--filter") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter('a filter is a JSON object, such as {"year": 2020}', param_hint="--filter")
-    return composed_sources(value)

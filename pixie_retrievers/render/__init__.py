@@ -8,6 +8,7 @@ goes through one escaping function.
 from pixie_retrievers.render.html import to_html
 from pixie_retrievers.render.terminal import (
     LEGEND,
+    RAISED,
     comparison_view,
     explanation_view,
     result_view,
@@ -20,6 +21,7 @@ from pixie_retrievers.render.words import UNSEEN, largest_contribution
 
 __all__ = [
     "LEGEND",
+    "RAISED",
     "UNSEEN",
     "comparison_view",
     "explanation_view",

@@ -21,6 +21,7 @@ from pixie_retrievers.render.words import (
     signed,
     surface_of,
     title_of,
+    weighted,
 )
 from pixie_retrievers.types import (
     Comparison,
@@ -99,7 +100,7 @@ def _explanation(explanation: Explanation, largest: float | None) -> Iterator[st
         return
     scale = largest or max((item.contribution for item in explanation.contributions), default=1.0) or 1.0
     yield "<table>"
-    yield _row("th", ("token", ""), ("adds", "n"), ("", "w"), ("query × text", "n"), ("found in", ""))
+    yield _row("th", ("token", ""), ("adds", "n"), ("", "w"), ("query × text", "n wide"), ("found in", ""))
     for item in explanation.contributions:
         yield _row(
             "td",
@@ -117,7 +118,8 @@ def _explanation(explanation: Explanation, largest: float | None) -> Iterator[st
 def _text(told: TextExplanation) -> list[str]:
     marked = MarkedText.of_text(told)
     name = "query" if told.id is None else printable(told.id)
-    lines = [f'<div class="head"><strong>{_escaped(name)}</strong></div>', *_marked(marked)]
+    counted = f"<small>{_escaped(weighted(told))}</small>"
+    lines = [f'<div class="head"><strong>{_escaped(name)}</strong>{counted}</div>', *_marked(marked)]
     if not told.tokens:
         return [*lines, '<p class="note">No token: nothing is found by this text.</p>']
     largest = told.tokens[0].weight
@@ -137,6 +139,7 @@ def _text(told: TextExplanation) -> list[str]:
 
 def _comparison(told: Comparison) -> list[str]:
     return [
+        f"<small>{_escaped(printable(told.query))}</small>",
         *(
             f'<div class="head"><span><strong>{name}</strong> '
             f"{_escaped(title_of(result.document)[0] or printable(result.document.id))}</span>"
@@ -182,8 +185,8 @@ def _differences(told: Comparison) -> list[str]:
             (sides, ""),
         )
 
-    head = _row("th", ("token", ""), ("adds to A", "n"), ("to B", "n"), ("A − B", "n"), ("B | A", "w"))
-    foot = _row("td", ("together", ""), ("", ""), ("", ""), (signed(told.difference), "n"), kind="sum")
+    head = _row("th", ("token", ""), ("adds to A", "n"), ("to B", "n"), ("A − B", "n"), ("B ◂ ▸ A", "w middle"))
+    foot = _row("td", ("together", ""), ("", ""), ("", ""), (signed(told.difference), "n"), ("", ""), kind="sum")
     return _table(head, told.tokens, row, foot)
 
 

@@ -70,12 +70,19 @@ font:15px/1.7 {_FONTS};word-break:keep-all;overflow-wrap:anywhere;text-align:lef
 .pixie .unread{{color:var(--p-quiet);font-style:italic}}
 .pixie .note{{border-left:3px solid var(--p-less);padding-left:.6rem}}
 .pixie summary{{cursor:pointer;color:var(--p-quiet);font-size:.85em}}
-.pixie table{{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.9em;font-variant-numeric:tabular-nums}}
+.pixie table{{border-collapse:collapse;table-layout:fixed;width:100%;margin:.5rem 0;
+font-size:.9em;line-height:1.5;font-variant-numeric:tabular-nums}}
 .pixie th{{font-weight:500;font-size:.85em;color:var(--p-quiet);text-align:left;border-bottom:1px solid var(--p-line)}}
-.pixie th,.pixie td{{padding:.2rem .6rem .2rem 0;vertical-align:baseline;background:none;white-space:nowrap}}
-.pixie td:first-child{{font-weight:500;white-space:normal;min-width:5em}}
+.pixie th,.pixie td{{padding:.2rem .6rem .2rem 0;vertical-align:baseline;background:none}}
+.pixie td:first-child{{font-weight:500}}
+.pixie .n{{white-space:nowrap}}
 .pixie .n{{text-align:right}}
-.pixie .w{{width:40%}}
+.pixie .middle{{text-align:center}}
+.pixie th{{width:9em}}
+.pixie th:first-child{{width:22%}}
+.pixie th.n{{width:4.5em}}
+.pixie th.n.wide{{width:8em}}
+.pixie th.w{{width:auto}}
 .pixie tr{{background:none}}
 .pixie .rest td{{color:var(--p-quiet);font-weight:400}}
 .pixie .sum td{{border-top:1px solid var(--p-line);font-weight:600}}

@@ -25,11 +25,13 @@ from pixie_retrievers.render.words import (
     signed,
     surface_of,
     title_of,
+    weighted,
 )
 from pixie_retrievers.types import Comparison, Explanation, SearchResult, TextExplanation, TokenDifference, WhyNot
 
 __all__ = [
     "LEGEND",
+    "RAISED",
     "comparison_view",
     "explanation_view",
     "result_view",
@@ -41,8 +43,9 @@ __all__ = [
 
 LEGEND = (
     "found in: where a token literally stands. One that stands in the query or the text alone, or in neither"
-    " (expansion), the model added for its meaning; ← names the word that raised it, if asked."
+    " (expansion), the model added for its meaning."
 )
+RAISED = "← names the word of the text that raised it."
 
 _BAR_WIDTH = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -153,7 +156,8 @@ def text_view(
     """
     marked = MarkedText.of_text(told)
     name = "query" if told.id is None else printable(told.id)
-    parts: list[RenderableType] = [Text(name, style="bold"), _indented(_marked(marked, max_characters))]
+    head = Text(name, style="bold").append(f"  {weighted(told)}", style="not bold dim")
+    parts: list[RenderableType] = [head, _indented(_marked(marked, max_characters))]
     if not told.tokens:
         return Group(*parts, _indented(Text("No token: nothing is found by this text.", style="yellow")))
     table = _grid(*("left", "right", _BAR_WIDTH, "left"))

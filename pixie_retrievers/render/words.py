@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pixie_retrievers.types import Document, Explanation, SearchResult, TextToken, TokenContribution
+from pixie_retrievers.types import Document, Explanation, SearchResult, TextExplanation, TextToken, TokenContribution
 
 __all__ = [
     "UNSEEN",
@@ -20,6 +20,7 @@ __all__ = [
     "signed",
     "surface_of",
     "title_of",
+    "weighted",
 ]
 
 _DIRECTION_CHANGERS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C}
@@ -73,6 +74,12 @@ def raised_words(item: TextToken) -> str:
     if item.raised_by is None:
         return "added"
     return f"← {printable(item.raised_by.by) or '␣'}"
+
+
+def weighted(told: TextExplanation) -> str:
+    """How many tokens a text has a weight for, and how many of them it does not have itself."""
+    n_added = sum(not token.literal for token in told.tokens)
+    return f"{len(told.tokens):,} token{'' if len(told.tokens) == 1 else 's'}, {n_added:,} of them added by the model"
 
 
 def others(explanation: Explanation) -> str:

@@ -187,9 +187,7 @@ class WhyNot(Shown):
             "not there": "No document has this id.",
         }[self.verdict]
         if self.unread:
-            return (
-                f"{said} Where the model does not read its text, {len(self.unread)} more of the query's tokens stand."
-            )
+            return f"{said} What the model does not read of its text has {len(self.unread)} more of the query's tokens."
         return f"{said} The model reads only a part of its text." if self.cut else said
 
     def to_dict(self) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def test_an_agent_searches_reads_and_explains(server, path):
 
 
 def test_what_is_wrong_is_said_to_the_model(server):
+    (lower,) = asked(server, ("why_not", {"query": QUERY, "id": "rice", "k": 1}))
+    assert "token" in lower.structured_content["why"]
     missing, bad_filter, bad_k, unknown = asked(
         server,
         ("get", {"id": "nothing"}),
@@ -107,7 +109,7 @@ def test_the_tools_say_what_they_take(server):
             return (await client.list_tools()).tools
 
     tools = {tool.name: tool for tool in asyncio.run(ask())}
-    assert tools.keys() == {"search", "get", "explain"}
+    assert tools.keys() == {"search", "get", "explain", "why_not"}
     for tool in tools.values():
         assert tool.description
         assert all(field["description"] for field in tool.input_schema["properties"].values())

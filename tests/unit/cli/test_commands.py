@@ -414,6 +414,58 @@ def test_an_unknown_document_is_refused_before_a_model_is_loaded(pixie, index, m
     assert "'없음'" in refusal(pixie("explain", index, QUERY, "없음"))
 
 
+def test_a_question_alone_is_explained_by_what_the_model_makes_of_it(pixie, index, encoder):
+    content = answer(pixie("explain", index, QUERY, "--json", "--raised-by"))
+    assert list(content) == ["query", "index", "model", "kind", "id", "text", "read", "tokens"]
+    assert (content["query"], content["kind"], content["id"]) == (QUERY, "query", None)
+    weights = {token["token_id"]: token["weight"] for token in content["tokens"]}
+    assert weights == encoder.encode_queries([QUERY]).to_dicts()[0]
+    assert all("raised_by" in token for token in content["tokens"] if not token["literal"])
+    shown = pixie("explain", index, QUERY, "--tokens", 2).stdout
+    assert shown.startswith(f"query  {len(weights)} tokens")
+    assert f"+ {len(weights) - 2} others" in shown
+
+
+def test_what_raised_a_token_is_named_on_demand(pixie, index):
+    explanation = answer(pixie("explain", index, "정찰 우주", "위성", "--json", "--raised-by"))["explanation"]
+    assert "raised_by" in explanation
+    assert "← names the word" in " ".join(pixie("explain", index, "정찰 우주", "위성", "--raised-by").stdout.split())
+    assert "raised_by" not in answer(pixie("explain", index, "정찰 우주", "위성", "--json"))["explanation"]
+
+
+# compare and why-not
+
+
+def test_two_documents_are_compared(pixie, index):
+    content = answer(pixie("compare", index, "위성 김치", "위성", "김치", "--json"))
+    assert [content["a"]["id"], content["b"]["id"]] == ["위성", "김치"]
+    assert sum(token["difference"] for token in content["tokens"]) == pytest.approx(content["difference"])
+    result = pixie("compare", index, "위성 김치", "위성", "김치", "--tokens", 1)
+    assert result.exit_code == 0
+    assert "A − B" in result.stdout
+    assert "together" in result.stdout
+    assert all(cell_len(line) <= 80 for line in result.stdout.splitlines())
+    assert "'없음'" in refusal(pixie("compare", index, "위성", "위성", "없음"))
+
+
+def test_why_a_document_is_not_found_is_said(pixie, index):
+    content = answer(pixie("why-not", index, "위성 김치", "이자", "-k", 1, "--json"))
+    assert (content["id"], content["k"]) == ("이자", 1)
+    assert content["verdict"] in ("ranked lower", "shares no token")
+    assert answer(pixie("why-not", index, "위성", "위성", "--json"))["verdict"] == "found"
+    assert answer(pixie("why-not", index, "위성", "없음", "--json"))["verdict"] == "not there"
+    out = answer(pixie("why-not", index, "위성", "위성", "--filter", '{"year": 1900}', "--json"))
+    assert out["verdict"] == "filtered out"
+    assert "The filter keeps it out." in pixie("why-not", index, "위성", "위성", "--filter", '{"year": 1900}').stdout
+    assert pixie("why-not", index, "위성", "위성", "--filter", "[]").exit_code == 2
+
+
+def test_an_id_is_compared_and_asked_about_in_either_form(pixie, index):
+    apart = unicodedata.normalize("NFD", "위성")
+    assert answer(pixie("why-not", index, "위성", apart, "--json"))["verdict"] == "found"
+    assert answer(pixie("compare", index, "위성", apart, "김치", "--json"))["a"]["id"] == "위성"
+
+
 # info
 
 
@@ -524,7 +576,10 @@ def test_an_index_of_a_local_folder_asks_where_the_folder_is(pixie, tmp_path):
         ("search", "x.db", "q", "-k", "many"),
         ("search", "x.db", "q", "--tokens", "-1"),
         ("search", "x.db", "q", "--frobnicate"),
-        ("explain", "x.db", "q"),
+        ("explain", "x.db"),
+        ("compare", "x.db", "q", "id"),
+        ("why-not", "x.db", "q"),
+        ("why-not", "x.db", "q", "id", "-k", "0"),
         ("explain", "x.db", "q", "id", "--tokens", "0"),
         ("index", "-o", "x.db"),
         ("index", "a.jsonl"),

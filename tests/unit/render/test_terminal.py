@@ -255,7 +255,7 @@ def test_what_a_model_made_of_a_text_is_shown_with_where_it_comes_from():
         *(TextToken(f"t{n}", f"t{n}", n, 0.5, False) for n in range(10, 40)),
     )
     shown = to_text(TextExplanation("위성을 본다", "document", "id-1", tokens, (0, 3)))
-    assert shown.splitlines()[0] == "id-1"
+    assert shown.splitlines()[0] == "id-1  32 tokens, 31 of them added by the model"
     assert "not read by the model: 3 of 6 characters" in shown
     assert row(shown, "위성").split() == ["위성", "2.00", "█" * 16, "in", "the", "text"]
     assert row(shown, "궤도").split() == ["궤도", "1.00", "█" * 8, "←", "위성"]
@@ -287,7 +287,7 @@ def test_why_a_document_is_not_found_is_said_in_a_sentence():
     assert to_text(WhyNot("q", "the-id", 3, "not there")) == "the-id\nNo document has this id."
     unread = (TextToken("위성", "위성", 1, 2.0, True, ((9, 11),)),)
     shown = to_text(WhyNot("q", "the-id", 3, "shares no token", score=0.0, cut=True, unread=unread), width=120)
-    assert "where the model does not read its text, 1 more" in shown.lower()
+    assert "What the model does not read of its text has 1 more of the query's\ntokens." in shown
     assert "in the part that is not read: 위성 2.00" in shown
     told = WhyNot("q", "b", 1, "ranked lower", 2, 1.0, 3.0, Comparison("q", result(), result(), differences(2.0)))
     assert "rank 2, score 1.00; number 1 scores 3.00, 2.00 more" in to_text(told)
