@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -84,10 +85,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
-for command in (demo, index, search, explain, compare, why_not, explore, mcp, delete, compact, info, check):
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(demo, index, search, explain, compare, why_not, explore, mcp),
+    *(delete, compact, info, check, copy, export, backup, repair),
+)
+for command in _COMMANDS:
     app.command(name=command.__name__.replace("_", "-"))(command)
-for command in (copy, export, backup, repair):
-    app.command(name=command.__name__)(command)
 app.command(name="eval")(evaluate)  # a word that Python has taken
 
 
