@@ -39,6 +39,8 @@ def test_a_korean_page_is_in_step_with_the_english_one(korean):
 
 
 def test_what_newcomers_read_is_there_in_korean():
-    assert {"README.md", "quickstart.md", "langchain.md", "llama-index.md"} <= {page.name for page in PAIRS}
+    assert {"README.md", "quickstart.md", "langchain.md", "llama-index.md", "explanations.md"} <= {
+        page.name for page in PAIRS
+    }
     assert "(docs/ko/README.md)" in (DOCS.parent / "README.md").read_text("utf-8").partition("##")[0]
     assert "(../../README.md)" in (DOCS / "ko/README.md").read_text("utf-8").partition("##")[0]
