@@ -17,8 +17,8 @@ from pixie_retrievers.types import Document, Hit, SparseVectors
 
 __all__ = ["Copied", "add_index", "copy_index"]
 
-_GROUP_DOCUMENTS = 2000  # so many are in memory, and stored at once ...
-_GROUP_CHARACTERS = 4_000_000  # ... or those of so much text
+_GROUP_DOCUMENTS = 10_000  # so many are in memory, and stored at once ...
+_GROUP_CHARACTERS = 10_000_000  # ... or those of so much text
 _N_QUERIES = 20
 _QUERY_TERMS = 32
 _K = 10

@@ -623,6 +623,21 @@ def test_a_bug_shows_its_traceback(pixie, monkeypatch, tmp_path):
     assert isinstance(pixie("index", "a.jsonl", "-o", tmp_path / "x.db").exception, ZeroDivisionError)
 
 
+# Several questions
+
+
+def test_without_a_question_one_a_line_is_read(pixie, index):
+    result = pixie("search", index, "--json", "-k", 1, input="위성\n\n논에서 자라는 벼\n")
+    assert result.exit_code == 0
+    decoder, rest, queries = json.JSONDecoder(), result.stdout.strip(), []
+    while rest:
+        found, end = decoder.raw_decode(rest)
+        queries.append(found["query"])
+        rest = rest[end:].strip()
+    assert queries == ["위성", "논에서 자라는 벼"]
+    assert pixie("search", index, input="").stdout == ""
+
+
 # Help
 
 
