@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from programs import run_program
 from typer.main import get_command
 
 from pixie_retrievers.cli.app import app
@@ -59,17 +59,8 @@ def text_of(page):
 RUN = [page for page in PAGES if BLOCK.search(text_of(page)) and Path(page).name not in ENGINES]
 
 
-def run(program, folder, *, shows_progress=False):
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program],
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-        cwd=folder,
-        timeout=300,
-        check=False,
-    )
+def run(program, folder, *, shows_progress=False, **options):
+    done = run_program(program, folder, **options)
     assert done.returncode == 0, done.stderr
     assert shows_progress or done.stderr == ""
 
@@ -87,7 +78,7 @@ def test_the_python_of_a_page_runs_in_one_go(page, tmp_path):
 def test_the_card_of_the_bundled_model_runs():
     card = ROOT / "pixie_retrievers/encoder/nano/README.md"
     (program,) = BLOCK.findall(card.read_text(encoding="utf-8"))
-    run(program, ROOT, shows_progress=True)
+    run(program, ROOT, shows_progress=True, warnings_are="default")  # torch's own
 
 
 @pytest.mark.parametrize("page", PAGES)
