@@ -81,7 +81,8 @@ def needed(*names):
 def with_milvus_lite():
     """Make it importable: it asks setuptools for its own version, and newer ones do not answer."""
     needed("pymilvus", "milvus_lite")
-    if "pkg_resources" not in sys.modules and find_spec("pkg_resources") is None:
+    stands_in = "pkg_resources" not in sys.modules and find_spec("pkg_resources") is None
+    if stands_in:
         told = ModuleType("pkg_resources")
         told.DistributionNotFound = PackageNotFoundError
         told.get_distribution = lambda name: type("Distribution", (), {"version": version(name)})
@@ -89,6 +90,8 @@ def with_milvus_lite():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # setuptools, where it does answer, warns
         import milvus_lite  # noqa: F401
+    if stands_in:
+        del sys.modules["pkg_resources"]  # others ask it for more
 
 
 @contextmanager

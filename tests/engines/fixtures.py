@@ -25,11 +25,11 @@ __all__ = [
 _NUMBERS = count()
 
 
-def server_engines():
-    """One parameter an engine; each has a server of its own, in one worker of a parallel run."""
+def server_engines(*names):
+    """One parameter an engine, all where none is named; each has its own server, in one worker of a parallel run."""
     return [
         pytest.param(engine, marks=[pytest.mark.server, pytest.mark.xdist_group(engine)])
-        for engine in ("opensearch", "elasticsearch", "milvus", "qdrant")
+        for engine in names or ("opensearch", "elasticsearch", "milvus", "qdrant")
     ]
 
 

@@ -181,6 +181,7 @@ def mutated_row(rng, row, weights, term_dtype):
     """A vector's row with one of its arrays changed, or one of its bytes, or its length."""
     start = 12 if weights == "uint8" else 8
     (n,) = struct.unpack_from("<I", row, 4)
+    n &= 2**31 - 1  # the highest bit says that the text was cut
     dtypes = [STORED_DTYPES[weights], np.dtype(term_dtype), np.dtype("u1")]
     arrays, offset = [np.frombuffer(row[8:start], "<f4")], start
     for dtype, length in zip(dtypes, (n, n, (n + 7) // 8), strict=True):

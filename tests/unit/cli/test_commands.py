@@ -571,7 +571,6 @@ def test_an_index_of_a_local_folder_asks_where_the_folder_is(pixie, tmp_path):
         ("frobnicate",),
         ("--frobnicate",),
         ("search",),
-        ("search", "x.db"),
         ("search", "x.db", "q", "-k", "0"),
         ("search", "x.db", "q", "-k", "many"),
         ("search", "x.db", "q", "--tokens", "-1"),

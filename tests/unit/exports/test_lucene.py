@@ -57,7 +57,7 @@ def test_an_empty_index_has_a_mapping_and_a_query(tmp_path, engine):
     assert len(query_of(tmp_path / "out")["query"]["bool"]["should"]) == 1
 
 
-@pytest.fixture(params=server_engines())
+@pytest.fixture(params=server_engines("opensearch", "elasticsearch"))
 def served(request, exported):
     """The exported folder, and what asks the server's index that was made of it."""
     node = request.getfixturevalue(f"{request.param}_node")
