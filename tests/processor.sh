@@ -3,5 +3,5 @@
 set -eu
 
 echo "== ATEN_CPU_CAPABILITY=${ATEN_CPU_CAPABILITY-} ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA-} NUMBA_CPU_NAME=${NUMBA_CPU_NAME-}"
-PIXIE_QUICK=1 .venv/bin/python -m pytest -q -n auto \
+PIXIE_QUICK=1 .venv/bin/python -m pytest -q -n auto -m "not server" \
     tests/unit/encoder tests/unit/index tests/property tests/contract/test_index.py tests/integration/test_encoder_bundled.py
