@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,6 +24,8 @@ _N_QUERIES = 20
 _QUERY_TERMS = 32
 _K = 10
 _TOLERANCE = 1e-5
+
+_Group = tuple[list[Document], SparseVectors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def add_index(
         )
     copied = unchanged = 0
     goes_on = len(target) > 0
-    for documents, vectors in _groups(source):
+    for documents, vectors in _read_ahead(_groups(source)):
         look_at(vectors)
         if goes_on and _has_all(target, documents, vectors):
             unchanged += len(documents)
@@ -96,7 +99,16 @@ def add_index(
     return copied, unchanged
 
 
-def _groups(source: Index) -> Iterator[tuple[list[Document], SparseVectors]]:
+def _read_ahead(groups: Iterator[_Group]) -> Iterator[_Group]:
+    """The same groups; the next one is read while one is stored."""
+    with ThreadPoolExecutor(1, "pixie-copy") as reader:
+        ahead = reader.submit(next, groups, None)
+        while (group := ahead.result()) is not None:
+            ahead = reader.submit(next, groups, None)
+            yield group
+
+
+def _groups(source: Index) -> Iterator[_Group]:
     documents: list[Document] = []
     parts: list[SparseVectors] = []
     n_characters = 0
