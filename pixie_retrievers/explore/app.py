@@ -22,9 +22,7 @@ try:
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 except ImportError as error:
-    raise OptionalDependencyError.of(
-        "the page", "starlette, uvicorn and jinja2", "pixie-retrievers[explore]"
-    ) from error
+    raise OptionalDependencyError.of("the page", error.name or "starlette", "pixie-retrievers[explore]") from error
 
 __all__ = ["make_app"]
 

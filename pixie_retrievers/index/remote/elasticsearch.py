@@ -22,11 +22,7 @@ class ElasticsearchEngine(LuceneEngine):
     vector_type = "sparse_vector"
 
     def __init__(self, location: Location, client: Any = None) -> None:
-        super().__init__(
-            location.name, str(location), shards=location.number("shards"), replicas=location.number("replicas")
-        )
-        self._owns_client = client is None
-        self._client = _connect(location) if client is None else client
+        super().__init__(location, client)
         import elastic_transport
         import elasticsearch
 
@@ -48,32 +44,28 @@ class ElasticsearchEngine(LuceneEngine):
         except self._transport_error as error:
             raise TransientFailureError(f"{type(error).__name__}: {error.message}") from error
 
-    def close(self) -> None:
-        if self._owns_client:
-            self._client.close()
+    @staticmethod
+    def connect(location: Location) -> Any:
+        try:
+            from elasticsearch import Elasticsearch
+        except ImportError as error:
+            raise OptionalDependencyError.of(
+                "an index in Elasticsearch", "elasticsearch", "pixie-retrievers[elasticsearch]"
+            ) from error
 
-
-def _connect(location: Location) -> Any:
-    try:
-        from elasticsearch import Elasticsearch
-    except ImportError as error:
-        raise OptionalDependencyError.of(
-            "an index in Elasticsearch", "elasticsearch", "pixie-retrievers[elasticsearch]"
-        ) from error
-
-    user, password = location.user_and_password()
-    api_key = location.secret("api_key")
-    tls: dict[str, Any] = {}
-    if location.transport == "https":
-        tls = {"verify_certs": location.verifies, "ssl_show_warn": False}
-    if "ca" in location.options:
-        tls["ca_certs"] = location.options["ca"]
-    return Elasticsearch(
-        hosts=[f"{location.transport}://{location.with_port(host, 9200)}" for host in location.hosts],
-        basic_auth=None if user is None or api_key else (user, password or ""),
-        api_key=api_key,
-        request_timeout=location.number("request_timeout_s") or 10,
-        max_retries=max(3, len(location.hosts)),
-        retry_on_timeout=True,
-        **tls,
-    )
+        user, password = location.user_and_password()
+        api_key = location.secret("api_key")
+        tls: dict[str, Any] = {}
+        if location.transport == "https":
+            tls = {"verify_certs": location.verifies, "ssl_show_warn": False}
+        if "ca" in location.options:
+            tls["ca_certs"] = location.options["ca"]
+        return Elasticsearch(
+            hosts=[f"{location.transport}://{location.with_port(host, 9200)}" for host in location.hosts],
+            basic_auth=None if user is None or api_key else (user, password or ""),
+            api_key=api_key,
+            request_timeout=location.number("request_timeout_s") or 10,
+            max_retries=max(3, len(location.hosts)),
+            retry_on_timeout=True,
+            **tls,
+        )

@@ -27,7 +27,7 @@ from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
 from pixie_retrievers.index.remote.attempts import Attempts
 from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, Tokens, all_of, bounded
-from pixie_retrievers.index.remote.digests import digest_metadata, push_down
+from pixie_retrievers.index.remote.digests import push_down
 from pixie_retrievers.index.remote.engine import Engine
 from pixie_retrievers.index.remote.exact import matched, search_exactly
 from pixie_retrievers.index.remote.manifest import RemoteManifest, check_manifest, new_manifest
@@ -274,12 +274,12 @@ class RemoteIndex:
         )
 
     def check(self) -> CheckReport:
-        """Read every document and hold what was stored of it against what belongs to it; changes nothing."""
+        """Read every document: whether its vector and its metadata verify; changes nothing."""
         problems = []
         for stored in self._scan(EVERYTHING, whole=True):
             try:
                 stored.weights(self.vocabulary_size)
-                digest_metadata(stored.parsed_metadata())
+                stored.parsed_metadata()
             except CorruptIndexError as error:
                 problems.append(str(error))
         return CheckReport(tuple(problems))

@@ -23,6 +23,7 @@ from pixie_retrievers.index.remote.engine import (
     TransientFailureError,
     Written,
 )
+from pixie_retrievers.index.remote.location import Location
 from pixie_retrievers.index.remote.records import Record, Stored
 
 __all__ = ["LuceneEngine", "refusal"]
@@ -42,9 +43,8 @@ class LuceneEngine(ABC):
     """An index of one of the two, through its official client.
 
     Args:
-        name: The index, or the alias of one.
-        location: Where it is, without credentials.
-        shards, replicas: What a new index gets; None leaves it to the cluster.
+        location: Where it is; its name is that of an index, or of an alias of one.
+        client: The caller's own, who closes it; None makes one.
     """
 
     max_terms = 700  # of the 1,024 clauses that a query may have: the rest are for the filter
@@ -58,13 +58,23 @@ class LuceneEngine(ABC):
     vector_type: str
     """The mapping's type of the searched weights."""
 
-    def __init__(self, name: str, location: str, *, shards: int | None = None, replicas: int | None = None) -> None:
-        self.location = location
-        self._name = name
-        self._path = "/" + quote(name, safe="")
-        self._shards = shards
-        self._replicas = replicas
+    def __init__(self, location: Location, client: Any = None) -> None:
+        self.location = str(location)
+        self._name = location.name
+        self._path = "/" + quote(location.name, safe="")
+        self._shards, self._replicas = location.number("shards"), location.number("replicas")
         self._is_alias = True
+        self._owns_client = client is None
+        self._client = self.connect(location) if client is None else client
+
+    @staticmethod
+    @abstractmethod
+    def connect(location: Location) -> Any:
+        """Make a client.
+
+        Raises:
+            OptionalDependencyError: Its package is not installed.
+        """
 
     @abstractmethod
     def send(self, method: str, path: str, body: bytes | None = None, *, lines: bool = False, **params: Any) -> Any:
@@ -223,8 +233,9 @@ class LuceneEngine(ABC):
         for name in self.send("GET", self._path + "/_alias"):
             self.send("DELETE", "/" + quote(name, safe=""))
 
-    @abstractmethod
-    def close(self) -> None: ...
+    def close(self) -> None:
+        if self._owns_client:
+            self._client.close()
 
     def _search(self, body: Mapping[str, Any]) -> Any:
         answer = self.send("POST", self._path + "/_search", _json(body), allow_partial_search_results="false")

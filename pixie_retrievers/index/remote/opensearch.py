@@ -22,11 +22,7 @@ class OpenSearchEngine(LuceneEngine):
     vector_type = "rank_features"
 
     def __init__(self, location: Location, client: Any = None) -> None:
-        super().__init__(
-            location.name, str(location), shards=location.number("shards"), replicas=location.number("replicas")
-        )
-        self._owns_client = client is None
-        self._client = _connect(location) if client is None else client
+        super().__init__(location, client)
         import opensearchpy
 
         self._errors = opensearchpy
@@ -46,28 +42,24 @@ class OpenSearchEngine(LuceneEngine):
             told = error.info.get("error", error.error) if isinstance(error.info, dict) else error.error
             raise refusal(self.location, int(error.status_code), told) from error
 
-    def close(self) -> None:
-        if self._owns_client:
-            self._client.close()
+    @staticmethod
+    def connect(location: Location) -> Any:
+        try:
+            from opensearchpy import OpenSearch
+        except ImportError as error:
+            raise OptionalDependencyError.of(
+                "an index in OpenSearch", "opensearch-py", "pixie-retrievers[opensearch]"
+            ) from error
 
-
-def _connect(location: Location) -> Any:
-    try:
-        from opensearchpy import OpenSearch
-    except ImportError as error:
-        raise OptionalDependencyError.of(
-            "an index in OpenSearch", "opensearch-py", "pixie-retrievers[opensearch]"
-        ) from error
-
-    user, password = location.user_and_password()
-    tls: dict[str, Any] = {"ca_certs": location.options["ca"]} if "ca" in location.options else {}
-    return OpenSearch(
-        hosts=[f"{location.transport}://{location.with_port(host, 9200)}" for host in location.hosts],
-        http_auth=None if user is None else (user, password),
-        timeout=location.number("request_timeout_s") or 10,
-        max_retries=max(3, len(location.hosts)),
-        retry_on_timeout=True,
-        verify_certs=location.verifies,
-        ssl_show_warn=False,
-        **tls,
-    )
+        user, password = location.user_and_password()
+        tls: dict[str, Any] = {"ca_certs": location.options["ca"]} if "ca" in location.options else {}
+        return OpenSearch(
+            hosts=[f"{location.transport}://{location.with_port(host, 9200)}" for host in location.hosts],
+            http_auth=None if user is None else (user, password),
+            timeout=location.number("request_timeout_s") or 10,
+            max_retries=max(3, len(location.hosts)),
+            retry_on_timeout=True,
+            verify_certs=location.verifies,
+            ssl_show_warn=False,
+            **tls,
+        )
