@@ -77,6 +77,7 @@ def address(encoder, tmp_path_factory):
 def browser():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        expect.set_options(timeout=30_000)  # the first question waits for the search to be compiled
         yield browser
         browser.close()
 
