@@ -19,7 +19,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pixie_retrievers.errors import InvalidParameterError, PixieWarning
 from pixie_retrievers.parameters import check_number, check_whole_number
-from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
+from pixie_retrievers.types.metadata import NOTES
 
 __all__ = [
     "Fused",
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-_ADDED = (TOKEN_EXPLANATIONS, FUSION_PARTS)
 
 Method: TypeAlias = Literal["rrf", "weighted"]
 Normalization: TypeAlias = Literal["min-max", "z-score", "none"]
@@ -109,9 +107,7 @@ class Fused(Generic[T]):
         said = {name: part.to_dict() for name, part in self.parts.items()}
         for name, part in self.parts.items():
             metadata = {} if part.item is None else metadata_of(part.item)
-            said[name] |= {
-                key: deepcopy(metadata[key]) for key in (TOKEN_EXPLANATIONS, FUSION_PARTS) if key in metadata
-            }
+            said[name] |= {key: deepcopy(metadata[key]) for key in NOTES if key in metadata}
         return said
 
 

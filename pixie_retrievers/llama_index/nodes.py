@@ -19,14 +19,16 @@ from llama_index.core.schema import (
     MediaResource,
     MetadataMode,
     Node,
+    NodeWithScore,
     ObjectType,
+    RelatedNodeInfo,
     TextNode,
 )
 from llama_index.core.schema import Document as LlamaDocument
 
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidDocumentError
 from pixie_retrievers.types import Document, Explanation
-from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
+from pixie_retrievers.types.metadata import NOTES, TOKEN_EXPLANATIONS, own_notes
 
 __all__ = [
     "NODE_KEY",
@@ -44,7 +46,6 @@ REF_DOC_KEY = "_llama_index_ref_doc"
 """The metadata key of the id of the document that a node was cut from: on top, where a filter finds it."""
 
 STORED_KEYS = (NODE_KEY, REF_DOC_KEY)
-_NOTES = (TOKEN_EXPLANATIONS, FUSION_PARTS)
 
 _EXCLUSIONS = ("excluded_llm_metadata_keys", "excluded_embed_metadata_keys")
 _RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
@@ -61,11 +62,10 @@ def to_document(node: BaseNode) -> Document:
         InvalidDocumentError: Not a node, a reserved metadata key, or a field that cannot be written as JSON.
     """
     if not isinstance(node, BaseNode):
-        raise InvalidDocumentError(
-            f"an object of type {type(node).__name__} is not a LlamaIndex node: pass TextNode(text=...) or another node"
-        )
+        cure = "its .node" if isinstance(node, NodeWithScore) else "TextNode(text=...) or another node"
+        raise InvalidDocumentError(f"an object of type {type(node).__name__} is not a LlamaIndex node: pass {cure}")
     node = without_notes(node)
-    for key in (*STORED_KEYS, *_NOTES):
+    for key in (*STORED_KEYS, *NOTES):
         if key in node.metadata:
             raise InvalidDocumentError(f"node {node.node_id!r}: the metadata key {key!r} is reserved; remove it")
     text = node.get_content(MetadataMode.EMBED)
@@ -121,7 +121,7 @@ def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
         node: Stays as it is. Notes that it has already are kept, unless there are new ones under the same key.
         notes: By ``token_explanations`` or ``fusion_parts``.
     """
-    known = {key: node.metadata[key] for key in _NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
+    known = {key: node.metadata[key] for key in NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
     notes = {**known, **notes}
     return _annotate(without_notes(node).model_copy(), notes)
 
@@ -150,7 +150,7 @@ def _pack(node: BaseNode) -> dict[str, Any]:
     if node.relationships:
         # Not in JSON mode: what is foreign in a relationship's metadata is stored, or refused, as in a node's own.
         extra["relationships"] = {
-            relation.value: [one.model_dump() for one in related] if isinstance(related, list) else related.model_dump()
+            relation.value: [_related(one) for one in related] if isinstance(related, list) else _related(related)
             for relation, related in node.relationships.items()
         }
     try:
@@ -168,6 +168,12 @@ def _pack(node: BaseNode) -> dict[str, Any]:
     fields = {name: value for name, value in dumped.items() if name != "class_name"} | extra
     types = [_type_name(cls) for cls in type(node).__mro__ if issubclass(cls, BaseNode) and cls is not BaseNode]
     return {"types": types, "fields": fields}
+
+
+def _related(info: RelatedNodeInfo) -> dict[str, Any]:
+    """A relationship's fields; what a splitter cut from a hit has the hit's notes in there."""
+    notes = own_notes(info.metadata)
+    return {**info.model_dump(), "metadata": {key: info.metadata[key] for key in info.metadata if key not in notes}}
 
 
 def _unpack(packed: Mapping[str, Any], own: Mapping[str, Any]) -> BaseNode:
@@ -231,7 +237,7 @@ class _Annotated(_Mixed):
         return without_notes(self).hash
 
     def __reduce__(self) -> tuple[Any, ...]:  # the class is made at run time, so pickle cannot find it by name
-        return annotated, (without_notes(self), {key: self.metadata[key] for key in _NOTES if key in self.metadata})
+        return annotated, (without_notes(self), {key: self.metadata[key] for key in NOTES if key in self.metadata})
 
 
 _ANNOTATED_TYPES: dict[type[BaseNode], type[BaseNode]] = {}
@@ -247,11 +253,18 @@ def _annotated_type(cls: type[BaseNode]) -> type[BaseNode]:
 
 
 def without_notes(node: BaseNode) -> BaseNode:
-    """The node without the notes that a retrieval gave it; any other node is returned as it is."""
-    if not isinstance(node, _Annotated):
+    """The node without the notes that a retrieval gave it; any other node is returned as it is.
+
+    A note is known by the node's class, and by its shape where the node is a plain one: it came out of a docstore, a
+    splitter, JSON or another store.
+    """
+    is_annotated = isinstance(node, _Annotated)
+    notes = set(NOTES) if is_annotated else own_notes(node.metadata)
+    if not notes:
         return node
-    changes: dict[str, Any] = {name: [key for key in getattr(node, name) if key not in _NOTES] for name in _EXCLUSIONS}
-    changes["metadata"] = {key: value for key, value in node.metadata.items() if key not in _NOTES}
+    changes: dict[str, Any] = {name: [key for key in getattr(node, name) if key not in notes] for name in _EXCLUSIONS}
+    changes["metadata"] = {key: value for key, value in node.metadata.items() if key not in notes}
     plain = node.model_copy(update=changes)
-    object.__setattr__(plain, "__class__", type(node).__bases__[1])
+    if is_annotated:
+        object.__setattr__(plain, "__class__", type(node).__bases__[1])
     return plain

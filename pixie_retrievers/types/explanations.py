@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from pixie_retrievers.types.showing import Shown
 from pixie_retrievers.types.spans import RaisedBy, TextSpans
 
-__all__ = ["Explanation", "KnownNames", "TermMatches", "TermNames", "TokenContribution", "sum_contributions"]
+__all__ = [
+    "Explanation",
+    "KnownNames",
+    "TermMatches",
+    "TermNames",
+    "TokenContribution",
+    "TokenList",
+    "is_token_list",
+    "sum_contributions",
+]
 
 
 def sum_contributions(contributions: Iterable[float]) -> float:
@@ -105,6 +114,28 @@ class TokenContribution:
 
 
 _CONTRIBUTION = tuple(TokenContribution.__dataclass_fields__)
+_PRINTED = 3  # tokens
+
+
+class TokenList(list[dict[str, Any]]):
+    """Token explanations as metadata holds them: a list that is whole when it is read, and short when it is printed.
+
+    People print metadata into prompts and logs, where ten tokens of eight fields each are a page.
+    """
+
+    def __repr__(self) -> str:
+        if not is_token_list(self):  # a caller changed it
+            return super().__repr__()
+        shown = [f"{one['surface'].strip()!r} {one['contribution']:.2f}" for one in self[:_PRINTED]]
+        others = [f"{len(self) - _PRINTED} more"] if len(self) > _PRINTED else []
+        return f"[{', '.join(shown + others)}]"
+
+
+def is_token_list(value: Any) -> bool:
+    """Whether a value is what :meth:`Explanation.to_metadata` returns, or was before it went through JSON."""
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and one.keys() == TokenContribution.__dataclass_fields__.keys() for one in value
+    )
 
 
 class TermNames(Protocol):
@@ -173,7 +204,7 @@ class Explanation(Shown):
 
     def to_metadata(self) -> list[dict[str, Any]]:
         """The contributions as plain JSON types, a dict a token: what adapters attach to a document."""
-        return [dict(zip(_CONTRIBUTION, values, strict=True)) for values in self._rows()]
+        return TokenList(dict(zip(_CONTRIBUTION, values, strict=True)) for values in self._rows())
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON types."""

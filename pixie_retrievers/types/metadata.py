@@ -5,11 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FUSION_PARTS", "SCORE", "TOKEN_EXPLANATIONS", "without_annotations"]
+from pixie_retrievers.types.explanations import is_token_list
+
+__all__ = ["FUSION_PARTS", "NOTES", "SCORE", "TOKEN_EXPLANATIONS", "TOKEN_SCORE", "own_notes", "without_annotations"]
 
 SCORE = "score"
 TOKEN_EXPLANATIONS = "token_explanations"  # noqa: S105  # a token of text
+TOKEN_SCORE = "token_explanations_score"  # noqa: S105
+"""The score that token explanations explain, where the hit has a score of another retriever."""
 FUSION_PARTS = "fusion_parts"
+
+NOTES = (TOKEN_EXPLANATIONS, TOKEN_SCORE, FUSION_PARTS)
+
+_PART = {"rank", "score", "value", "weight", "contribution"}
+
+
+def own_notes(metadata: Mapping[str, Any]) -> set[str]:
+    """The keys under which a retrieval of this package left a note, told by the shape of what stands there.
+
+    So a hit is known as one after it went through JSON, a splitter or another store, and what a caller keeps under the
+    same names is left alone.
+    """
+    found = set()
+    if is_token_list(metadata.get(TOKEN_EXPLANATIONS)):
+        found.add(TOKEN_EXPLANATIONS)
+        if TOKEN_SCORE in metadata:
+            found.add(TOKEN_SCORE)
+    parts = metadata.get(FUSION_PARTS)
+    if isinstance(parts, Mapping) and parts and all(_is_part(part) for part in parts.values()):
+        found.add(FUSION_PARTS)
+    return found
 
 
 def without_annotations(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,8 +43,10 @@ def without_annotations(metadata: Mapping[str, Any]) -> dict[str, Any]:
     Token explanations, or what the parts of a hybrid retrieval said, mark such a document: they go, and the score
     beside them. A score that stands alone is the caller's own, and stays.
     """
-    kept = dict(metadata)
-    marks = [kept.pop(key, None) for key in (TOKEN_EXPLANATIONS, FUSION_PARTS)]
-    if any(mark is not None for mark in marks):
-        kept.pop(SCORE, None)
-    return kept
+    notes = own_notes(metadata)
+    dropped = notes | {SCORE} if notes else notes
+    return {key: value for key, value in metadata.items() if key not in dropped}
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.keys() >= _PART

@@ -38,7 +38,7 @@ from pixie_retrievers.llama_index.nodes import (
     to_document,
     to_node,
 )
-from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS
+from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS, TOKEN_SCORE
 
 EXPLANATION = explanation_of(
     [types.TokenContribution("##성", "성", 7, 2.0, 3.0, 6.0, in_query=True, in_document=False)]
@@ -243,6 +243,48 @@ def test_a_retrieved_node_can_be_indexed_again_without_its_explanation(node):
     assert restored == before
 
 
+def test_a_hit_that_lost_its_class_can_be_indexed_again_without_its_notes(node):
+    restored = to_node(to_document(node), EXPLANATION)
+    parts = {"sparse": {"rank": 1, "score": 2.0, "value": 0.5, "weight": 1.0, "contribution": 0.5}}
+    restored = annotated(restored, {FUSION_PARTS: parts, TOKEN_SCORE: 2.0})
+    plain = json_to_doc(doc_to_json(restored))
+    assert type(plain) is type(json_to_doc(doc_to_json(node)))
+    before = copy.deepcopy(plain)
+    again = to_node(to_document(plain))
+    assert again.metadata == node.metadata
+    assert again.excluded_llm_metadata_keys == node.excluded_llm_metadata_keys
+    assert again.hash == to_node(to_document(json_to_doc(doc_to_json(node)))).hash
+    assert plain == before
+
+
+def test_what_a_splitter_cuts_from_a_hit_is_stored_without_the_notes():
+    page = Document(id_="page", text="첫 문장이다. 둘째 문장이다.", metadata={"가": 1})
+    hit = to_node(to_document(page), EXPLANATION)
+    pieces = SentenceSplitter(chunk_size=16, chunk_overlap=0).get_nodes_from_documents([hit])
+    assert TOKEN_EXPLANATIONS in pieces[0].metadata
+    for piece in pieces:
+        document = to_document(piece)
+        assert TOKEN_EXPLANATIONS not in str(document)
+        assert to_node(document).metadata == {"가": 1}
+        assert to_node(document).relationships[NodeRelationship.SOURCE].metadata == {"가": 1}
+
+
+@pytest.mark.parametrize("key", [TOKEN_EXPLANATIONS, FUSION_PARTS])
+@pytest.mark.parametrize("own", ["글", [1], {"a": 1}, [{"token": "위성"}], {"sparse": {"rank": 1}}])
+def test_what_a_caller_keeps_under_the_name_of_a_note_is_refused_and_never_dropped(key, own):
+    with pytest.raises(InvalidDocumentError, match="reserved"):
+        to_document(TextNode(text="글", metadata={key: own}))
+
+
+def test_the_notes_of_a_hit_are_short_where_metadata_is_printed():
+    restored = to_node(to_document(NODES["text"]), EXPLANATION)
+    tokens = restored.metadata[TOKEN_EXPLANATIONS]
+    for printed in (restored.get_metadata_str(), f"{restored.metadata}", f"{copy.deepcopy(restored).metadata}"):
+        assert "query_weight" not in printed
+        assert tokens[0]["surface"] in printed
+    assert json.loads(json.dumps(tokens)) == tokens
+
+
 def test_storing_a_node_leaves_it_alone(node):
     before = copy.deepcopy(node)
     document = to_document(node)
@@ -313,7 +355,7 @@ def test_a_node_that_cannot_be_built_is_an_error_of_the_package(spoil):
         to_node(document)
 
 
-@pytest.mark.parametrize("key", [NODE_KEY, REF_DOC_KEY, TOKEN_EXPLANATIONS, FUSION_PARTS])
+@pytest.mark.parametrize("key", [NODE_KEY, REF_DOC_KEY, TOKEN_EXPLANATIONS, TOKEN_SCORE, FUSION_PARTS])
 def test_reserved_metadata_keys_are_refused(key):
     with pytest.raises(InvalidDocumentError, match="reserved"):
         to_document(TextNode(text="글", metadata={key: 1}))
@@ -321,7 +363,7 @@ def test_reserved_metadata_keys_are_refused(key):
 
 @pytest.mark.parametrize("foreign", ["글", None, NodeWithScore(node=TextNode(text="글"))])
 def test_what_is_not_a_node_is_refused(foreign):
-    with pytest.raises(InvalidDocumentError, match="not a LlamaIndex node"):
+    with pytest.raises(InvalidDocumentError, match=r"not a LlamaIndex node: pass (its \.node|TextNode)"):
         to_document(foreign)
 
 
