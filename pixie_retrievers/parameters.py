@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "check_score_threshold",
     "check_top_k_tokens",
     "check_whole_number",
+    "refuse_unknown",
 ]
 
 _LARGEST = 2**63 - 1
@@ -131,3 +133,13 @@ def check_score_threshold(value: Any) -> None:
         InvalidParameterError: It is not a number, nor None.
     """
     check_number("score_threshold", value, none_means="no threshold")
+
+
+def refuse_unknown(who: str, given: Collection[str], known: str) -> None:
+    """Refuse keyword arguments that nobody took, as any function does.
+
+    Raises:
+        TypeError: There is one.
+    """
+    if given:
+        raise TypeError(f"{who} does not take {', '.join(map(repr, given))}; it takes {known}")

@@ -26,8 +26,8 @@ from pixie_retrievers.fusion import (
     told_apart,
 )
 from pixie_retrievers.index.documents import content_id
-from pixie_retrievers.langchain.options import Checked, refuse_unknown
-from pixie_retrievers.parameters import check_whole_number
+from pixie_retrievers.langchain.options import Checked
+from pixie_retrievers.parameters import check_whole_number, refuse_unknown
 from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS, without_annotations
 
 if TYPE_CHECKING:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from pixie_retrievers.errors import InvalidParameterError, PixieError
+from pixie_retrievers.parameters import refuse_unknown
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-__all__ = ["Checked", "refuse_unknown"]
+__all__ = ["Checked"]
 
 
 class Checked(BaseModel):
@@ -46,13 +44,3 @@ def _own(error: ValidationError) -> Exception:
     if first["type"] == "missing":
         return TypeError(f"{name} is missing: pass it by name")
     return InvalidParameterError(f"{name} is of type {type(first['input']).__name__}: {message}")
-
-
-def refuse_unknown(who: str, given: Collection[str], known: str) -> None:
-    """Refuse keyword arguments that nobody took.
-
-    Raises:
-        TypeError: There is one.
-    """
-    if given:
-        raise TypeError(f"{who} does not take {', '.join(map(repr, given))}; it takes {known}")

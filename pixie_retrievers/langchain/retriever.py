@@ -12,10 +12,10 @@ from typing_extensions import TypedDict, Unpack
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
-from pixie_retrievers.langchain.options import Checked, refuse_unknown
+from pixie_retrievers.langchain.options import Checked
 from pixie_retrievers.langchain.passes import SharedPass
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
-from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
+from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:

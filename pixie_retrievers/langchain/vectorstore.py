@@ -10,9 +10,8 @@ from langchain_core.vectorstores import VectorStore
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
-from pixie_retrievers.langchain.options import refuse_unknown
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
-from pixie_retrievers.parameters import check_top_k_tokens
+from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Explanation, SearchResult, TermMatches
 from pixie_retrievers.types.metadata import without_annotations

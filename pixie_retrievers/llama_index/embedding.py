@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, SparseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.llama_index.passing import announce_progress
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import sum_contributions
 
@@ -127,7 +128,10 @@ class SparseOnly(BaseEmbedding):
 
     ``VectorStoreIndex(..., embed_model=SparseOnly())`` and an IngestionPipeline whose last transformation is
     ``SparseOnly()`` hand their nodes to a :class:`PixieVectorStore` with an empty embedding, which it does not look at;
-    without one, IngestionPipeline would not hand them over at all. A query that needs a dense vector is an error.
+    without one, IngestionPipeline would not hand them over at all. The store takes the empty embedding away, so that
+    the same nodes may go on into a dense index. A query that needs a dense vector is an error.
+
+    ``show_progress`` is handed on to the store, which does the work.
     """
 
     model_name: str = "sparse-only"
@@ -148,3 +152,15 @@ class SparseOnly(BaseEmbedding):
 
     def _get_text_embedding(self, text: str) -> list[float]:  # noqa: ARG002
         return []
+
+    def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
+        """An empty embedding a text; what takes time, and is worth a progress bar, is the store's encoding."""
+        announce_progress(show_progress)
+        return super().get_text_embedding_batch(texts, **kwargs)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """As :meth:`get_text_embedding_batch`."""
+        announce_progress(show_progress)
+        return await super().aget_text_embedding_batch(texts, **kwargs)

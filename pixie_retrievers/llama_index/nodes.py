@@ -7,7 +7,7 @@ into prompts. So their keys are excluded from LLM and embedding text, and the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import new_class
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,6 +35,7 @@ __all__ = [
     "REF_DOC_KEY",
     "STORED_KEYS",
     "annotated",
+    "drop_empty_embeddings",
     "to_document",
     "to_node",
     "without_notes",
@@ -124,6 +125,16 @@ def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
     known = {key: node.metadata[key] for key in NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
     notes = {**known, **notes}
     return _annotate(without_notes(node).model_copy(), notes)
+
+
+def drop_empty_embeddings(nodes: Iterable[BaseNode]) -> None:
+    """Take from nodes the embedding that is none, which :class:`SparseOnly` gave them on their way here.
+
+    A dense index embeds only nodes whose embedding is None: it would take the empty one for a vector.
+    """
+    for node in nodes:
+        if node.embedding is not None and len(node.embedding) == 0:
+            node.embedding = None
 
 
 def _annotate(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:

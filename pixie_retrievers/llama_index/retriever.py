@@ -14,7 +14,8 @@ from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
-from pixie_retrievers.llama_index.nodes import to_document, to_node
+from pixie_retrievers.llama_index.nodes import drop_empty_embeddings, to_document, to_node
+from pixie_retrievers.llama_index.passing import query_text
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
@@ -333,6 +334,7 @@ class PixieRetriever(Owner, BaseRetriever):
         """
         nodes = list(nodes)
         ids = self._sparse_retriever.add([to_document(node) for node in nodes], show_progress=show_progress)
+        drop_empty_embeddings(nodes)
         self.object_map.update(  # an index file has no place for a query engine
             {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj is not None}
         )
@@ -349,7 +351,7 @@ class PixieRetriever(Owner, BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         results = self._sparse_retriever.search(
-            _query_text(query_bundle),
+            query_text(query_bundle),
             self.similarity_top_k,
             filter=translate(self._filters),  # as they are now: MetadataFilters can be changed
             top_k_tokens=self.top_k_tokens,
@@ -359,12 +361,3 @@ class PixieRetriever(Owner, BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
-
-
-def _query_text(query_bundle: QueryBundle) -> str:
-    """What is searched for: the strings that a query transform wrote to be embedded, or the query itself.
-
-    Several strings are searched as one text. A sparse encoder keeps each token's strongest weight over the text, so
-    this is the union of what they ask for, and every score still is the score of one text that can be explained.
-    """
-    return "\n".join(query_bundle.custom_embedding_strs or [query_bundle.query_str])

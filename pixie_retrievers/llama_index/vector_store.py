@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.vector_stores.types import (
@@ -18,9 +18,11 @@ from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.index.opening import names_no_file
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
-from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
+from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, drop_empty_embeddings, to_document, to_node
+from pixie_retrievers.llama_index.passing import announced_progress, text_for_store
+from pixie_retrievers.llama_index.persisting import keep_copy
 from pixie_retrievers.ownership import Owner
-from pixie_retrievers.parameters import check_top_k_tokens
+from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
 __all__ = ["PixieVectorStore"]
 
 _MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.SPARSE)
+_OF_OTHERS = ("hybrid_top_k", "mmr_threshold", "embedding_field", "output_fields")
 
 
 class PixieVectorStore(Owner, BasePydanticVectorStore):
@@ -46,8 +50,9 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
     a mode that needs dense vectors, is an error. VectorStoreIndex and IngestionPipeline want an embedding model all the
     same: give them :class:`~pixie_retrievers.llama_index.SparseOnly`, which loads none.
 
-    Every write is one commit, on disk when it returns, so ``persist`` has nothing to do; ``StorageContext.persist``
-    writes the rest. Serialised, a store is the path of its index and the fingerprint of its model.
+    Every write is one commit, on disk when it returns, so ``persist`` has nothing to do but for a temporary index;
+    ``StorageContext.persist`` writes the rest. Serialised, a store is the path of its index and the fingerprint of its
+    model.
 
     Async methods leave the event loop free.
 
@@ -139,33 +144,48 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """The encoder and index beneath, with ``search``, ``explain`` and the rest."""
         return self._sparse_retriever
 
-    def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
+    def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Encode and store nodes in one commit, replacing those whose id is known; return their ids.
+
+        An empty embedding, as :class:`~pixie_retrievers.llama_index.SparseOnly` gives, is taken from the nodes; a dense
+        one stays on them, and is not stored.
+
+        Args:
+            nodes: Any LlamaIndex nodes.
+            **kwargs: ``show_progress``, which a VectorStoreIndex over ``SparseOnly`` hands on.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        return self._sparse_retriever.add([to_document(node) for node in nodes])
+        show_progress = kwargs.pop("show_progress", announced_progress())
+        refuse_unknown("add", kwargs, "show_progress")
+        ids = self._sparse_retriever.add([to_document(node) for node in nodes], show_progress=show_progress)
+        drop_empty_embeddings(nodes)
+        return ids
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
+        return await asyncio.to_thread(self.add, nodes, **{"show_progress": announced_progress(), **kwargs})
 
-    def delete(self, ref_doc_id: str, **_: Any) -> None:
+    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Remove all nodes that were cut from a document."""
+        refuse_unknown("delete", delete_kwargs, "ref_doc_id")
         self._sparse_retriever.delete(self._sparse_retriever.index.ids(filter={REF_DOC_KEY: ref_doc_id}))
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """As :meth:`delete`."""
         await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
 
-    def delete_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None, **_: Any) -> None:
+    def delete_nodes(
+        self, node_ids: list[str] | None = None, filters: NodeFilter | None = None, **delete_kwargs: Any
+    ) -> None:
         """Remove nodes by their ids, by filters, or, when both are given, those that both hold for.
 
         Raises:
             InvalidParameterError: Neither is given.
         """
+        refuse_unknown("delete_nodes", delete_kwargs, "node_ids and filters")
         if node_ids is None and filters is None:
             raise InvalidParameterError("pass node_ids or filters; clear() removes all nodes")
         self._sparse_retriever.delete([node.node_id for node in self.get_nodes(node_ids, filters)])
@@ -203,32 +223,36 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """As :meth:`clear`."""
         await asyncio.to_thread(self.clear)
 
-    def query(self, query: VectorStoreQuery, **_: Any) -> VectorStoreQueryResult:
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The best nodes for the query's text, explained as :class:`PixieRetriever` explains them.
 
         Of the query, ``query_str``, ``similarity_top_k``, ``filters``, ``node_ids`` and ``doc_ids`` count; an empty
-        list of ids means all nodes, as LlamaIndex's own retriever means it.
+        list of ids means all nodes, as LlamaIndex's own retriever means it. ``sparse_top_k`` takes the place of
+        ``similarity_top_k``. A dense vector beside the text does not count: whoever fuses this store with a dense one
+        hands it to both. What a query transform such as HyDE wrote is searched in place of the text when
+        ``index.as_retriever()``, or what is built on it, asks.
+
+        Args:
+            query: What LlamaIndex asks.
+            **kwargs: ``top_k_tokens`` and ``score_threshold``, for this query alone: what
+                ``index.as_retriever(vector_store_kwargs={...})`` hands on.
 
         Raises:
-            InvalidParameterError: The query has no text, or a mode other than ``SPARSE`` and ``DEFAULT``.
+            InvalidParameterError: The query has no text, a mode other than ``SPARSE`` and ``DEFAULT``, or a setting
+                that only stores with dense vectors have.
             FilterError: The filters mean nothing.
         """
-        mode = VectorStoreQueryMode(query.mode)
-        if mode not in _MODES:
-            raise InvalidParameterError(
-                f"the query mode is '{mode.value}', but this store has no dense vectors: use 'sparse', or join this"
-                " store and a dense one with HybridRetriever"
-            )
-        if query.query_str is None:
-            raise InvalidParameterError(
-                "the query has no text: this store searches by tokens and cannot use a dense vector; set query_str"
-            )
+        options = {"top_k_tokens": self.top_k_tokens, "score_threshold": None, **kwargs}
+        refuse_unknown(
+            "query", options.keys() - {"top_k_tokens", "score_threshold"}, "top_k_tokens and score_threshold"
+        )
+        _refuse_dense(query)
         results = self._sparse_retriever.search(
-            query.query_str,
-            query.similarity_top_k,
+            text_for_store(query.query_str or ""),
+            query.similarity_top_k if query.sparse_top_k is None else query.sparse_top_k,
             filter=_filter_of(query),
             ids=query.node_ids or None,
-            top_k_tokens=self.top_k_tokens,
+            **options,
         )
         return VectorStoreQueryResult(
             nodes=[to_node(result.document, result.explanation) for result in results],
@@ -240,16 +264,22 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """As :meth:`query`."""
         return await asyncio.to_thread(self.query, query, **kwargs)
 
-    def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:  # noqa: ARG002
-        """Nothing: every write is on disk already.
+    def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:
+        """Nothing, where the index has a file of its own: every write is on disk already.
+
+        A temporary index is copied to where LlamaIndex would put the store, as ``...vector_store.db`` instead of
+        ``...vector_store.json``: ``PixieVectorStore("storage/default__vector_store.db")`` opens it. The store itself
+        goes on over its temporary file.
+
+        Args:
+            persist_path: As ``StorageContext.persist`` gives it.
+            fs: Where the path is; None for this machine.
 
         Raises:
-            InvalidParameterError: The index is in a temporary file, which goes when the store goes.
+            StorageError: The copy cannot be written.
         """
-        if self._temporary:
-            raise InvalidParameterError(
-                "the index is in a temporary file that goes when the store goes: make the store at a path to keep it"
-            )
+        if self._temporary and len(self._sparse_retriever):
+            keep_copy(cast("SqliteIndex", self._sparse_retriever.index), f"{persist_path.removesuffix('.json')}.db", fs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("path_or_index", "fingerprint", "weights", "top_k_tokens")}
@@ -267,3 +297,24 @@ def _filter_of(query: VectorStoreQuery) -> Filter | None:
         return filter
     of_documents = {REF_DOC_KEY: {"$in": list(query.doc_ids)}}
     return of_documents if filter is None else {"$and": [of_documents, filter]}
+
+
+def _refuse_dense(query: VectorStoreQuery) -> None:
+    mode = VectorStoreQueryMode(query.mode)
+    if mode not in _MODES:
+        raise InvalidParameterError(
+            f"the query mode is '{mode.value}', but this store has no dense vectors: use 'sparse', or join this"
+            " store and a dense one with HybridRetriever"
+        )
+    if query.query_str is None:
+        raise InvalidParameterError(
+            "the query has no text: this store searches by tokens and cannot use a dense vector; set query_str"
+        )
+    given = [name for name in _OF_OTHERS if getattr(query, name) is not None]
+    if query.alpha not in (None, 0):  # 0 is "sparse alone", which is what happens here
+        given.append("alpha")
+    if given:
+        raise InvalidParameterError(
+            f"the query sets {', '.join(given)}, which only stores with dense vectors know: leave it out, or join this"
+            " store and a dense one with HybridRetriever"
+        )

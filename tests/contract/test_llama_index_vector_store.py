@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 from engines.fixtures import new_location, server_engines
-from llama_index.core import Settings, StorageContext, VectorStoreIndex, load_index_from_storage
+from llama_index.core import MockEmbedding, Settings, StorageContext, VectorStoreIndex, load_index_from_storage
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.retrievers import VectorIndexRetriever
-from llama_index.core.schema import Document, IndexNode, TextNode
+from llama_index.core.retrievers import QueryFusionRetriever, VectorIndexRetriever
+from llama_index.core.schema import Document, IndexNode, QueryBundle, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters, VectorStoreQuery
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.llama_index import PixieVectorStore, SparseOnly
+from pixie_retrievers.llama_index import PixieRetriever, PixieVectorStore, SparseOnly
 
 QUERY = "지구를 도는 위성"
 TEXTS = {
@@ -137,9 +137,73 @@ class TestVectorStoreIndex:
             fresh = VectorStoreIndex.from_vector_store(again, embed_model=SparseOnly())
             assert fresh.as_retriever().retrieve(QUERY) == before
 
-    def test_a_persisted_temporary_store_is_refused_before_it_is_lost(self, encoder, tmp_path):
-        with PixieVectorStore(encoder=encoder) as store, pytest.raises(InvalidParameterError, match="at a path"):
-            context(store).persist(persist_dir=tmp_path / "storage")
+    def test_a_temporary_store_is_persisted_with_the_rest_and_loaded(self, encoder, documents, tmp_path):
+        with PixieVectorStore(encoder=encoder) as store:
+            index = VectorStoreIndex.from_documents(
+                documents,
+                storage_context=context(store),
+                embed_model=SparseOnly(),
+                transformations=[SentenceSplitter()],
+            )
+            before = index.as_retriever().retrieve(QUERY)
+            index.storage_context.persist(persist_dir=tmp_path)
+        with PixieVectorStore(tmp_path / "default__vector_store.db") as again:
+            storage_context = StorageContext.from_defaults(vector_store=again, persist_dir=str(tmp_path))
+            loaded = load_index_from_storage(storage_context, embed_model=SparseOnly())
+            assert loaded.as_retriever().retrieve(QUERY) == before
+
+    @pytest.mark.parametrize("include_original", [False, True])
+    async def test_a_hypothetical_answer_is_searched_in_place_of_the_query(self, index, store, include_original):
+        bundle = QueryBundle(QUERY, custom_embedding_strs=["벼 논", *([QUERY] if include_original else [])])
+        expected = PixieRetriever(store.sparse_retriever).retrieve(bundle)
+        assert ids(expected)[0] == "rice"
+        retriever = index.as_retriever()
+        assert retriever.retrieve(bundle) == expected
+        assert await retriever.aretrieve(bundle) == expected
+        fusion = QueryFusionRetriever([retriever, retriever], llm=MockLLM(), num_queries=1, use_async=False)
+        assert ids(fusion.retrieve(bundle)) == ids(expected)
+        assert ids(retriever.retrieve(QUERY)) == ["orbit", "rocket"]
+        assert store.query(VectorStoreQuery(query_str=QUERY)).ids == [retriever.retrieve(QUERY)[0].node_id]
+
+    def test_a_failed_retrieval_leaves_nothing_of_its_query_behind(self, index, store):
+        bundle = QueryBundle(QUERY, custom_embedding_strs=["벼 논"])
+        with pytest.raises(InvalidParameterError):
+            index.as_retriever(vector_store_query_mode="mmr").retrieve(bundle)
+        assert store.query(VectorStoreQuery(query_str=QUERY)).ids == [index.as_retriever().retrieve(QUERY)[0].node_id]
+
+    async def test_show_progress_follows_the_encoding(self, encoder, documents):
+        shown = []
+
+        class Watched(Counting):
+            def encode_documents(self, texts, *, show_progress=False):
+                shown.append(show_progress)
+                return encoder.encode_documents(texts)
+
+        with PixieVectorStore(encoder=Watched(encoder)) as store:
+            options = {"storage_context": context(store), "embed_model": SparseOnly()}
+            index = VectorStoreIndex(documents, show_progress=True, **options)
+            VectorStoreIndex(documents, show_progress=True, use_async=False, **options)
+            index.insert_nodes(documents[:1])
+            store.add(documents)
+            quiet = VectorStoreIndex(documents, **options)
+            quiet.insert_nodes(documents, show_progress=True)
+            await index.ainsert_nodes(documents)
+            index._show_progress = True
+            await index._async_add_nodes_to_index(index.index_struct, documents, show_progress=True)
+        assert shown == [True, True, False, False, False, True, False, True]
+
+    def test_a_setting_for_one_query_reaches_the_store(self, index):
+        bare = index.as_retriever(vector_store_kwargs={"top_k_tokens": 0})
+        assert all("token_explanations" not in hit.metadata for hit in bare.retrieve(QUERY))
+        with pytest.raises(TypeError, match="'fast'"):
+            index.as_retriever(vector_store_kwargs={"fast": True}).retrieve(QUERY)
+
+    def test_nodes_that_the_index_keeps_itself_are_all_found(self, store, documents):
+        index = VectorStoreIndex(
+            documents, storage_context=context(store), embed_model=SparseOnly(), store_nodes_override=True
+        )
+        store.add([TextNode(id_="elsewhere", text=TEXTS["orbit"])])  # no node of this index
+        assert ids(index.as_retriever().retrieve(QUERY)) == ["orbit", "rocket"]
 
     def test_index_nodes_give_way_to_their_objects(self, store):
         page = TextNode(id_="page", text="위성에 관한 긴 글 전체")
@@ -154,6 +218,22 @@ class TestVectorStoreIndex:
 
 
 class TestIngestion:
+    def test_what_a_pipeline_stored_may_go_on_into_a_dense_index(self, store, documents):
+        nodes = IngestionPipeline(transformations=[SentenceSplitter(), SparseOnly()], vector_store=store).run(
+            documents=documents
+        )
+        assert [node.embedding for node in nodes] == [None] * 3
+        dense = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=4))
+        assert {hit.node.ref_doc_id for hit in dense.as_retriever(similarity_top_k=3).retrieve(QUERY)} == set(TEXTS)
+
+    def test_one_pipeline_serves_a_dense_index_and_the_store(self, store, documents):
+        pipeline = IngestionPipeline(
+            transformations=[SentenceSplitter(), MockEmbedding(embed_dim=4)], vector_store=store
+        )
+        nodes = pipeline.run(documents=documents)
+        assert all(len(node.embedding) == 4 for node in nodes)
+        assert {node.node_id for node in store.get_nodes()} == {node.node_id for node in nodes}
+
     def pipeline(self, store, strategy=DocstoreStrategy.UPSERTS, docstore=None):
         return IngestionPipeline(
             transformations=[SentenceSplitter(), SparseOnly()],

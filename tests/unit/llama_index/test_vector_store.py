@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from llama_index.core.schema import Document, IndexNode, NodeRelationship, TextNode
 from llama_index.core.vector_stores.types import (
     MetadataFilter,
@@ -88,6 +90,39 @@ class TestQuerying:
         assert store.query(sparse(similarity_top_k=1)).ids == ["orbit"]
         assert store.query(sparse("")).ids == []
         assert store.query(sparse(similarity_top_k=1000)).ids == store.query(sparse()).ids
+
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            {"alpha": 0.5},
+            {"hybrid_top_k": 3},
+            {"mmr_threshold": 0.5},
+            {"output_fields": ["text"]},
+            {"embedding_field": "dense"},
+        ],
+    )
+    def test_a_setting_of_dense_stores_is_refused_and_never_swallowed(self, store, setting):
+        with pytest.raises(InvalidParameterError, match=f"{next(iter(setting))}.*HybridRetriever"):
+            store.query(sparse(**setting))
+
+    def test_settings_that_mean_something_here_count(self, store):
+        assert store.query(sparse(sparse_top_k=1)).ids == ["orbit"]
+        assert store.query(sparse(alpha=0)).ids == store.query(sparse()).ids
+        assert store.query(sparse(), top_k_tokens=0).nodes[0].metadata.keys() == {"field", "year", "tags"}
+        best = store.query(sparse()).similarities[0]
+        assert store.query(sparse(), score_threshold=best).ids == ["orbit"]
+
+    async def test_what_nobody_knows_is_refused(self, store):
+        for call in (
+            lambda: store.query(sparse(), reranker="x"),
+            lambda: store.add([], collection="x"),
+            lambda: store.delete("x", collection="x"),
+            lambda: store.delete_nodes(["x"], collection="x"),
+        ):
+            with pytest.raises(TypeError, match=r"does not take '(reranker|collection)'"):
+                call()
+        with pytest.raises(TypeError, match="collection"):
+            await store.async_add([], collection="x")
 
     def test_explanations_can_be_shorter_or_off(self, nodes, encoder):
         with PixieVectorStore(encoder=encoder, top_k_tokens=0) as store:
@@ -189,6 +224,14 @@ class TestWriting:
         assert store.get_nodes(["dense"])[0].embedding is None
         assert node.embedding == [0.25]
 
+    def test_an_empty_embedding_is_taken_from_what_was_stored(self, store):
+        node, bad = TextNode(text="글", embedding=[]), TextNode(text="글", metadata={"x": object()}, embedding=[])
+        with pytest.raises(InvalidDocumentError):
+            store.add([node, bad])
+        assert node.embedding == []
+        store.add([node])
+        assert node.embedding is None
+
 
 class TestAsync:
     async def test_the_event_loop_goes_on_while_a_query_is_encoded(self, nodes, encoder):
@@ -259,12 +302,31 @@ class TestKeeping:
         with pytest.raises(IncompatibleIndexError):
             PixieVectorStore.from_dict(dumped | {"fingerprint": encoder.fingerprint.replace('"min_weight":0.0', "")})
 
-    def test_a_temporary_store_does_not_claim_to_be_persisted(self, store, encoder, tmp_path):
-        with pytest.raises(InvalidParameterError, match="at a path"):
-            store.persist(str(tmp_path / "x"))
-        with PixieVectorStore(tmp_path / "corpus.db", encoder=encoder) as kept:
-            kept.persist(str(tmp_path / "x"))
-        assert not (tmp_path / "x").exists()
+    def test_a_temporary_store_is_persisted_as_a_copy_and_a_later_copy_takes_its_place(self, store, nodes, tmp_path):
+        folder = tmp_path / "storage"
+        store.persist(str(folder / "default__vector_store.json"))
+        assert [path.name for path in folder.iterdir()] == ["default__vector_store.db"]
+        with PixieVectorStore(folder / "default__vector_store.db") as kept:
+            assert kept.get_nodes() == nodes
+            kept.delete(FARM)  # its log lies beside the file when that is replaced
+            store.delete(SPACE)
+            store.persist(str(folder / "default__vector_store.json"))
+            with PixieVectorStore(folder / "default__vector_store.db") as again:
+                assert again.get_nodes() == nodes[2:]
+        assert store.query(sparse("벼 논")).ids == ["rice"]
+
+    def test_it_is_persisted_to_another_file_system_too(self, store, nodes, tmp_path):
+        fs = DirFileSystem(str(tmp_path), LocalFileSystem())
+        store.persist("default__vector_store.json", fs)
+        with PixieVectorStore(tmp_path / "default__vector_store.db") as kept:
+            assert kept.get_nodes() == nodes
+
+    def test_nothing_is_persisted_where_nothing_is_or_where_every_write_is_kept_already(self, encoder, nodes, tmp_path):
+        with PixieVectorStore(encoder=encoder) as empty, PixieVectorStore(tmp_path / "x.db", encoder=encoder) as kept:
+            kept.add(nodes)
+            for store in (empty, kept):
+                store.persist(str(tmp_path / "storage" / "default__vector_store.json"))
+        assert not (tmp_path / "storage").exists()
 
     def test_what_was_passed_in_stays_open(self, nodes, encoder):
         with SparseRetriever.open(encoder=encoder) as sparse_retriever:
@@ -293,7 +355,7 @@ class TestKeeping:
 
 
 class TestForeignMetadata:
-    def test_is_stored_in_its_json_form_and_found_by_it(self, encoder):
+    def test_is_stored_in_its_json_form_and_found_by_it(self, encoder, tmp_path):
         node = TextNode(
             id_="a", text="위성", metadata={"when": dt.date(2024, 5, 1), "n": np.int64(3), "seen": np.bool_(True)}
         )
@@ -302,8 +364,8 @@ class TestForeignMetadata:
             (found,) = store.get_nodes(filters=key("when", "2024-05-01"))
             assert found.metadata == {"when": "2024-05-01", "n": 3, "seen": True}
             assert type(found.metadata["seen"]) is bool
-            with pytest.raises(InvalidParameterError, match="temporary file"):
-                store.persist("anywhere")
+            store.persist(str(tmp_path / "index.json"))
+            assert (tmp_path / "index.db").exists()
         assert not Path(":memory:").exists()
 
     def test_that_cannot_be_stored_is_named_by_place_and_key(self, store):
