@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.types import Explanation, Hit, SearchResult
+from pixie_retrievers.filters import Filter
+from pixie_retrievers.index.base import Index
+from pixie_retrievers.types import Explanation, Hit, SearchResult, TermMatches
 from pixie_retrievers.types.explanations import TermNames
 
-__all__ = ["names_in", "results_of"]
+__all__ = ["listed", "names_in", "results_of", "unscored"]
 
 
 def names_in(encoder: Encoder, query: str, document: str) -> TermNames:
@@ -40,3 +42,33 @@ def results_of(
         for hit in hits
         if score_threshold is None or hit.score >= score_threshold
     ]
+
+
+def unscored(encoder: Encoder, index: Index, ids: Sequence[str], top_k_tokens: int | None) -> list[SearchResult]:
+    """Documents by their ids as results of a query that found none of them: at score 0, explained by no token."""
+    nothing = None if top_k_tokens == 0 else Explanation(0.0, TermMatches.none(), top_k_tokens, encoder)
+    return [SearchResult(document, 0.0, nothing) for document in index.get(ids) if document is not None]
+
+
+def listed(
+    encoder: Encoder,
+    index: Index,
+    k: int,
+    filter: Filter,
+    ids: Sequence[str] | None,
+    top_k_tokens: int | None,
+    score_threshold: float | None,
+) -> list[SearchResult]:
+    """The first k documents that pass a filter, in insertion order: the answer to an empty query that has one.
+
+    Args:
+        ids: Only documents under these ids count; None for all.
+        encoder, index, k, filter, top_k_tokens, score_threshold: Those of the search.
+    """
+    if score_threshold is not None and score_threshold > 0:
+        return []
+    passing = index.ids(filter=filter, limit=k if ids is None else None)
+    if ids is not None:
+        wanted = set(ids)
+        passing = [id for id in passing if id in wanted][:k]
+    return unscored(encoder, index, passing, top_k_tokens)

@@ -16,7 +16,7 @@ from pixie_retrievers.diversity import max_marginal_relevance
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
-from pixie_retrievers.explaining import results_of
+from pixie_retrievers.explaining import listed, results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable, with_ids
@@ -285,7 +285,7 @@ class SparseRetriever(Reasons):
         """The k best documents of a query, as new objects: the caller may change their metadata.
 
         Args:
-            query: A text.
+            query: A text. An empty one with a filter lists what passes, in insertion order, at score 0.
             k: At most so many results, 1 or more; fewer come back when fewer documents share a token.
             filter: Which documents count, by their metadata; applied before the k best are taken.
             ids: Only documents under these ids count; None for all.
@@ -332,6 +332,8 @@ class SparseRetriever(Reasons):
         hit_lists = self.index.search(vectors, k, filter=filter, ids=ids)
         return [
             results_of(self.encoder, query, hits, top_k_tokens, score_threshold)
+            if query.strip() or not filter
+            else listed(self.encoder, self.index, k, filter, ids, top_k_tokens, score_threshold)
             for query, hits in zip(queries, hit_lists, strict=True)
         ]
 

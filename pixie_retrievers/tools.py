@@ -210,7 +210,11 @@ class ToolIndex(Owner):
             top_k_tokens=top_k_tokens,
             score_threshold=self.score_threshold if score_threshold is None else score_threshold,
         )
-        return [ToolMatch(result.document.metadata[_NAME], result.score, result.explanation) for result in results]
+        return [
+            ToolMatch(result.document.metadata[_NAME], result.score, result.explanation)
+            for result in results
+            if result.score > 0  # an empty request is about no tool, whatever a filter lists
+        ]
 
 
 def _document(tool: ToolDescription) -> Document:

@@ -9,11 +9,12 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
+from pixie_retrievers.explaining import unscored
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
 from pixie_retrievers.retriever import SparseRetriever
-from pixie_retrievers.types import Explanation, SearchResult, TermMatches
+from pixie_retrievers.types import SearchResult
 from pixie_retrievers.types.metadata import without_annotations
 
 if TYPE_CHECKING:
@@ -266,13 +267,12 @@ class PixieVectorStore(Owner, VectorStore):
             others = [
                 id for id in self.sparse_retriever.index.ids(filter=options["filter"], limit=k) if id not in found
             ]
-            nothing = (
-                None
-                if options["top_k_tokens"] == 0
-                else Explanation(0.0, TermMatches.none(), options["top_k_tokens"], self.sparse_retriever.encoder)
+            results += unscored(
+                self.sparse_retriever.encoder,
+                self.sparse_retriever.index,
+                others[: k - len(results)],
+                options["top_k_tokens"],
             )
-            documents = self.sparse_retriever.get(others[: k - len(results)])
-            results += [SearchResult(document, 0.0, nothing) for document in documents if document is not None]
         return results
 
     def _options(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from engines.fixtures import new_location, server_engines
 from llama_index.core import MockEmbedding, Settings, StorageContext, VectorStoreIndex, load_index_from_storage
+from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.node_parser import SentenceSplitter
-from llama_index.core.retrievers import QueryFusionRetriever, VectorIndexRetriever
+from llama_index.core.retrievers import QueryFusionRetriever, VectorIndexAutoRetriever, VectorIndexRetriever
 from llama_index.core.schema import Document, IndexNode, QueryBundle, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
-from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters, VectorStoreQuery
+from llama_index.core.vector_stores import (
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+    MetadataInfo,
+    VectorStoreInfo,
+    VectorStoreQuery,
+)
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index import PixieRetriever, PixieVectorStore, SparseOnly
@@ -191,6 +201,26 @@ class TestVectorStoreIndex:
             index._show_progress = True
             await index._async_add_nodes_to_index(index.index_struct, documents, show_progress=True)
         assert shown == [True, True, False, False, False, True, False, True]
+
+    async def test_a_model_that_writes_a_filter_and_no_query_gets_what_passes(self, index):
+        class Writing(MockLLM):
+            def complete(self, *_, **__):
+                return CompletionResponse(
+                    text=json.dumps(
+                        {"query": "", "filters": [{"key": "길이", "operator": "<", "value": 22}], "top_k": None}
+                    )
+                )
+
+            async def acomplete(self, *_, **__):
+                return self.complete()
+
+        about = VectorStoreInfo(
+            content_info="글", metadata_info=[MetadataInfo(name="길이", type="int", description="글자 수")]
+        )
+        auto = VectorIndexAutoRetriever(index, vector_store_info=about, llm=Writing())
+        for found in (auto.retrieve("짧은 글을 모두"), await auto.aretrieve("짧은 글을 모두")):
+            assert [(hit.node.ref_doc_id, hit.score) for hit in found] == [("rocket", 0.0), ("rice", 0.0)]
+            assert found[0].metadata["token_explanations"] == []
 
     def test_a_setting_for_one_query_reaches_the_store(self, index):
         bare = index.as_retriever(vector_store_kwargs={"top_k_tokens": 0})

@@ -71,6 +71,33 @@ def test_a_filter_and_a_threshold_hold_among_ids_too(retriever):
         retriever.search(QUERY, 0, ids=IDS)
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n\t"])
+def test_an_empty_query_with_a_filter_lists_what_passes_in_insertion_order(retriever, blank):
+    late = {"n": {"$gte": 1}}
+    assert [(id, score) for id, score, _ in found(retriever.search(blank, filter=late))] == [
+        ("rocket", 0.0),
+        ("moon", 0.0),
+        ("rice", 0.0),
+    ]
+    assert [r.document.id for r in retriever.search(blank, 2, filter=lambda metadata: metadata["n"] != 1)] == [
+        "orbit",
+        "moon",
+    ]
+    assert [r.document.id for r in retriever.search(blank, 1, filter=late, ids=["rice", "moon", "orbit"])] == ["moon"]
+    assert retriever.search(blank, filter=late, ids=[]) == retriever.search(blank, filter={"n": 9}) == []
+    (listed, _, _), (asked, *_) = retriever.search_many([blank, QUERY], filter=late, top_k_tokens=3)
+    assert (listed.explanation.to_metadata(), listed.explanation.residual) == ([], 0.0)
+    assert asked == retriever.search(QUERY, 1, filter=late, top_k_tokens=3)[0]
+    assert retriever.search(blank, 1, filter=late, top_k_tokens=0)[0].explanation is None
+    assert len(retriever.search_diverse(blank, 2, filter=late)) == 2
+
+
+def test_an_empty_query_without_a_filter_finds_nothing_and_a_threshold_lets_no_score_of_zero_pass(retriever):
+    assert retriever.search("") == retriever.search(" ", filter={}) == retriever.search("", ids=IDS) == []
+    assert retriever.search("", filter={"n": 1}, score_threshold=0.1) == []
+    assert len(retriever.search("", filter={"n": 1}, score_threshold=0.0)) == 1
+
+
 def test_several_queries_get_what_each_gets_alone(retriever):
     queries = [QUERY, "논", "", QUERY]
     assert [found(results) for results in retriever.search_many(queries, 2)] == [

@@ -105,6 +105,14 @@ class TestResults:
     def test_are_none_when_no_token_is_shared(self, retriever, query):
         assert retriever.invoke(query) == []
 
+    def test_of_an_empty_query_with_a_filter_are_what_passes_as_it_was_stored(self, retriever):
+        found = retriever.invoke(" ", filter={"year": {"$lt": 2021}})
+        assert [(d.id, d.metadata["score"], d.metadata["token_explanations"]) for d in found] == [
+            ("a", 0.0, []),
+            ("b", 0.0, []),
+        ]
+        assert retriever.invoke("", filter={}) == []
+
     def test_are_none_from_an_empty_index(self, words):
         with PixieRetriever.from_texts([], encoder=words) as retriever:
             assert retriever.invoke("위성") == []
