@@ -14,6 +14,7 @@ from pixie_retrievers.errors import DocumentNotFoundError, InvalidParameterError
 from pixie_retrievers.explaining import names_in
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
+from pixie_retrievers.index.matching import matched
 from pixie_retrievers.parameters import check_top_k_tokens, check_whole_number
 from pixie_retrievers.types import (
     Comparison,
@@ -67,6 +68,38 @@ class Reasons:
             raised = self._raised(document.text, self.index.vectors([id]), terms, "document")
         names = names_in(self.encoder, query, document.text)
         return Explanation(matches.score, matches, top_k_tokens, names, raised)
+
+    def explain_many(
+        self, query: str, documents: Sequence[Document], *, top_k_tokens: int | None = 10
+    ) -> list[Explanation]:
+        """Why this model would have found each of some documents, whoever found them, and how strongly.
+
+        Args:
+            query: A text.
+            documents: They are looked up by their ids, all at once. Those that the index lacks are encoded by their
+                texts, in one batch; an empty id is in no index.
+            top_k_tokens: At most so many tokens in an explanation; None for all.
+
+        Returns:
+            One explanation a document, in order; its score is 0 where query and document share no token.
+
+        Raises:
+            InvalidParameterError: ``top_k_tokens`` is out of range or not a number.
+            InvalidTextError: A text is not a string or cannot be written as UTF-8.
+        """
+        check_top_k_tokens(top_k_tokens)
+        vector = self.encoder.encode_queries([query])
+        ids = list({document.id: None for document in documents if document.id})
+        known = dict(zip(ids, self.index.match(vector, ids), strict=True)) if ids else {}
+        lacking = [document.text for document in documents if known.get(document.id) is None]
+        encoded = iter(matched(vector, self.encoder.encode_documents(lacking)) if lacking else ())
+        explanations = []
+        for document in documents:
+            matches = known.get(document.id)
+            matches = next(encoded) if matches is None else matches
+            names = names_in(self.encoder, query, document.text)
+            explanations.append(Explanation(matches.score, matches, top_k_tokens, names))
+        return explanations
 
     def explain_query(self, text: str, *, raised_by: bool = False) -> TextExplanation:
         """What the model makes of a query: its tokens, those that it adds, and their weights.

@@ -14,6 +14,7 @@ from pixie_retrievers.errors import OptionalDependencyError
 if TYPE_CHECKING:
     from pixie_retrievers.langchain.agents import ToolSelector
     from pixie_retrievers.langchain.embeddings import PixieSparseEmbeddings
+    from pixie_retrievers.langchain.explainer import TokenExplainer
     from pixie_retrievers.langchain.hybrid import HybridRetriever
     from pixie_retrievers.langchain.retriever import PixieRetriever
     from pixie_retrievers.langchain.tools import create_search_tool, retrieve_tools_functions
@@ -24,6 +25,7 @@ __all__ = [
     "PixieRetriever",
     "PixieSparseEmbeddings",
     "PixieVectorStore",
+    "TokenExplainer",
     "ToolSelector",
     "create_search_tool",
     "retrieve_tools_functions",
@@ -34,6 +36,7 @@ _HOMES = {
     "PixieRetriever": "retriever",
     "PixieSparseEmbeddings": "embeddings",
     "PixieVectorStore": "vectorstore",
+    "TokenExplainer": "explainer",
     "ToolSelector": "agents",
     "create_search_tool": "tools",
     "retrieve_tools_functions": "tools",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
+from pixie_retrievers.index.documents import content_id
 from pixie_retrievers.types.metadata import SCORE, TOKEN_EXPLANATIONS, without_annotations
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pixie_retrievers import types
     from pixie_retrievers.types import SearchResult
 
-__all__ = ["columns", "from_stored", "to_langchain"]
+__all__ = ["columns", "content_identity", "from_stored", "to_langchain"]
 
 
 def to_langchain(result: SearchResult) -> Document:
@@ -33,6 +34,11 @@ def to_langchain(result: SearchResult) -> Document:
 def from_stored(document: types.Document) -> Document:
     """A new LangChain document: the stored one and nothing else."""
     return Document(id=document.id, page_content=document.text, metadata=dict(document.metadata))
+
+
+def content_identity(document: Document) -> str:
+    """The id that a Pixie retriever makes for a document that has none, so that the two meet."""
+    return content_id(document.page_content, without_annotations(document.metadata))
 
 
 def columns(documents: Iterable[Document]) -> tuple[list[str], list[dict[str, Any]], list[str | None]]:

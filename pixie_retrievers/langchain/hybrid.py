@@ -25,10 +25,10 @@ from pixie_retrievers.fusion import (
     fuse,
     told_apart,
 )
-from pixie_retrievers.index.documents import content_id
+from pixie_retrievers.langchain.documents import content_identity
 from pixie_retrievers.langchain.options import Checked
 from pixie_retrievers.parameters import check_whole_number, refuse_unknown
-from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS, without_annotations
+from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -170,11 +170,8 @@ class HybridRetriever(Checked, BaseRetriever):
         return [_to_langchain(one) for one in fused]
 
     def _identity(self, document: Document) -> str:
-        identity = document.id if self.id_key is None else document.metadata.get(self.id_key)
-        if identity is None:
-            # The id that a Pixie retriever makes for a document that has none, so that the two meet.
-            identity = content_id(document.page_content, without_annotations(document.metadata))
-        return str(identity)
+        own = document.id if self.id_key is None else document.metadata.get(self.id_key)
+        return content_identity(document) if own is None else str(own)
 
 
 def _text(document: Document) -> str:

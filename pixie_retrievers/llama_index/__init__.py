@@ -12,6 +12,7 @@ from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
     from pixie_retrievers.llama_index.embedding import PixieSparseEmbedding, SparseOnly
+    from pixie_retrievers.llama_index.explainer import TokenExplainer
     from pixie_retrievers.llama_index.hybrid import HybridRetriever
     from pixie_retrievers.llama_index.retriever import PixieRetriever
     from pixie_retrievers.llama_index.sparse_hooks import milvus_sparse_function, qdrant_sparse_functions
@@ -24,6 +25,7 @@ __all__ = [
     "PixieSparseEmbedding",
     "PixieVectorStore",
     "SparseOnly",
+    "TokenExplainer",
     "ToolRetriever",
     "create_search_tool",
     "milvus_sparse_function",
@@ -36,6 +38,7 @@ _HOMES = {
     "PixieSparseEmbedding": "embedding",
     "PixieVectorStore": "vector_store",
     "SparseOnly": "embedding",
+    "TokenExplainer": "explainer",
     "ToolRetriever": "tools",
     "create_search_tool": "tools",
     "milvus_sparse_function": "sparse_hooks",

@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
+    from pixie_retrievers.types import SearchResult
 
 __all__ = ["PixieVectorStore"]
 
 _MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.SPARSE)
+_MANY_IDS = 100  # fewer are looked up one by one
 _OF_OTHERS = ("hybrid_top_k", "mmr_threshold", "embedding_field", "output_fields")
 
 
@@ -94,6 +96,9 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
     _sparse_retriever: SparseRetriever = PrivateAttr()
     _owns_index: bool = PrivateAttr()
     _temporary: bool = PrivateAttr()
+    _wanted: tuple[list[str], frozenset[str]] = PrivateAttr(
+        default=([], frozenset())
+    )  # of the last query with many ids
 
     def __init__(
         self,
@@ -242,23 +247,39 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
                 that only stores with dense vectors have.
             FilterError: The filters mean nothing.
         """
-        options = {"top_k_tokens": self.top_k_tokens, "score_threshold": None, **kwargs}
+        options: dict[str, Any] = {"top_k_tokens": self.top_k_tokens, "score_threshold": None, **kwargs}
         refuse_unknown(
             "query", options.keys() - {"top_k_tokens", "score_threshold"}, "top_k_tokens and score_threshold"
         )
         _refuse_dense(query)
-        results = self._sparse_retriever.search(
+        options["filter"] = _filter_of(query)
+        results = self._found(
             text_for_store(query.query_str or ""),
             query.similarity_top_k if query.sparse_top_k is None else query.sparse_top_k,
-            filter=_filter_of(query),
-            ids=query.node_ids or None,
-            **options,
+            query.node_ids or None,
+            options,
         )
         return VectorStoreQueryResult(
             nodes=[to_node(result.document, result.explanation) for result in results],
             similarities=[result.score for result in results],
             ids=[result.document.id for result in results],
         )
+
+    def _found(self, text: str, k: int, node_ids: list[str] | None, options: dict[str, Any]) -> list[SearchResult]:
+        """The best nodes under some ids, or all.
+
+        An index that keeps its nodes itself (``store_nodes_override``) passes the ids of all it has, with each query.
+        So the best of all are looked for first: where they are all wanted, they are the best of those wanted.
+        """
+        if node_ids is not None and len(node_ids) >= _MANY_IDS:
+            known, wanted = self._wanted
+            if known != node_ids:
+                known, wanted = list(node_ids), frozenset(node_ids)
+                self._wanted = known, wanted
+            results = self._sparse_retriever.search(text, k, **options)
+            if all(result.document.id in wanted for result in results):
+                return results
+        return self._sparse_retriever.search(text, k, ids=node_ids, **options)
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """As :meth:`query`."""

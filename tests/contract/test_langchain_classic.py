@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.stores import InMemoryStore
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore
+from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore, TokenExplainer
 
 classic = pytest.importorskip("langchain_classic.retrievers")
 splitters = pytest.importorskip("langchain_text_splitters")
@@ -90,6 +90,16 @@ async def test_a_reranker_gets_explained_documents_and_hands_the_explanations_on
         assert document.metadata["token_explanations"]
         assert document.metadata["relevance_score"] <= 1
     assert ids(await reranked.ainvoke("위성을 궤도에 올려 농사를 돕는다")) == ids(found)
+
+
+def test_what_another_retriever_found_is_explained_in_its_place(retriever):
+    bare = PixieVectorStore(retriever.sparse_retriever, top_k_tokens=0).as_retriever()  # as a dense one would be
+    explaining = classic.ContextualCompressionRetriever(base_compressor=TokenExplainer(retriever), base_retriever=bare)
+    found = explaining.invoke("위성")
+    assert ids(found) == ids(bare.invoke("위성"))
+    assert [document.metadata["token_explanations_score"] for document in found] == [
+        document.metadata["score"] for document in retriever.invoke("위성")
+    ]
 
 
 class TestParentDocument:

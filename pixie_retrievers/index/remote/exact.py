@@ -4,39 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
-import numpy as np
-
 from pixie_retrievers.filters import Condition
+from pixie_retrievers.index.matching import matched
 from pixie_retrievers.index.remote.clauses import Clause
 from pixie_retrievers.index.remote.engine import Candidate, Engine, Request
 from pixie_retrievers.index.remote.records import Stored, vectors_of
 from pixie_retrievers.types import Hit, SparseVectors, TermMatches
 
-__all__ = ["matched", "search_exactly"]
+__all__ = ["search_exactly"]
 
 
 _READ_AT_ONCE = 1000
-
-
-def matched(query: SparseVectors, documents: SparseVectors) -> list[TermMatches]:
-    """The terms that one query shares with each of some documents."""
-    terms = documents.term_ids
-    if len(query.term_ids) == 0 or len(terms) == 0:
-        return [TermMatches.none() for _ in range(len(documents))]
-    places = np.searchsorted(query.term_ids, terms)
-    places[places == len(query.term_ids)] = 0
-    shared = np.flatnonzero(query.term_ids[places] == terms)
-    bounds = np.searchsorted(shared, documents.indptr).tolist()
-    ours = places[shared]
-    term_ids, literal = terms[shared], documents.literal[shared]
-    weights, query_weights, query_literal = documents.weights[shared], query.weights[ours], query.literal[ours]
-    return [
-        TermMatches(term_ids[a:b], query_weights[a:b], weights[a:b], query_literal[a:b], literal[a:b])
-        for a, b in pairwise(bounds)
-    ]
 
 
 @dataclass

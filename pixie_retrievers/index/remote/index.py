@@ -25,11 +25,12 @@ from pixie_retrievers.errors import (
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
+from pixie_retrievers.index.matching import matched
 from pixie_retrievers.index.remote.attempts import Attempts
 from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, Tokens, all_of, bounded
 from pixie_retrievers.index.remote.digests import push_down
 from pixie_retrievers.index.remote.engine import Engine
-from pixie_retrievers.index.remote.exact import matched, search_exactly
+from pixie_retrievers.index.remote.exact import search_exactly
 from pixie_retrievers.index.remote.manifest import RemoteManifest, check_manifest, new_manifest
 from pixie_retrievers.index.remote.records import CUT, Stored, key_of, records_of, vectors_of
 from pixie_retrievers.index.remote.storing import store_all

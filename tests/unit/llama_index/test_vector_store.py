@@ -140,6 +140,19 @@ class TestQuerying:
         assert store.query(sparse(query, node_ids=["rice"], doc_ids=[SPACE])).ids == []
         assert set(store.query(sparse(query, node_ids=[], doc_ids=[])).ids) == {"orbit", "rocket", "rice", "bread"}
 
+    def test_of_very_many_ids_only_the_nodes_under_them_count(self, store):
+        many = [f"none {n}" for n in range(200)]
+        everything = store.query(sparse(f"{QUERY} 벼 논 빵 로켓"))
+        for some in (everything.ids, everything.ids[:2], everything.ids[1:], ["rice"], []):
+            expected = [(id, score) for id, score in zip(everything.ids, everything.similarities) if id in some]
+            for k in (10, 1):
+                found = store.query(sparse(f"{QUERY} 벼 논 빵 로켓", node_ids=[*many, *some], similarity_top_k=k))
+                assert list(zip(found.ids, found.similarities, strict=True)) == expected[:k]
+        store.add([TextNode(id_="newer", text="인공위성은 지구 궤도를 돈다.")])
+        assert "newer" not in store.query(sparse(node_ids=[*many, "orbit"])).ids
+        passing = store.query(sparse("", node_ids=[*many, "rice", "orbit"], filters=key("year", 2020)))
+        assert passing.ids == ["orbit", "rice"]
+
     def test_nested_filters_hold_before_the_best_are_taken(self, store):
         food = MetadataFilter(key="title", operator="text_match_insensitive", value="SOURDOUGH")
         old = MetadataFilters(filters=[key("field", "우주"), key("year", 2020, "<=")])
