@@ -65,8 +65,12 @@ class Owner:
         self.close()
 
 
-def check_sparse_retriever(value: Any) -> None:
+def check_sparse_retriever(value: Any, otherwise: str = "") -> None:
     """Refuse what is not a facade before anything is asked of it.
+
+    Args:
+        value: What was passed.
+        otherwise: What takes the other things that people try to pass.
 
     Raises:
         InvalidParameterError: It is of another type.
@@ -74,5 +78,5 @@ def check_sparse_retriever(value: Any) -> None:
     if not isinstance(value, SparseRetriever):
         raise InvalidParameterError(
             f"sparse_retriever is of type {type(value).__name__}; it must be a SparseRetriever: SparseRetriever.open"
-            " makes one"
+            f" makes one{otherwise and f'; {otherwise}'}"
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
+from pixie_retrievers.errors import InvalidDocumentError
 from pixie_retrievers.index.documents import content_id
 from pixie_retrievers.types.metadata import SCORE, TOKEN_EXPLANATIONS, without_annotations
 
@@ -44,6 +45,12 @@ def content_identity(document: Document) -> str:
 def columns(documents: Iterable[Document]) -> tuple[list[str], list[dict[str, Any]], list[str | None]]:
     """Texts, metadatas and ids, as the facade takes them."""
     documents = list(documents)
+    for one in documents:
+        if not isinstance(one, Document):
+            raise InvalidDocumentError(
+                f"an object of type {type(one).__name__} is not a LangChain Document: pass Document(...), or texts to"
+                " from_texts or add_texts"
+            )
     return (
         [document.page_content for document in documents],
         [without_annotations(document.metadata) for document in documents],

@@ -32,6 +32,16 @@ class Checked(BaseModel):
         except ValidationError as error:
             raise _own(error) from None
 
+    @classmethod
+    def check(cls, **values: Any) -> None:
+        """Refuse settings as a new model would, before anything is loaded or made for it."""
+        refuse_unknown(
+            cls.__name__, sorted(values.keys() - cls.model_fields.keys()), ", ".join(sorted(cls.model_fields))
+        )
+        blank = cls.model_construct()
+        for name, value in values.items():
+            setattr(blank, name, value)
+
 
 def _own(error: ValidationError) -> Exception:
     found = error.errors()

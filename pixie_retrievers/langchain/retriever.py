@@ -11,6 +11,7 @@ from typing_extensions import TypedDict, Unpack
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.filters import Filter, parse_filter
+from pixie_retrievers.index.documents import with_ids
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import Checked
 from pixie_retrievers.langchain.passes import SharedPass
@@ -163,8 +164,10 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
                 format.
             InvalidParameterError: There is no such format.
         """
+        cls.check(**options)
+        documents = with_ids(texts, metadatas, ids)
         with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
-            retriever.sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
+            retriever.sparse_retriever.add(documents, show_progress=show_progress)
             return retriever
 
     @classmethod
@@ -221,6 +224,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
+        cls.check(**options)
         return cls._over(path_or_index, encoder, **options)
 
     def add_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:

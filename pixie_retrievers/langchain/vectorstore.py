@@ -10,6 +10,7 @@ from langchain_core.vectorstores import VectorStore
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import unscored
+from pixie_retrievers.index.documents import with_ids
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
@@ -110,9 +111,10 @@ class PixieVectorStore(Owner, VectorStore):
         if embedding is not None:
             raise InvalidParameterError(_NO_EMBEDDING)
         check_top_k_tokens(top_k_tokens)
+        documents = with_ids(texts, metadatas, ids)
         sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights)
         with cls._owning(sparse_retriever, top_k_tokens=top_k_tokens, fill=fill) as store:
-            sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
+            sparse_retriever.add(documents, show_progress=show_progress)
             return store
 
     @classmethod
@@ -162,6 +164,7 @@ class PixieVectorStore(Owner, VectorStore):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
+        check_top_k_tokens(top_k_tokens)
         return cls._over(path_or_index, encoder, top_k_tokens=top_k_tokens, fill=fill)
 
     def add_texts(

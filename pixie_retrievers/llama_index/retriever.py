@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -12,16 +13,16 @@ from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import drop_empty_embeddings, to_document, to_node
 from pixie_retrievers.llama_index.passing import query_text
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
-from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
+from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from llama_index.core.callbacks.base import CallbackManager
     from llama_index.core.indices.base import BaseIndex
@@ -32,8 +33,16 @@ if TYPE_CHECKING:
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.llama_index.filters import NodeFilter
+    from pixie_retrievers.types import Document as Stored
 
 __all__ = ["PixieRetriever", "RetrieverOptions"]
+
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "similarity_top_k": partial(check_whole_number, "similarity_top_k"),
+    "filters": translate,
+    "score_threshold": check_score_threshold,
+    "top_k_tokens": check_top_k_tokens,
+}
 
 
 class RetrieverOptions(TypedDict, total=False):
@@ -104,7 +113,7 @@ class PixieRetriever(Owner, BaseRetriever):
         object_map: dict[str, Any] | None = None,
         verbose: bool = False,
     ) -> None:
-        check_sparse_retriever(sparse_retriever)
+        check_sparse_retriever(sparse_retriever, "from_nodes takes nodes, from_index a path or an index")
         super().__init__(
             callback_manager=callback_manager or Settings.callback_manager,
             object_map=dict(object_map or {}),
@@ -146,8 +155,10 @@ class PixieRetriever(Owner, BaseRetriever):
             InvalidParameterError: There is no such format.
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
+        _check_options(options)
+        nodes, documents = _storable(nodes)
         with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
-            retriever.add_nodes(nodes, show_progress=show_progress)
+            _store(retriever, nodes, documents, show_progress=show_progress)
             return retriever
 
     @classmethod
@@ -175,6 +186,7 @@ class PixieRetriever(Owner, BaseRetriever):
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
+        _check_options(options)
         nodes = run_transformations(
             list(documents),
             Settings.transformations if transformations is None else transformations,
@@ -251,6 +263,7 @@ class PixieRetriever(Owner, BaseRetriever):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
+        _check_options(options)
         return cls._over(path_or_index, encoder, **options)
 
     @property
@@ -332,22 +345,28 @@ class PixieRetriever(Owner, BaseRetriever):
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        nodes = list(nodes)
-        ids = self._sparse_retriever.add([to_document(node) for node in nodes], show_progress=show_progress)
-        drop_empty_embeddings(nodes)
-        self.object_map.update(  # an index file has no place for a query engine
-            {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj is not None}
-        )
-        return ids
+        return _store(self, *_storable(nodes), show_progress=show_progress)
+
+    async def aadd_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
+        """As :meth:`add_nodes`, which holds the event loop up for the whole encoding."""
+        return await asyncio.to_thread(self.add_nodes, nodes, show_progress=show_progress)
 
     def get_nodes(self, node_ids: Sequence[str]) -> list[BaseNode | None]:
         """The nodes under the ids, in order; None for an id that is not there."""
         documents = self._sparse_retriever.get(node_ids)
         return [None if document is None else to_node(document) for document in documents]
 
+    async def aget_nodes(self, node_ids: Sequence[str]) -> list[BaseNode | None]:
+        """As :meth:`get_nodes`."""
+        return await asyncio.to_thread(self.get_nodes, node_ids)
+
     def delete_nodes(self, node_ids: Sequence[str]) -> int:
         """Remove nodes by their ids in one commit; return how many existed."""
         return self._sparse_retriever.delete(node_ids)
+
+    async def adelete_nodes(self, node_ids: Sequence[str]) -> int:
+        """As :meth:`delete_nodes`."""
+        return await asyncio.to_thread(self.delete_nodes, node_ids)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         results = self._sparse_retriever.search(
@@ -361,3 +380,33 @@ class PixieRetriever(Owner, BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
+
+
+def _check_options(options: RetrieverOptions) -> None:
+    """Refuse what a retriever would refuse, before a model is loaded for it or a file made."""
+    refuse_unknown(
+        "PixieRetriever",
+        sorted(options.keys() - RetrieverOptions.__annotations__.keys()),
+        ", ".join(RetrieverOptions.__annotations__),
+    )
+    for name, check in _CHECKS.items():
+        if name in options:
+            check(options[name])  # type: ignore[literal-required]
+
+
+def _storable(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], list[Stored]]:
+    if isinstance(nodes, BaseNode):
+        raise InvalidDocumentError("nodes is one node; pass a list of nodes")
+    nodes = list(nodes)
+    return nodes, [to_document(node) for node in nodes]
+
+
+def _store(
+    retriever: PixieRetriever, nodes: list[BaseNode], documents: list[Stored], *, show_progress: bool
+) -> list[str]:
+    ids = retriever.sparse_retriever.add(documents, show_progress=show_progress)
+    drop_empty_embeddings(nodes)
+    retriever.object_map.update(  # an index file has no place for a query engine
+        {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj is not None}
+    )
+    return ids

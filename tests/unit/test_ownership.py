@@ -80,9 +80,14 @@ def llama_index_retriever(value):
 @pytest.mark.parametrize("door", [ToolIndex, langchain_store, langchain_retriever, llama_index_retriever])
 @pytest.mark.parametrize("value", [3, None, "corpus.db"])
 def test_what_is_not_a_facade_is_refused_at_once(door, value):
-    message = rf"sparse_retriever is of type {type(value).__name__}; it must be a SparseRetriever: .*open makes one$"
+    message = rf"sparse_retriever is of type {type(value).__name__}; it must be a SparseRetriever: .*open makes one"
     with pytest.raises(InvalidParameterError, match=message):
         door(value)
+
+
+def test_whoever_passes_nodes_is_told_what_takes_them():
+    with pytest.raises(InvalidParameterError, match="from_nodes takes nodes"):
+        llama_index_retriever([])
 
 
 def test_the_llama_index_store_says_what_else_it_takes():

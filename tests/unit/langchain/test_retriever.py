@@ -669,3 +669,35 @@ class TestForeignMetadata:
             InvalidDocumentError, match=r"document 17, .*'source': 'a.md', 'page': 16.*metadata\['raw'\]\['bytes'\]"
         ):
             PixieRetriever.from_documents(chunks, encoder=words)
+
+
+class TestFirstTries:
+    """What is wrong is said before a model is loaded or a file made."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_loaded_or_made(self, monkeypatch):
+        monkeypatch.setattr(SparseRetriever, "open", lambda *_, **__: pytest.fail("opened"))
+        monkeypatch.setattr(SparseRetriever, "from_source", lambda *_, **__: pytest.fail("opened"))
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"top_k_tokens": "viel"}, InvalidParameterError, "top_k_tokens is 'viel'; it must be a whole number"),
+            ({"k": 0}, InvalidParameterError, "k is 0"),
+            ({"filter": {"field": {"$in": "우주"}}}, FilterError, "takes a list of values, not str"),
+            ({"tags": 3}, InvalidParameterError, "tags is of type int"),
+            ({"top_k": 3}, TypeError, "PixieRetriever does not take 'top_k'; it takes"),
+        ],
+    )
+    def test_a_setting(self, options, error, message):
+        for make, source in ((PixieRetriever.from_texts, TEXTS), (PixieRetriever.from_index, "corpus.db")):
+            with pytest.raises(error, match=message):
+                make(source, **options)
+
+    def test_documents(self):
+        with pytest.raises(InvalidDocumentError, match="type str is not a LangChain Document: pass Document"):
+            PixieRetriever.from_documents(TEXTS)
+        with pytest.raises(InvalidTextError, match="one string; pass a list"):
+            PixieRetriever.from_texts("위성")
+        with pytest.raises(InvalidParameterError, match="4 texts but 1 ids"):
+            PixieRetriever.from_texts(TEXTS, ids=["a"])

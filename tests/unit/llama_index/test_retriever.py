@@ -8,6 +8,7 @@ import gc
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from llama_index.core import MockEmbedding, Settings, VectorStoreIndex
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import Document as LlamaDocument
-from llama_index.core.schema import IndexNode, NodeRelationship, QueryBundle, TextNode
+from llama_index.core.schema import IndexNode, NodeRelationship, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
@@ -67,6 +68,7 @@ print([name for name in ("torch", "transformers", "numba", "langchain_core") if 
     def test_without_llama_index_the_error_says_what_to_install(self):
         code = """
 import sys
+import threading
 sys.modules["llama_index.core"] = None
 from pixie_retrievers.errors import OptionalDependencyError
 try:
@@ -575,3 +577,63 @@ class Stub:
         from pixie_retrievers import Document
 
         return [Document("a", "글")], self.encode_documents(["글"])
+
+
+class TestFirstTries:
+    """What is wrong is said before a model is loaded or a file made."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_loaded_or_made(self, monkeypatch):
+        monkeypatch.setattr(SparseRetriever, "open", lambda *_, **__: pytest.fail("opened"))
+        monkeypatch.setattr(SparseRetriever, "from_source", lambda *_, **__: pytest.fail("opened"))
+
+    @pytest.mark.parametrize(
+        ("options", "error", "message"),
+        [
+            ({"top_k_tokens": "viel"}, InvalidParameterError, "top_k_tokens is 'viel'; it must be a whole number"),
+            ({"similarity_top_k": 0}, InvalidParameterError, "similarity_top_k is 0"),
+            ({"score_threshold": "high"}, InvalidParameterError, "score_threshold is 'high'"),
+            (
+                {"filters": MetadataFilters(filters=[MetadataFilter(key="field", operator="in", value="우주")])},
+                FilterError,
+                "'field': .*takes a list of values, not str",
+            ),
+            ({"top_k": 3}, TypeError, "PixieRetriever does not take 'top_k'; it takes similarity_top_k"),
+        ],
+    )
+    def test_a_setting(self, nodes, options, error, message):
+        for make in (PixieRetriever.from_nodes, PixieRetriever.from_documents, PixieRetriever.from_index):
+            with pytest.raises(error, match=message):
+                make("corpus.db" if make == PixieRetriever.from_index else nodes, **options)
+
+    def test_nodes(self, nodes):
+        with pytest.raises(InvalidDocumentError, match="one node; pass a list"):
+            PixieRetriever.from_nodes(nodes[0])
+        with pytest.raises(InvalidDocumentError, match="type str is not a LlamaIndex node: pass TextNode"):
+            PixieRetriever.from_nodes(["글"])
+        with pytest.raises(InvalidDocumentError, match=r"pass its \.node"):
+            PixieRetriever.from_nodes([NodeWithScore(node=nodes[0])])
+
+
+class TestAsyncWriting:
+    async def test_the_twins_do_the_same_and_leave_the_event_loop_free(self, nodes, encoder):
+        class Waiting:
+            """The encoder, waiting for the event loop before it encodes documents."""
+
+            go = threading.Event()
+
+            def __getattr__(self, name):
+                return getattr(encoder, name)
+
+            def encode_documents(self, texts, *, show_progress=False):
+                assert self.go.wait(600)
+                return encoder.encode_documents(texts, show_progress=show_progress)
+
+        with PixieRetriever(SparseRetriever.open(encoder=Waiting())) as retriever:
+            running = asyncio.create_task(retriever.aadd_nodes(nodes))
+            await asyncio.sleep(0)
+            Waiting.go.set()  # reached only by a loop that is free
+            assert await running == [node.node_id for node in nodes]
+            assert await retriever.adelete_nodes(["bread", "none"]) == 1
+            assert await retriever.aget_nodes(["bread", "rice"]) == [None, nodes[2]]
+            retriever.sparse_retriever.close()

@@ -144,7 +144,9 @@ class TestQuerying:
         many = [f"none {n}" for n in range(200)]
         everything = store.query(sparse(f"{QUERY} 벼 논 빵 로켓"))
         for some in (everything.ids, everything.ids[:2], everything.ids[1:], ["rice"], []):
-            expected = [(id, score) for id, score in zip(everything.ids, everything.similarities) if id in some]
+            expected = [
+                (id, score) for id, score in zip(everything.ids, everything.similarities, strict=True) if id in some
+            ]
             for k in (10, 1):
                 found = store.query(sparse(f"{QUERY} 벼 논 빵 로켓", node_ids=[*many, *some], similarity_top_k=k))
                 assert list(zip(found.ids, found.similarities, strict=True)) == expected[:k]
