@@ -1,7 +1,8 @@
 """LlamaIndex's ``MetadataFilters`` in the package's own filter language; pure.
 
 Where LlamaIndex's own evaluation has an answer, this one gives the same: ``NOT`` holds when none of its filters does,
-``!=`` and ``nin`` pass a node without the field, ``is_empty`` means missing, null, ``""`` or ``[]``.
+``!=`` and ``nin`` pass a node without the field, ``is_empty`` means missing, null, ``""`` or ``[]``. The differences,
+with their reasons, stand in docs/llama-index.md, and tests/property/test_llama_index_filters.py holds them.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ def _single(item: MetadataFilter) -> dict[str, Any]:
     where = f"in the filter on {key!r}: '{operator.value}'"
     if key.startswith("$"):
         raise FilterError(f"the metadata key {key!r} cannot be filtered on: names that begin with $ are operators")
+    if value is None and operator in (FilterOperator.EQ, FilterOperator.NE):  # LlamaIndex: never, and always
+        has_one = {key: {"$exists": True, "$ne": None}}
+        return has_one if operator == FilterOperator.NE else {"$not": has_one}
     if operator in _SAME_MEANING:
         return {key: {_SAME_MEANING[operator]: value}}
     if operator in _OVER_TEXT:
