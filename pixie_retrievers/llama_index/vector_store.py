@@ -174,9 +174,10 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         return await asyncio.to_thread(self.add, nodes, **{"show_progress": announced_progress(), **kwargs})
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Remove all nodes that were cut from a document."""
+        """Remove all nodes that were cut from a document, and the document itself where it was stored whole."""
         refuse_unknown("delete", delete_kwargs, "ref_doc_id")
-        self._sparse_retriever.delete(self._sparse_retriever.index.ids(filter={REF_DOC_KEY: ref_doc_id}))
+        cut = self._sparse_retriever.index.ids(filter={REF_DOC_KEY: ref_doc_id})
+        self._sparse_retriever.delete([*cut, ref_doc_id])
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """As :meth:`delete`."""

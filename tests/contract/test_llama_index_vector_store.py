@@ -256,6 +256,17 @@ class TestIngestion:
         dense = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=4))
         assert {hit.node.ref_doc_id for hit in dense.as_retriever(similarity_top_k=3).retrieve(QUERY)} == set(TEXTS)
 
+    def test_a_whole_document_that_is_gone_goes_too(self, store, documents):
+        pipeline = IngestionPipeline(
+            transformations=[SparseOnly()],
+            vector_store=store,
+            docstore=SimpleDocumentStore(),
+            docstore_strategy=DocstoreStrategy.UPSERTS_AND_DELETE,
+        )
+        pipeline.run(documents=documents)
+        pipeline.run(documents=documents[:1])
+        assert [node.node_id for node in store.get_nodes()] == ["orbit"]
+
     def test_one_pipeline_serves_a_dense_index_and_the_store(self, store, documents):
         pipeline = IngestionPipeline(
             transformations=[SentenceSplitter(), MockEmbedding(embed_dim=4)], vector_store=store

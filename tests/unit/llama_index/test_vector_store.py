@@ -379,6 +379,8 @@ class TestForeignMetadata:
             (found,) = store.get_nodes(filters=key("when", "2024-05-01"))
             assert found.metadata == {"when": "2024-05-01", "n": 3, "seen": True}
             assert type(found.metadata["seen"]) is bool
+            assert store.get_nodes(filters=key("seen", np.bool_(True))) == [found]  # LlamaIndex makes it 1.0
+            assert store.get_nodes(filters=key("seen", 0)) == []
             store.persist(str(tmp_path / "index.json"))
             assert (tmp_path / "index.db").exists()
         assert not Path(":memory:").exists()
