@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.llama_index.embedding import PixieSparseEmbedding, SparseOnly
     from pixie_retrievers.llama_index.explainer import TokenExplainer
     from pixie_retrievers.llama_index.hybrid import HybridRetriever
+    from pixie_retrievers.llama_index.nodes import without_notes
     from pixie_retrievers.llama_index.retriever import PixieRetriever
     from pixie_retrievers.llama_index.sparse_hooks import milvus_sparse_function, qdrant_sparse_functions
     from pixie_retrievers.llama_index.tools import ToolRetriever, create_search_tool
@@ -30,6 +31,7 @@ __all__ = [
     "create_search_tool",
     "milvus_sparse_function",
     "qdrant_sparse_functions",
+    "without_notes",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "create_search_tool": "tools",
     "milvus_sparse_function": "sparse_hooks",
     "qdrant_sparse_functions": "sparse_hooks",
+    "without_notes": "nodes",
 }
 
 

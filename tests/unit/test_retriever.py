@@ -246,6 +246,20 @@ def test_the_path_memory_is_a_temporary_index(encoder, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_open_that_fails_leaves_no_temporary_folder(encoder, tmp_path, monkeypatch):
+    class Odd:
+        """An encoder of a vocabulary that no index can be over."""
+
+        vocabulary_size = -1
+        fingerprint = "odd"
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for options in ({"encoder": encoder, "weights": "float8"}, {"encoder": Odd()}):
+        with pytest.raises(InvalidParameterError):
+            SparseRetriever.open(**options)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_empty_file_is_a_place_for_a_new_index(encoder, tmp_path):
     path = tmp_path / "made-by-mkstemp.db"
     path.touch()

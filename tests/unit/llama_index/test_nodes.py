@@ -37,6 +37,7 @@ from pixie_retrievers.llama_index.nodes import (
     annotated,
     to_document,
     to_node,
+    without_notes,
 )
 from pixie_retrievers.types.metadata import FUSION_PARTS, TOKEN_EXPLANATIONS, TOKEN_SCORE
 
@@ -255,6 +256,16 @@ def test_a_hit_that_lost_its_class_can_be_indexed_again_without_its_notes(node):
     assert again.excluded_llm_metadata_keys == node.excluded_llm_metadata_keys
     assert again.hash == to_node(to_document(json_to_doc(doc_to_json(node)))).hash
     assert plain == before
+
+
+def test_without_its_notes_a_hit_has_the_hash_of_the_node_that_went_in_whatever_it_went_through():
+    node = NODES["text"]
+    hit = to_node(to_document(node), EXPLANATION)
+    plain = TextNode.from_json(hit.to_json())
+    assert plain.hash != node.hash
+    assert without_notes(plain) == TextNode.from_json(node.to_json())
+    assert without_notes(plain).hash == without_notes(hit).hash == node.hash
+    assert without_notes(node) is node
 
 
 def test_what_a_splitter_cuts_from_a_hit_is_stored_without_the_notes():
