@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
@@ -16,13 +15,14 @@ from llama_index.core.settings import Settings
 from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import drop_empty_embeddings, to_document, to_node
+from pixie_retrievers.llama_index.options import RetrieverOptions, check_options
 from pixie_retrievers.llama_index.passing import query_text
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
-from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
+from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from llama_index.core.callbacks.base import CallbackManager
     from llama_index.core.indices.base import BaseIndex
@@ -35,26 +35,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.llama_index.filters import NodeFilter
     from pixie_retrievers.types import Document as Stored
 
-__all__ = ["PixieRetriever", "RetrieverOptions"]
-
-_CHECKS: dict[str, Callable[[Any], object]] = {
-    "similarity_top_k": partial(check_whole_number, "similarity_top_k"),
-    "filters": translate,
-    "score_threshold": check_score_threshold,
-    "top_k_tokens": check_top_k_tokens,
-}
-
-
-class RetrieverOptions(TypedDict, total=False):
-    """What every constructor of :class:`PixieRetriever` takes beside its sources; see there."""
-
-    similarity_top_k: int
-    filters: NodeFilter | None
-    score_threshold: float | None
-    top_k_tokens: int | None
-    callback_manager: CallbackManager | None
-    object_map: dict[str, Any] | None
-    verbose: bool
+__all__ = ["PixieRetriever"]
 
 
 class PixieRetriever(Owner, BaseRetriever):
@@ -155,7 +136,7 @@ class PixieRetriever(Owner, BaseRetriever):
             InvalidParameterError: There is no such format.
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
-        _check_options(options)
+        check_options(options)
         nodes, documents = _storable(nodes)
         with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
             _store(retriever, nodes, documents, show_progress=show_progress)
@@ -186,7 +167,7 @@ class PixieRetriever(Owner, BaseRetriever):
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
-        _check_options(options)
+        check_options(options)
         nodes = run_transformations(
             list(documents),
             Settings.transformations if transformations is None else transformations,
@@ -263,7 +244,7 @@ class PixieRetriever(Owner, BaseRetriever):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        _check_options(options)
+        check_options(options)
         return cls._over(path_or_index, encoder, **options)
 
     @property
@@ -380,18 +361,6 @@ class PixieRetriever(Owner, BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
-
-
-def _check_options(options: RetrieverOptions) -> None:
-    """Refuse what a retriever would refuse, before a model is loaded for it or a file made."""
-    refuse_unknown(
-        "PixieRetriever",
-        sorted(options.keys() - RetrieverOptions.__annotations__.keys()),
-        ", ".join(RetrieverOptions.__annotations__),
-    )
-    for name, check in _CHECKS.items():
-        if name in options:
-            check(options[name])  # type: ignore[literal-required]
 
 
 def _storable(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], list[Stored]]:

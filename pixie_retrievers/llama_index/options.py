@@ -1,0 +1,49 @@
+"""What a caller may set of a PixieRetriever, refused before a model is loaded for it or a file made."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pixie_retrievers.llama_index.filters import translate
+from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llama_index.core.callbacks.base import CallbackManager
+
+    from pixie_retrievers.llama_index.filters import NodeFilter
+
+__all__ = ["RetrieverOptions", "check_options"]
+
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "similarity_top_k": partial(check_whole_number, "similarity_top_k"),
+    "filters": translate,
+    "score_threshold": check_score_threshold,
+    "top_k_tokens": check_top_k_tokens,
+}
+
+
+class RetrieverOptions(TypedDict, total=False):
+    """What every constructor of :class:`PixieRetriever` takes beside its sources; see there."""
+
+    similarity_top_k: int
+    filters: NodeFilter | None
+    score_threshold: float | None
+    top_k_tokens: int | None
+    callback_manager: CallbackManager | None
+    object_map: dict[str, Any] | None
+    verbose: bool
+
+
+def check_options(options: RetrieverOptions) -> None:
+    """Refuse what a retriever would refuse, before a model is loaded for it or a file made."""
+    refuse_unknown(
+        "PixieRetriever",
+        sorted(options.keys() - RetrieverOptions.__annotations__.keys()),
+        ", ".join(RetrieverOptions.__annotations__),
+    )
+    for name, check in _CHECKS.items():
+        if name in options:
+            check(options[name])  # type: ignore[literal-required]
