@@ -18,6 +18,7 @@ from pixie_retrievers.render.words import (
     others,
     printable,
     raised_words,
+    scored,
     signed,
     surface_of,
     title_of,
@@ -85,7 +86,7 @@ def _hit(result: SearchResult, rank: int | None, largest: float | None) -> list[
         (
             f'<div class="head"><span><strong>{_escaped(heading)}</strong>'
             f"{f' <small>{_escaped(id)}</small>' if title else ''}</span>"
-            f'<span class="score">score {number(result.score)}</span></div>'
+            f'<span class="score">{scored(result.score)}</span></div>'
         ),
         *([f"<small>{_escaped(details)}</small>"] if details else []),
         *_marked(MarkedText.of_document(result.document.text, begin, result.explanation)),
@@ -143,7 +144,7 @@ def _comparison(told: Comparison) -> list[str]:
         *(
             f'<div class="head"><span><strong>{name}</strong> '
             f"{_escaped(title_of(result.document)[0] or printable(result.document.id))}</span>"
-            f'<span class="score">score {number(result.score)}</span></div>'
+            f'<span class="score">{scored(result.score)}</span></div>'
             for name, result in (("A", told.a), ("B", told.b))
         ),
         *_differences(told),
