@@ -43,7 +43,7 @@ def printable(text: str) -> str:
 
 def number(value: float) -> str:
     """Two decimals; a value that they would show as nothing keeps its size."""
-    return f"{value:.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:.0e}"
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:.1g}"
 
 
 def scored(score: float) -> str:
