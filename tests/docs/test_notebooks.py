@@ -1,4 +1,4 @@
-"""The notebooks in examples/ run from top to bottom, show what they speak of, and are stored without what they showed."""
+"""The notebooks in examples/ run from top to bottom, draw what they speak of, and are stored without outputs."""
 
 from __future__ import annotations
 
