@@ -108,7 +108,7 @@ def _explanation(explanation: Explanation, largest: float | None) -> Iterator[st
             (_escaped(surface_of(item)), ""),
             (number(item.contribution), "n"),
             (_bar(item.contribution / scale, _BARS[found_in(item)]), ""),
-            (f"{number(item.query_weight)} × {number(item.document_weight)}", "n"),
+            (f"{number(item.query_weight)} × {number(item.document_weight)}", "n wide"),
             (_escaped(found_words(explanation, item)), ""),
         )
     if rest := others(explanation):
@@ -217,7 +217,7 @@ def _marked(marked: MarkedText) -> Iterator[str]:
     if before or behind:
         whole = min(len(marked.text), _UNFOLDED)
         what = "all" if whole == len(marked.text) else f"the first {whole:,}"
-        yield f"<details><summary>{what} of {len(marked.text):,} characters</summary>"
+        yield f'<details class="all"><summary>{what} of {len(marked.text):,} characters</summary>'
         yield f"<p>{_pieces(marked.pieces(0, whole))}</p></details>"
     if note := not_read(marked.n_unread, len(marked.text)):
         yield f'<p class="note">{note}</p>'

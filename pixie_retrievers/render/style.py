@@ -97,8 +97,11 @@ background:repeating-linear-gradient(135deg,var(--c) 0 3px,transparent 3px 5px)}
 .pixie .sides{{display:flex}}
 .pixie .side{{flex:1;display:flex}}
 .pixie .side.left{{justify-content:flex-end;border-right:1px solid var(--p-quiet)}}
+@media screen and (max-width:36rem){{.pixie{{padding:.75rem}}.pixie th{{width:8em}}.pixie th.n{{width:4em}}
+.pixie .wide{{display:none}}}}
 @media (prefers-color-scheme:dark){{.pixie{{{_variables(DARK)}}}}}
 @media print{{.pixie{{{_variables(LIGHT)}border:0;padding:0;max-width:none;font-size:10.5pt}}
-.pixie .hit,.pixie tr{{break-inside:avoid}}.pixie summary{{display:none}}
+.pixie .hit,.pixie tr{{break-inside:avoid}}.pixie .head{{break-after:avoid}}
+.pixie .all summary{{display:none}}.pixie summary{{list-style:none}}
 .pixie mark,.pixie .bar{{-webkit-print-color-adjust:exact;print-color-adjust:exact}}}}
 """
