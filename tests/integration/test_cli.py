@@ -126,6 +126,11 @@ def test_wrong_usage_leaves_with_2(pixie):
     assert "INDEX" in done.stderr
 
 
+def test_a_shell_completes_commands(environment, pixie):
+    environment |= {"_PIXIE_COMPLETE": "complete_bash", "COMP_WORDS": "pixie ex", "COMP_CWORD": "1"}
+    assert pixie().stdout.split() == ["explain", "explore", "export"]
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
 def test_a_reader_that_goes_away_is_not_a_traceback(environment, index, options):
     process = subprocess.Popen(
