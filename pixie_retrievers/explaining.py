@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.types import Explanation, Hit, SearchResult
+from pixie_retrievers.types import Explanation, Hit, SearchResult, SearchResults
 from pixie_retrievers.types.explanations import TermNames
 
 __all__ = ["names_in", "results_of"]
@@ -19,7 +19,7 @@ def names_in(encoder: Encoder, query: str, document: str) -> TermNames:
 
 def results_of(
     encoder: Encoder, query: str, hits: Sequence[Hit], top_k_tokens: int | None, score_threshold: float | None
-) -> list[SearchResult]:
+) -> SearchResults:
     """The hits of a query as results.
 
     Args:
@@ -29,7 +29,7 @@ def results_of(
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
         score_threshold: Drop hits that score less; None keeps all.
     """
-    return [
+    return SearchResults(
         SearchResult(
             hit.document,
             hit.score,
@@ -39,4 +39,4 @@ def results_of(
         )
         for hit in hits
         if score_threshold is None or hit.score >= score_threshold
-    ]
+    )
