@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -11,7 +12,9 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/**/*.py"))
+EXAMPLES = sorted(
+    path.relative_to(ROOT).as_posix() for kind in ("*.py", "*.ipynb") for path in ROOT.glob(f"examples/**/{kind}")
+)
 # Where in the project a page's text is, and where in the site its page.
 PAGES = {
     "README.md": "index.md",
@@ -23,7 +26,7 @@ PAGES = {
     "pixie_retrievers/encoder/nano/README.md": "bundled-model.md",
     "examples/training/README.md": "examples/training/index.md",
     "examples": "examples/index.md",
-    **{path: f"{path.removesuffix('.py')}.md" for path in EXAMPLES},
+    **{path: f"{path.rpartition('.')[0]}.md" for path in EXAMPLES},
 }
 SOURCES = {page: path for path, page in PAGES.items()}
 
@@ -71,4 +74,7 @@ def _text_of(path):
     if path == "examples":
         return "# Examples\n\n" + "".join(f"- [{example}]({example})\n" for example in EXAMPLES)
     text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".ipynb"):
+        cells = [("".join(cell["source"]), cell["cell_type"] == "code") for cell in json.loads(text)["cells"]]
+        return "\n\n".join(f"```python\n{source}\n```" if is_code else source for source, is_code in cells)
     return text if path.endswith(".md") else f"# {path}\n\n```{path.rpartition('.')[2]}\n{text}```\n"

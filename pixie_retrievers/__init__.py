@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
     from pixie_retrievers.passages import split_documents
-    from pixie_retrievers.render import to_html, to_text
+    from pixie_retrievers.render import show, to_html, to_text
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import (
         Comparison,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Hit,
         RaisedBy,
         SearchResult,
+        SearchResults,
         SparseVectors,
         TermMatches,
         TextExplanation,
@@ -92,6 +93,7 @@ __all__ = [
     "PixieWarning",
     "RaisedBy",
     "SearchResult",
+    "SearchResults",
     "SparseRetriever",
     "SparseVectors",
     "SqliteIndex",
@@ -106,6 +108,7 @@ __all__ = [
     "copy_index",
     "export_index",
     "open_index",
+    "show",
     "split_documents",
     "to_html",
     "to_text",
@@ -121,6 +124,7 @@ _HOMES = {
     "SqliteIndex": "index.sqlite.engine",
     "SparseRetriever": "retriever",
     "split_documents": "passages",
+    "show": "render",
     "to_text": "render",
     "to_html": "render",
     "Comparison": "types",
@@ -129,6 +133,7 @@ _HOMES = {
     "Hit": "types",
     "RaisedBy": "types",
     "SearchResult": "types",
+    "SearchResults": "types",
     "SparseVectors": "types",
     "TermMatches": "types",
     "TextExplanation": "types",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.types import Explanation, Hit, SearchResult, TermMatches
+from pixie_retrievers.types import Explanation, Hit, SearchResult, SearchResults, TermMatches
 from pixie_retrievers.types.explanations import TermNames
 
 __all__ = ["listed", "names_in", "results_of", "unscored"]
@@ -21,7 +21,7 @@ def names_in(encoder: Encoder, query: str, document: str) -> TermNames:
 
 def results_of(
     encoder: Encoder, query: str, hits: Sequence[Hit], top_k_tokens: int | None, score_threshold: float | None
-) -> list[SearchResult]:
+) -> SearchResults:
     """The hits of a query as results.
 
     Args:
@@ -31,7 +31,7 @@ def results_of(
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
         score_threshold: Drop hits that score less; None keeps all.
     """
-    return [
+    return SearchResults(
         SearchResult(
             hit.document,
             hit.score,
@@ -41,13 +41,13 @@ def results_of(
         )
         for hit in hits
         if score_threshold is None or hit.score >= score_threshold
-    ]
+    )
 
 
-def unscored(encoder: Encoder, index: Index, ids: Sequence[str], top_k_tokens: int | None) -> list[SearchResult]:
+def unscored(encoder: Encoder, index: Index, ids: Sequence[str], top_k_tokens: int | None) -> SearchResults:
     """Documents by their ids as results of a query that found none of them: at score 0, explained by no token."""
     nothing = None if top_k_tokens == 0 else Explanation(0.0, TermMatches.none(), top_k_tokens, encoder)
-    return [SearchResult(document, 0.0, nothing) for document in index.get(ids) if document is not None]
+    return SearchResults(SearchResult(document, 0.0, nothing) for document in index.get(ids) if document is not None)
 
 
 def listed(
@@ -58,7 +58,7 @@ def listed(
     ids: Sequence[str] | None,
     top_k_tokens: int | None,
     score_threshold: float | None,
-) -> list[SearchResult]:
+) -> SearchResults:
     """The first k documents that pass a filter, in insertion order: the answer to an empty query that has one.
 
     Args:
@@ -66,7 +66,7 @@ def listed(
         encoder, index, k, filter, top_k_tokens, score_threshold: Those of the search.
     """
     if score_threshold is not None and score_threshold > 0:
-        return []
+        return SearchResults()
     passing = index.ids(filter=filter, limit=k if ids is None else None)
     if ids is not None:
         wanted = set(ids)

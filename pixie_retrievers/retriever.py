@@ -30,7 +30,7 @@ from pixie_retrievers.parameters import (
     check_whole_number,
 )
 from pixie_retrievers.reasons import Reasons
-from pixie_retrievers.types import Document, SearchResult
+from pixie_retrievers.types import Document, SearchResults
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -281,7 +281,7 @@ class SparseRetriever(Reasons):
         ids: Sequence[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
-    ) -> list[SearchResult]:
+    ) -> SearchResults:
         """The k best documents of a query, as new objects: the caller may change their metadata.
 
         Args:
@@ -315,7 +315,7 @@ class SparseRetriever(Reasons):
         ids: Sequence[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
-    ) -> list[list[SearchResult]]:
+    ) -> list[SearchResults]:
         """The k best documents of each of several queries, which are encoded in one pass.
 
         Args:
@@ -347,7 +347,7 @@ class SparseRetriever(Reasons):
         filter: Filter | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
-    ) -> list[SearchResult]:
+    ) -> SearchResults:
         """Of the ``fetch_k`` best documents, ``k`` that also differ from each other.
 
         Args:
@@ -369,7 +369,7 @@ class SparseRetriever(Reasons):
         )
         vectors = self.index.vectors([result.document.id for result in results])
         chosen = max_marginal_relevance(self.encoder.encode_queries([query]), vectors, k, lambda_mult=lambda_mult)
-        return [results[position] for position in chosen]
+        return SearchResults(results[position] for position in chosen)
 
     def close(self) -> None:
         """Close the index, and remove it if it was temporary."""

@@ -53,8 +53,8 @@ class Commands(TyperGroup):
         except PixieError as error:
             typer.echo(f"error: {for_command_line(one_line(error))}", err=True)
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            typer.echo(": ".join(filter(None, ["interrupted", one_line(interrupt)])), err=True)
             raise typer.Exit(130) from None
         except BrokenPipeError:
             _give_up_stdout()

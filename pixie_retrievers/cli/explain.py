@@ -1,4 +1,4 @@
-"""`pixie explain`: why one document scores what it scores for a question, or what the model makes of the question."""
+"""`pixie explain`: why one document scores what it scores for a question, or what the model makes of either alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.options import Device, IndexFile, ModelName, MostTokens, Query
+from pixie_retrievers.cli.options import Device, IndexFile, ModelName, MostTokens
 from pixie_retrievers.cli.terminal import output, print_json
 
 __all__ = ["explain"]
@@ -15,10 +15,16 @@ __all__ = ["explain"]
 
 def explain(
     index_file: IndexFile,
-    query: Query,
+    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="A question.", show_default=False)] = None,
     document_id: Annotated[
         str | None,
         typer.Argument(metavar="[ID]", help="The id of a document. Left out: the question alone.", show_default=False),
+    ] = None,
+    alone: Annotated[
+        str | None,
+        typer.Option(
+            "--document", metavar="ID", help="Instead of a question: this document alone.", show_default=False
+        ),
     ] = None,
     tokens: MostTokens = None,
     raised_by: Annotated[
@@ -28,7 +34,10 @@ def explain(
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as one JSON document.")] = False,
 ) -> None:
-    """Show every token that a question shares with one document, found or not; or what the model makes of it alone."""
+    """Show every token that a question shares with one document, found or not; or what the model makes of one alone."""
+    if (query is None) == (alone is None):
+        raise typer.BadParameter("a question with or without an id, or --document and an id", param_hint="QUERY")
+
     from pixie_retrievers.cli.lookup import stored_documents
     from pixie_retrievers.cli.models import retriever_of
     from pixie_retrievers.index.opening import open_index, without_credentials
@@ -37,16 +46,20 @@ def explain(
     where = without_credentials(index_file)
     told: TextExplanation | SearchResult
     with closing(open_index(index_file, read_only=True)) as index:
-        documents = [] if document_id is None else stored_documents(index, [document_id], where=where)
+        ids = [id for id in (document_id, alone) if id is not None]
+        documents = stored_documents(index, ids, where=where)
         retriever = retriever_of(index, model, device=device)
-        if documents:
+        if query is None:
+            told = retriever.explain_document(documents[0].id, raised_by=raised_by)
+        elif documents:
             (document,) = documents
             explanation = retriever.explain(query, document.id, top_k_tokens=tokens, raised_by=raised_by)
             told = SearchResult(document, explanation.score, explanation)
         else:
             told = retriever.explain_query(query, raised_by=raised_by)
     if as_json:
-        print_json({"query": query, "index": where, "model": retriever.encoder.fingerprint, **told.to_dict()})
+        asked = {} if query is None else {"query": query}
+        print_json(asked | {"index": where, "model": retriever.encoder.fingerprint, **told.to_dict()})
         return
 
     from pixie_retrievers.render import LEGEND, RAISED, result_view, text_view

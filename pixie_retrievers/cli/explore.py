@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pixie_retrievers.cli.options import Device, IndexFile, ModelName
-from pixie_retrievers.cli.terminal import notes
+from pixie_retrievers.cli.terminal import notes, print_json
 
 __all__ = ["explore"]
 
@@ -19,6 +19,7 @@ def explore(
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     model: ModelName = None,
     device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as one JSON document.")] = False,
 ) -> None:
     """Show an index on a local page: search, and see why; weigh tokens anew; two documents side by side.
 
@@ -26,7 +27,7 @@ def explore(
     """
     from pixie_retrievers.cli.models import encoder_for_index
     from pixie_retrievers.explore.app import make_app
-    from pixie_retrievers.index.opening import open_index
+    from pixie_retrievers.index.opening import open_index, without_credentials
     from pixie_retrievers.retriever import SparseRetriever
 
     with closing(open_index(index_file, read_only=True)) as index:
@@ -37,7 +38,10 @@ def explore(
         import uvicorn
 
         url = f"http://127.0.0.1:{port}/"
-        notes().print(url, soft_wrap=True)
+        if as_json:
+            print_json({"index": without_credentials(index_file), "model": encoder.fingerprint, "url": url})
+        else:
+            notes().print(url, soft_wrap=True)
         if open_browser:
             typer.launch(url)
         uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -16,9 +16,10 @@ import typer
 from pixie_retrievers.cli.inputs import Split
 from pixie_retrievers.cli.options import Device, Encoding
 from pixie_retrievers.cli.terminal import counted, file_size, notes, one_line, output, print_json
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import InvalidParameterError, PixieError
 
 if TYPE_CHECKING:
+    from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.types import Document
 
 __all__ = ["index"]
@@ -156,9 +157,12 @@ def index(
     )
     with SparseRetriever(encoder, opened) as retriever:
         total = len(whole) if max_tokens is None else None
-        stored = store(retriever.index, encoder, documents(), console, total=total, devices=devices)
-        if gone:  # last: nothing that the inputs hold is ever missing
-            stored = replace(stored, deleted=retriever.delete(gone))
+        try:
+            stored = store(retriever.index, encoder, documents(), console, total=total, devices=devices)
+            if gone:  # last: nothing that the inputs hold is ever missing
+                stored = replace(stored, deleted=retriever.delete(gone))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_so_far(retriever, shown)) from None
         n_documents, n_bytes = len(retriever), retriever.index.stats().file_bytes
     summary = {
         "index": shown,
@@ -214,6 +218,16 @@ def _agree(n_gone: int, n_stored: int, target: str, *, yes: bool) -> None:
     if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
         typer.echo("nothing was changed", err=True)
         raise typer.Exit(1)
+
+
+def _so_far(retriever: SparseRetriever, shown: str) -> str:
+    """What there is when somebody has had enough; nothing where a server that keeps it does not say."""
+    with suppress(PixieError):
+        if n_documents := len(retriever):
+            there = counted(n_documents, "document")
+            return f"{shown} is sound and holds {there}; the same command again does the rest"
+        return "nothing is stored yet"
+    return ""
 
 
 def _has_terminal() -> bool:

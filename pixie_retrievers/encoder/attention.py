@@ -1,96 +1,151 @@
-"""Local attention in strips: what a token looks at around itself, without a (length x length) mask.
+"""Attention over texts that lie behind each other: each token sees its own text, in local layers a window of it.
 
-Two of three layers of ModernBERT see only the 64 tokens on each side (Warner et al. 2024, section 2.1.2). The ordinary
-path still multiplies every token with every other and masks what is too far: at 8,192 tokens a mask of 67 million
-entries, and most of the time of a layer. Here a strip of tokens meets only the keys that it may see.
+Two of three layers of ModernBERT see only the 64 tokens on each side (Warner et al. 2024, section 2.1.2). A GPU takes
+all texts at once, told where each ends: by a kernel of this package, which turns queries and keys on its way (see
+:mod:`~pixie_retrievers.encoder.kernels`), or where Triton cannot compile, by torch's flash attention (Dao 2023,
+arXiv 2307.08691). Elsewhere texts come one after the other, and in local layers a strip of tokens meets only the keys
+that it may see: a mask of (length x length) would have 67 million entries at 8,192 tokens.
+
+Source of the rotation: Su et al. 2021, RoFormer (arXiv 2104.09864), section 3.2.2, in halves as transformers has it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-__all__ = ["attend_in_strips"]
+from pixie_retrievers.encoder.packing import Packing
 
-_NAME = "pixie_strips"
+__all__ = ["Attention", "FlashAttention", "FusedAttention", "Rotation", "TextByText", "flash_runs_on"]
+
 _STRIP = 256
 
 
-def attend_in_strips(model: Any) -> None:
-    """Switch every ModernBERT of a model from torch's own attention to strips; leave other models alone.
+@dataclass(frozen=True, slots=True, eq=False)
+class Rotation:
+    """By which angles queries and keys are turned.
 
-    Args:
-        model: A loaded ``SparseEncoder``; it is changed.
+    Attributes:
+        cos: float32, shape (n, head size): the cosines, of positions or of tokens.
+        signed_sin: The sines, those of the first half negative.
     """
-    import transformers
-    from transformers import PreTrainedModel
 
-    if int(transformers.__version__.split(".", maxsplit=1)[0]) < 5:  # ModernBERT had no exchangeable attention before
-        return
-    networks = [
-        module
-        for module in model.modules()
-        if isinstance(module, PreTrainedModel)
-        and module.config.model_type == "modernbert"
-        and module.config._attn_implementation == "sdpa"  # noqa: SLF001  # it has no public name
-    ]
-    if not networks:
-        return
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface
+    cos: torch.Tensor
+    signed_sin: torch.Tensor
 
-    AttentionInterface.register(_NAME, _attend)
-    AttentionMaskInterface.register(_NAME, _padding)
-    for network in networks:
-        network.set_attn_implementation(_NAME)
+    def of_tokens(self, packing: Packing) -> Rotation:
+        """From those of positions to those of tokens."""
+        return Rotation(self.cos[packing.positions], self.signed_sin[packing.positions])
 
 
-def _padding(*_: Any, attention_mask: torch.Tensor | None = None, **__: Any) -> torch.Tensor | None:
-    """Which positions are text, bool of (n_texts, length); None where all are."""
-    if attention_mask is None or bool(attention_mask.all()):
-        return None
-    return attention_mask.bool()
+class Attention(Protocol):
+    """A way to attend that fits a device and a type."""
+
+    def rotation(self, table: Rotation, packing: Packing) -> Rotation:
+        """What :meth:`__call__` takes in every layer of a pass, from the rotations of all positions."""
+        ...
+
+    def __call__(
+        self, projected: torch.Tensor, rotation: Rotation, packing: Packing, reach: int | None
+    ) -> torch.Tensor:
+        """What each token takes in, (n_tokens, heads, head size).
+
+        Args:
+            projected: Queries, keys and values, (n_tokens, 3, heads, head size); they may be overwritten.
+            rotation: By which angles they are turned.
+            packing: How the texts lie.
+            reach: How far a token sees to each side; None is its whole text.
+        """
+        ...
 
 
-def _attend(
-    _module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention as transformers calls it.
+def flash_runs_on(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch's flash attention takes numbers of this type on a device."""
+    return (
+        device.type == "cuda"
+        and dtype in (torch.bfloat16, torch.float16)
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
 
-    Args:
-        query, key, value: (n_texts, heads, length, head size).
-        attention_mask: What :func:`_padding` returned.
-        scaling: What products are multiplied with.
-        sliding_window: One more than the distance that a token sees to each side; None sees everything.
-    """
-    length = query.shape[2]
-    text = None if attention_mask is None else attention_mask[:, None, None, :]
-    reach = length if sliding_window is None else sliding_window - 1
-    if reach >= length - 1:
-        seen = scaled_dot_product_attention(query, key, value, attn_mask=text, scale=scaling)
-        return seen.transpose(1, 2).contiguous(), None
-    parts = []
-    positions = torch.arange(length, device=query.device)
-    for start in range(0, length, _STRIP):
-        stop = min(length, start + _STRIP)
-        low, high = max(0, start - reach), min(length, stop + reach)
-        distance = (positions[start:stop, None] - positions[None, low:high]).abs()
-        mask = distance <= reach
-        if text is not None:
-            # Padding far from any text would see nothing, and become NaN: it may see itself.
-            mask = (mask & text[..., low:high]) | (distance == 0)
-        parts.append(
-            scaled_dot_product_attention(
-                query[:, :, start:stop], key[:, :, low:high], value[:, :, low:high], attn_mask=mask, scale=scaling
-            )
-        )
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+class FusedAttention:
+    """This package's kernel, for all texts at once: CUDA, bfloat16 or float16."""
+
+    def rotation(self, table: Rotation, packing: Packing) -> Rotation:  # noqa: ARG002
+        """See :class:`Attention`."""
+        return table
+
+    def __call__(
+        self, projected: torch.Tensor, rotation: Rotation, packing: Packing, reach: int | None
+    ) -> torch.Tensor:
+        """See :class:`Attention`."""
+        from pixie_retrievers.encoder.kernels import attend
+
+        wide = reach is None
+        tiles = packing.wide_tiles if wide else packing.tiles
+        return attend(projected, rotation.cos, rotation.signed_sin, tiles, 128 if wide else 64, reach)
+
+
+class FlashAttention:
+    """torch's flash attention, for all texts at once: CUDA, bfloat16 or float16."""
+
+    def rotation(self, table: Rotation, packing: Packing) -> Rotation:
+        """See :class:`Attention`."""
+        return table.of_tokens(packing)
+
+    def __call__(
+        self, projected: torch.Tensor, rotation: Rotation, packing: Packing, reach: int | None
+    ) -> torch.Tensor:
+        """See :class:`Attention`."""
+        query, key, value = _turned(projected, rotation)
+        longest, window = packing.longest, -1 if reach is None else reach
+        seen: torch.Tensor = torch.ops.aten._flash_attention_forward(  # noqa: SLF001  # its public name is newer
+            query, key, value, packing.offsets, packing.offsets, longest, longest, 0.0, False, False,
+            window_size_left=window, window_size_right=window,
+        )[0]  # fmt: skip
+        return seen
+
+
+class TextByText:
+    """One text after the other, in strips where a token does not see all of it: any device and type."""
+
+    def rotation(self, table: Rotation, packing: Packing) -> Rotation:
+        """See :class:`Attention`."""
+        return table.of_tokens(packing)
+
+    def __call__(
+        self, projected: torch.Tensor, rotation: Rotation, packing: Packing, reach: int | None
+    ) -> torch.Tensor:
+        """See :class:`Attention`."""
+        query, key, value = _turned(projected, rotation)
+        seen = torch.empty_like(value)
+        heads_first = [values.transpose(0, 1).unsqueeze(0) for values in (query, key, value, seen)]
+        for start, stop in pairwise(packing.ends):
+            q, k, v, out = (values[:, :, start:stop] for values in heads_first)
+            length = stop - start
+            if reach is None or reach >= length - 1:
+                out.copy_(scaled_dot_product_attention(q, k, v))
+                continue
+            positions = torch.arange(length, device=query.device)
+            for first in range(0, length, _STRIP):
+                last = min(length, first + _STRIP)
+                low, high = max(0, first - reach), min(length, last + reach)
+                mask = (positions[first:last, None] - positions[None, low:high]).abs() <= reach
+                out[:, :, first:last] = scaled_dot_product_attention(
+                    q[:, :, first:last], k[:, :, low:high], v[:, :, low:high], mask
+                )
+        return seen
+
+
+def _turned(projected: torch.Tensor, rotation: Rotation) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Queries, keys and values, the former two turned by their position."""
+    both = projected[:, :2]
+    swapped = both.roll(both.shape[-1] // 2, -1)
+    both = torch.addcmul(both * rotation.cos[:, None, None], swapped, rotation.signed_sin[:, None, None])
+    both = both.to(projected.dtype)
+    return both[:, 0], both[:, 1], projected[:, 2]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["plan_batches", "token_budget"]
+if TYPE_CHECKING:
+    from pixie_retrievers.encoder.vocabulary import Reading
+
+__all__ = ["MOST_TEXTS", "by_tokens", "plan_batches", "token_budget"]
 
 _MOST_TOKENS = {"cpu": 8192, "mps": 8192, "cuda": 65536}  # more makes nothing faster
 _FEWEST_TOKENS = 512
-_MOST_TEXTS = 128  # the vectors of a batch are dense for a moment: 26 MB at 50,000 terms
+MOST_TEXTS = 128  # the vectors of a batch are dense for a moment: 26 MB at 50,000 terms
 _SHARE = 0.25  # of the free memory: others live there too
 
 
@@ -29,7 +33,28 @@ def token_budget(device: str, free_bytes: int | None, bytes_per_token: int) -> i
     return max(_FEWEST_TOKENS, min(most, int(free_bytes * _SHARE) // bytes_per_token))
 
 
-def plan_batches(lengths: Sequence[int], max_batch_tokens: int, *, max_texts: int = _MOST_TEXTS) -> list[list[int]]:
+def by_tokens(readings: Iterator[list[Reading]], most_tokens: int, most_texts: int) -> Iterator[list[Reading]]:
+    """Whatever pieces readings come in, groups of at most so many; a reading that is larger alone goes alone.
+
+    Args:
+        readings: In any pieces.
+        most_tokens: At most so many tokens a group.
+        most_texts: At most so many texts a group.
+    """
+    group: list[Reading] = []
+    n_tokens = 0
+    for piece in readings:
+        for reading in piece:
+            if group and (n_tokens + reading.n_tokens > most_tokens or len(group) == most_texts):
+                yield group
+                group, n_tokens = [], 0
+            group.append(reading)
+            n_tokens += reading.n_tokens
+    if group:
+        yield group
+
+
+def plan_batches(lengths: Sequence[int], max_batch_tokens: int, *, max_texts: int = MOST_TEXTS) -> list[list[int]]:
     """Group texts of similar length, so that no batch holds more tokens than allowed, padding included.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pixie_retrievers.encoder.panics import panics_refused
 
-__all__ = ["Kind", "forward", "prompt_of"]
+__all__ = ["Kind", "forward", "prepare", "prompt_of"]
 
 Kind = Literal["query", "document"]
 
@@ -34,11 +34,18 @@ def forward(model: Any, texts: Sequence[str], kind: Kind) -> Any:
     from sentence_transformers.util import batch_to_device, select_max_active_dims
 
     prompted = [prompt_of(model, kind) + text for text in texts]
-    prepare = getattr(model, "preprocess", None) or model.tokenize  # renamed in version 6
     most = {} if model.max_active_dims is None else {"max_active_dims": model.max_active_dims}
     with torch.inference_mode():
-        with panics_refused():
-            prepared = prepare(prompted, task=kind)
-        features = batch_to_device(prepared, model.device)
+        features = batch_to_device(prepare(model, prompted, kind), model.device)
         pooled = model(features, task=kind, **most)["sentence_embedding"]
         return select_max_active_dims(pooled, **most) if most else pooled
+
+
+@panics_refused()
+def prepare(model: Any, prompted: Sequence[str], kind: Kind) -> Any:
+    """What sentence-transformers gives a model for texts that already have their prompt.
+
+    Raises:
+        UnsafeModelError: The tokenizer panics at one of them.
+    """
+    return (getattr(model, "preprocess", None) or model.tokenize)(list(prompted), task=kind)  # renamed in version 6

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["BlockwisePooling", "split_heads"]
+from pixie_retrievers.encoder.packing import Packing
+
+__all__ = ["BlockwisePooling", "masked_language_model", "split_heads"]
 
 _BLOCK_BYTES = 1 << 26
 
@@ -63,6 +65,23 @@ class BlockwisePooling(nn.Module):
         """The number of terms."""
         return self.embedding_dimension
 
+    def pooled(self, hidden: torch.Tensor, packing: Packing, *, fused: bool = False) -> torch.Tensor:
+        """The vectors of texts that lie behind each other, float32 of (n_texts, vocabulary).
+
+        Args:
+            hidden: The hidden states in front of the decoder, (n_tokens, hidden).
+            packing: Where the texts lie.
+            fused: Take this package's kernel for it, where there is one.
+        """
+        if not fused or self.pooling_strategy != "max":
+            return self._pooled(hidden, packing.ends)
+        from pixie_retrievers.encoder.kernels import text_maxima
+
+        decoder: Any = self.decoder
+        maxima = text_maxima(hidden, decoder.weight, decoder.bias, packing.owners, len(packing.ends) - 1)
+        # A comparison with NaN is false, so that the kernel overlooks it.
+        return self._activated(maxima.masked_fill_(~hidden.isfinite().all(), float("nan")))
+
     def _pooled(self, hidden: torch.Tensor, ends: list[int]) -> torch.Tensor:
         """One row a text from its positions ``ends[i]:ends[i + 1]`` of ``hidden``, shape (n_tokens, hidden)."""
         by_max = self.pooling_strategy == "max"
@@ -85,6 +104,16 @@ class BlockwisePooling(nn.Module):
                 text += 1
         return self._activated(pooled) if by_max else pooled
 
+    def pooled_logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """The vector of one text, float32 of (1, vocabulary), without a word from the host.
+
+        Args:
+            logits: float32 of (n_tokens, vocabulary); they are overwritten.
+        """
+        if self.pooling_strategy == "max":
+            return self._activated(logits.amax(dim=0, keepdim=True).relu_())
+        return self._activated(logits.relu_()).sum(dim=0, keepdim=True)
+
     def _activated(self, values: torch.Tensor) -> torch.Tensor:
         values = values.log1p_()
         return values.log1p_() if self.activation_function == "log1p_relu" else values
@@ -104,7 +133,7 @@ def split_heads(model: Any) -> None:
         for (_, transformer), (name, pooling) in pairwise(parent.named_children()):
             if type(pooling).__name__ != "SpladePooling":
                 continue
-            network = _masked_language_model(transformer)
+            network = masked_language_model(transformer)
             if id(network) not in decoders:
                 decoders[id(network)] = None if network is None else _take_decoder(network)
             decoder = decoders[id(network)]
@@ -117,7 +146,8 @@ def split_heads(model: Any) -> None:
             setattr(parent, name, BlockwisePooling(decoder, pooling.pooling_strategy, pooling.activation_function))
 
 
-def _masked_language_model(transformer: nn.Module) -> nn.Module | None:
+def masked_language_model(transformer: nn.Module) -> nn.Module | None:
+    """The network of transformers that a module of sentence-transformers holds."""
     from transformers import PreTrainedModel
 
     return next((module for module in transformer.modules() if isinstance(module, PreTrainedModel)), None)

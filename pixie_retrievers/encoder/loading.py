@@ -80,11 +80,9 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
         if parameter.is_floating_point() and parameter.dtype != dtype:
             parameter.data = parameter.data.to(dtype)
     model.eval()
-    from pixie_retrievers.encoder.attention import attend_in_strips
     from pixie_retrievers.encoder.head import split_heads
 
     split_heads(model)
-    attend_in_strips(model)
     from pixie_retrievers.encoder.linear import pack, quantise
 
     if precision == "int8":

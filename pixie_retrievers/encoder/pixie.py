@@ -5,28 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pixie_retrievers.encoder.batches import plan_batches, token_budget
+from pixie_retrievers.encoder.batches import token_budget
 from pixie_retrievers.encoder.cache import VectorCache
 from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
 from pixie_retrievers.encoder.fingerprint import describe, parse
-from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
+from pixie_retrievers.encoder.forward import Kind, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, limit_length, load_model, token_bytes, vocabulary_size
 from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
-from pixie_retrievers.encoder.sparsify import SparseRows, assemble, sparsify
+from pixie_retrievers.encoder.sparsify import sparsify
 from pixie_retrievers.encoder.special import read_special_tokens_as_text, specials_stay_special
+from pixie_retrievers.encoder.stream import encode_stream
 from pixie_retrievers.encoder.texts import checked_texts
 from pixie_retrievers.encoder.unread import Unread, report_unread
-from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
+from pixie_retrievers.encoder.vocabulary import Vocabulary
 from pixie_retrievers.errors import IncompatibleIndexError, ModelUnavailableError
 from pixie_retrievers.parameters import check_number, check_whole_number
 from pixie_retrievers.types import MAX_WEIGHT, RaisedBy, SparseVectors, TextSpans
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["PixieEncoder"]
 
 _DEFAULT_MODEL = "telepix/PIXIE-Splade-Preview"
-_TOKENISED_AT_ONCE = 1024
 _CACHED_QUERIES = 1024
 
 _logger = logging.getLogger("pixie_retrievers")
@@ -87,6 +84,8 @@ class PixieEncoder:
         check_whole_number("max_length", max_length, none_means="the model's own limit")
         check_whole_number("max_batch_tokens", max_batch_tokens, none_means="what the memory allows")
         check_packages()
+        from pixie_retrievers.encoder.passes import passes_of
+
         machine = this_machine()
         device = choose_device(device, machine)
         choose_precision(precision, device, machine, n_parameters=0)  # refused before anything is fetched
@@ -108,7 +107,19 @@ class PixieEncoder:
         )
         if special_is_text:
             read_special_tokens_as_text(self._model)
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
+        self._passes = passes_of(
+            self._model,
+            self._vocabulary,
+            partial(
+                sparsify,
+                special_ids=self._vocabulary.special_ids,
+                min_weight=self._min_weight,
+                max_active_terms=max_active_terms,
+            ),
+            max_batch_tokens=self._max_batch_tokens,
+            turn=self._turn,
+        )
         self._process = os.getpid()
         self._queries = VectorCache(_CACHED_QUERIES)
 
@@ -260,7 +271,7 @@ class PixieEncoder:
         self._check_process()
         return self._queries.get(
             checked_texts(texts),
-            lambda missing: self._encode(missing, "query", show_progress=False),
+            lambda missing: self._encode(missing, "query"),
             self.vocabulary_size,
         )
 
@@ -280,7 +291,18 @@ class PixieEncoder:
             UnsafeModelError: The model's tokenizer breaks down at a text.
             ModelUnavailableError: The process was forked after the model was loaded.
         """
-        return self._encode(texts, "document", show_progress=show_progress)
+        checked = checked_texts(texts)
+        with progress(len(checked), shown=show_progress) as advance:
+            return self._encode(checked, "document", advance)
+
+    def stream_documents(self, texts: Sequence[str]) -> Iterator[SparseVectors]:
+        """The vectors of :meth:`encode_documents`, in order, a part as soon as it is computed.
+
+        Raises:
+            InvalidTextError, InvalidVectorError, UnsafeModelError, ModelUnavailableError: As it does; parts that came
+                before are sound.
+        """
+        return self._stream(checked_texts(texts), "document", lambda _: None)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has as a document, all of it, prompt and special tokens included.
@@ -337,7 +359,9 @@ class PixieEncoder:
 
         self._check_process()
         (checked,) = checked_texts([text])
-        return raised_by(self._model, self._vocabulary, checked, term_ids, kind, turn=self._turn)
+        return raised_by(
+            self._model, self._vocabulary, checked, term_ids, kind, passes=self._passes[kind], turn=self._turn
+        )
 
     def _check_process(self) -> None:
         """Refuse to work in a fork: its locks may be held, and the threads that compute stayed behind. It would hang.
@@ -351,49 +375,32 @@ class PixieEncoder:
                 " new process, or start processes with multiprocessing's 'spawn'"
             )
 
-    def _encode(self, texts: Sequence[str], kind: Kind, *, show_progress: bool) -> SparseVectors:
+    def _encode(self, texts: list[str], kind: Kind, advance: Callable[[int], object] = lambda _: None) -> SparseVectors:
+        parts = list(self._stream(texts, kind, advance))
+        return parts[0] if len(parts) == 1 else SparseVectors.concatenate(parts, self.vocabulary_size)
+
+    def _stream(self, checked: list[str], kind: Kind, advance: Callable[[int], object]) -> Iterator[SparseVectors]:
         self._check_process()
-        checked = checked_texts(texts)
-        prompt = prompt_of(self._model, kind)
-        readings: list[Reading] = []
-        for start in range(0, len(checked), _TOKENISED_AT_ONCE):
-            readings += self._vocabulary.read(checked[start : start + _TOKENISED_AT_ONCE], prompt)
-        lengths = [reading.n_tokens for reading in readings]
-        done: list[tuple[list[int], SparseRows]] = []
-        with progress(len(checked), shown=show_progress) as advance:
-            advance(lengths.count(0))
-            for positions in plan_batches(lengths, self._max_batch_tokens):
-                done.append((positions, self._encode_batch([readings[n].text for n in positions], kind)))
-                advance(len(positions))
-        vectors = self._vocabulary.rare.rewritten(
-            assemble(done, len(checked), self.vocabulary_size),
-            [reading.rare for reading in readings],
+        unread = Unread(0, len(checked), self.max_length)
+        done = 0
+        for readings, vectors in encode_stream(
+            checked,
+            self._vocabulary,
+            prompt_of(self._model, kind),
+            self._passes[kind],
             min_weight=self._min_weight,
             max_active_terms=self._max_active_terms,
-        )
-        self._report(checked, readings, kind)
-        vectors = vectors.with_literal([reading.terms for reading in readings])
-        if any(reading.cut for reading in readings):
-            return replace(vectors, cut=np.array([reading.cut for reading in readings], np.bool_))
-        return vectors
-
-    def _report(self, texts: list[str], readings: list[Reading], kind: Kind) -> None:
-        """Say which texts were cut: of documents to who waits for them, of queries to the log."""
-        cut = [(len(text), reading.n_read) for text, reading in zip(texts, readings, strict=True) if reading.cut]
+        ):
+            for text, reading in zip(checked[done : done + len(readings)], readings, strict=True):
+                if reading.cut:
+                    unread.add(Unread(1, 0, 0, len(text), reading.n_read))
+            done += len(readings)
+            advance(len(readings))
+            yield vectors
+        # Of documents it is said to who waits for them, of queries to the log.
         if kind == "document":
-            longest, read = max(cut, default=(0, 0))
-            report_unread(Unread(len(cut), len(texts), self.max_length, longest, read))
-        elif cut:
+            report_unread(unread)
+        elif unread.n_cut:
             _logger.info(
-                "%d of %d queries were longer than %d tokens and were cut", len(cut), len(texts), self.max_length
-            )
-
-    def _encode_batch(self, texts: list[str], kind: Kind) -> SparseRows:
-        """One pass of the model: the only place where texts times vocabulary numbers exist at once."""
-        with self._turn:
-            return sparsify(
-                forward(self._model, texts, kind),
-                special_ids=self._vocabulary.special_ids,
-                min_weight=self._min_weight,
-                max_active_terms=self._max_active_terms,
+                "%d of %d queries were longer than %d tokens and were cut", unread.n_cut, len(checked), self.max_length
             )

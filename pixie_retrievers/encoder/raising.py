@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pixie_retrievers.encoder.forward import Kind, forward, prompt_of
+from pixie_retrievers.encoder.forward import Kind, prompt_of
 from pixie_retrievers.encoder.head import BlockwisePooling
-from pixie_retrievers.encoder.vocabulary import Vocabulary
+from pixie_retrievers.encoder.passes import Passes
+from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.types import RaisedBy
 
 __all__ = ["raised_by", "strongest_positions"]
@@ -29,6 +31,7 @@ def raised_by(
     term_ids: Sequence[int],
     kind: Kind,
     *,
+    passes: Passes,
     turn: AbstractContextManager[Any],
 ) -> dict[int, RaisedBy]:
     """Which token of a text raised each of some terms; terms without a weight are not in the result.
@@ -39,7 +42,8 @@ def raised_by(
         text: The text.
         term_ids: The terms.
         kind: Decides prompt and route.
-        turn: Held while the model runs.
+        passes: How texts of the kind go through the model.
+        turn: Held while the model runs; ``passes`` takes it again.
 
     Raises:
         InvalidParameterError: A term is outside the vocabulary.
@@ -52,7 +56,7 @@ def raised_by(
         return {}
     ids, spans, _ = vocabulary.located(text, prompt)
     with turn:
-        positions, weights = strongest_positions(model, reading.text, kind, asked)
+        positions, weights = strongest_positions(model, passes, reading, asked)
     found: dict[int, RaisedBy] = {}
     for term, position, weight in zip(asked, positions.tolist(), weights.tolist(), strict=False):
         span = spans[position]
@@ -63,14 +67,14 @@ def raised_by(
 
 
 def strongest_positions(
-    model: Any, text: str, kind: Kind, term_ids: Sequence[int]
+    model: Any, passes: Passes, reading: Reading, term_ids: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each term the position with the largest logit, and the weight of the text; no two threads at once.
 
     Args:
         model: A ``SparseEncoder`` that is set to evaluate.
-        text: One text.
-        kind: Decides prompt and route.
+        passes: How the text goes through it.
+        reading: What it reads of the text.
         term_ids: The terms.
 
     Returns:
@@ -81,17 +85,18 @@ def strongest_positions(
     logits: list[torch.Tensor] = []
     passed: list[Any] = []
 
-    def watch(values: torch.Tensor) -> None:
+    def watch(head: Any, values: torch.Tensor) -> None:
+        passed.append(head)
         logits.append(values.index_select(-1, asked).reshape(-1, len(asked)).float())
 
     with ExitStack() as hooks:
         for module in model.modules():
             if isinstance(module, BlockwisePooling):
-                hooks.callback(module.decoder.register_forward_hook(lambda _, __, out: watch(out)).remove)
-                hooks.callback(module.register_forward_hook(lambda head, *_: passed.append(head)).remove)
+                after = partial(_after, watch, module)
+                hooks.callback(module.decoder.register_forward_hook(after).remove)
             elif type(module).__name__ == "SpladePooling":
-                hooks.callback(module.register_forward_pre_hook(_watching_whole(watch, passed)).remove)
-        forward(model, [text], kind)
+                hooks.callback(module.register_forward_pre_hook(partial(_before, watch)).remove)
+        passes.start([reading], watched=True)()
     if not logits:
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     with torch.inference_mode():
@@ -104,11 +109,10 @@ def strongest_positions(
     return positions.cpu().numpy(), weights.cpu().numpy()
 
 
-def _watching_whole(watch: Callable[[torch.Tensor], None], passed: list[Any]) -> Callable[..., None]:
+def _after(watch: Callable[[Any, torch.Tensor], None], head: Any, _: Any, __: Any, logits: torch.Tensor) -> None:
+    watch(head, logits)
+
+
+def _before(watch: Callable[[Any, torch.Tensor], None], head: Any, given: tuple[Any, ...]) -> None:
     """For a head that could not be split: what it is given are the logits of all positions."""
-
-    def before(head: Any, arguments: tuple[Any, ...]) -> None:
-        watch(arguments[0]["token_embeddings"])
-        passed.append(head)
-
-    return before
+    watch(head, given[0]["token_embeddings"])

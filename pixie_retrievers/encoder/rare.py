@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pixie_retrievers.types import SparseVectors
 
@@ -33,18 +34,22 @@ class RareCharacters:
         ids = {byte: token_to_id(f"<0x{byte:02X}>") for byte in range(0x80, 0x100)}
         self._bytes = {id: byte for byte, id in ids.items() if id is not None}
         self._terms = np.array(sorted(self._bytes), np.int32)
+        self._is_byte = np.zeros(1 + max(self._bytes, default=0), np.bool_)
+        self._is_byte[self._terms] = True
 
     def __contains__(self, term_id: object) -> bool:
         return term_id in self._bytes
 
-    def among(self, ids: Iterable[int]) -> Mapping[str, tuple[int, ...]]:
+    def among(self, ids: NDArray[np.int32]) -> Mapping[str, tuple[int, ...]]:
         """The rare characters of a text, each with the terms of its bytes.
 
         Args:
             ids: The text's tokens; a character that the last of them leaves unfinished is not there.
         """
+        if not self._has_bytes(ids):
+            return {}
         terms = {byte: id for id, byte in self._bytes.items()}
-        characters = {character for _, _, character in self.spelled(ids) if character}
+        characters = {character for _, _, character in self.spelled(ids.tolist()) if character}
         return {c: tuple(terms[byte] for byte in c.encode()) for c in sorted(characters)}
 
     def spelled(self, ids: Iterable[int]) -> Iterator[tuple[int, int, str]]:
@@ -63,11 +68,16 @@ class RareCharacters:
         digest = hashlib.blake2b(character.encode(), digest_size=32).digest()
         return [int(self._terms[n]) for n in dict.fromkeys(byte % len(self._terms) for byte in digest)][:_TERMS]
 
-    def literal(self, ids: frozenset[int], characters: Iterable[str]) -> frozenset[int]:
+    def literal(self, ids: NDArray[np.int32], characters: Iterable[str]) -> NDArray[np.int32]:
         """The terms that a text is made of, rare characters as their own terms."""
-        if self._bytes.keys().isdisjoint(ids):
+        if not self._has_bytes(ids):
             return ids
-        return ids - self._bytes.keys() | {term for character in characters for term in self.terms(character)}
+        others = [id for id in ids.tolist() if id not in self._bytes]
+        own = [term for character in characters for term in self.terms(character)]
+        return np.unique(np.array(others + own, np.int32))
+
+    def _has_bytes(self, ids: NDArray[np.int32]) -> bool:
+        return bool(self._is_byte[np.minimum(ids, len(self._is_byte) - 1)].any())
 
     def rewritten(
         self,

@@ -42,27 +42,58 @@ def sparsify(dense: Any, *, special_ids: Sequence[int], min_weight: float, max_a
     Raises:
         InvalidVectorError: An output is NaN or infinite.
     """
+    counts, term_ids, weights = (_on_gpu if dense.device.type == "cuda" else _on_host)(dense, special_ids, min_weight)
+    if max_active_terms is not None:
+        rows = np.repeat(np.arange(len(counts)), counts)
+        chosen = _strongest(rows, weights, len(counts), max_active_terms)
+        counts = np.bincount(rows[chosen], minlength=len(counts)).astype(np.int64)
+        term_ids, weights = term_ids[chosen], weights[chosen]
+    return SparseRows(counts, term_ids, weights)
+
+
+_Kept = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
+
+
+def _on_host(dense: Any, special_ids: Sequence[int], min_weight: float) -> _Kept:
+    """By numpy: for one question, torch's threads would take longer to begin than it does.
+
+    Apple GPUs lose memory in sparse operations (sentence-transformers issue 3851), so what they computed comes here.
+    """
+    values = dense.detach().cpu().float().numpy()
+    if not np.isfinite(values).all():
+        raise _not_finite(dense)
+    kept = (values > min_weight) & (values >= MIN_WEIGHT)
+    kept[:, list(special_ids)] = False
+    rows, terms = kept.nonzero()
+    return np.bincount(rows, minlength=len(values)), terms.astype(np.int32), values[rows, terms]
+
+
+def _on_gpu(dense: Any, special_ids: Sequence[int], min_weight: float) -> _Kept:
+    """Where the numbers are, on the current stream; what is kept comes through pinned memory."""
     import torch
 
     with torch.inference_mode():
-        # Apple GPUs lose memory in sparse operations (sentence-transformers issue 3851): leave them first.
-        values = (dense.cpu() if dense.device.type == "mps" else dense).float()
-        if not bool(torch.isfinite(values).all()):
-            raise InvalidVectorError(
-                f"the model gave weights that are not finite (in {str(dense.dtype).removeprefix('torch.')}):"
-                " load it with precision='float32'; if it still does, its weights file is damaged"
-            )
+        values = dense.float()
         kept = (values > min_weight) & (values >= MIN_WEIGHT)
         kept[:, list(special_ids)] = False
-        rows_tensor, terms_tensor = kept.nonzero(as_tuple=True)
-        rows = rows_tensor.cpu().numpy()
-        term_ids = terms_tensor.cpu().numpy().astype(np.int32)
-        weights = values[kept].cpu().numpy()
-    n_rows = int(dense.shape[0])
-    if max_active_terms is not None:
-        chosen = _strongest(rows, weights, n_rows, max_active_terms)
-        rows, term_ids, weights = rows[chosen], term_ids[chosen], weights[chosen]
-    return SparseRows(np.bincount(rows, minlength=n_rows).astype(np.int64), term_ids, weights)
+        is_finite = torch.isfinite(values).all()
+        rows, terms = kept.nonzero(as_tuple=True)
+        found = (is_finite, kept.sum(dim=1), terms.int(), values[rows, terms])
+        on_host = [torch.empty(part.shape, dtype=part.dtype, pin_memory=True) for part in found]
+        for target, part in zip(on_host, found, strict=True):
+            target.copy_(part, non_blocking=True)
+        torch.cuda.current_stream().synchronize()
+    if not bool(on_host[0]):
+        raise _not_finite(dense)
+    counts, term_ids, weights = (part.numpy() for part in on_host[1:])
+    return counts, term_ids, weights
+
+
+def _not_finite(dense: Any) -> InvalidVectorError:
+    return InvalidVectorError(
+        f"the model gave weights that are not finite (in {str(dense.dtype).removeprefix('torch.')}):"
+        " load it with precision='float32'; if it still does, its weights file is damaged"
+    )
 
 
 def _strongest(rows: NDArray[np.int64], weights: NDArray[np.float32], n_rows: int, limit: int) -> NDArray[np.int64]:

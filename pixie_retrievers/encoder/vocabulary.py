@@ -6,9 +6,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.encoder.prefixes import encode_prefixes
@@ -97,20 +100,23 @@ class Reading:
             white space, or characters that the tokenizer drops.
         cut: The text was longer than the model reads.
         n_read: How many characters of a text that was cut the model reads.
-        terms: The terms that the text is made of, as far as it is read: without prompt and special tokens.
+        terms: int32, ascending: the terms that the text is made of, as far as it is read, without prompt and special
+            tokens.
         text: As much of the text as gives the same tokens: a long one need not be tokenised whole.
         rare: Its characters that the vocabulary has only as bytes, with the terms of these.
+        ids: int32, shape (n_tokens,): the tokens that the model sees.
     """
 
     n_tokens: int
     cut: bool
     n_read: int
-    terms: frozenset[int]
+    terms: NDArray[np.int32] = field(compare=False)
     text: str
     rare: Mapping[str, tuple[int, ...]]
+    ids: NDArray[np.int32] = field(compare=False)
 
 
-_NOTHING = Reading(0, cut=False, n_read=0, terms=frozenset(), text="", rare={})
+_NOTHING = Reading(0, cut=False, n_read=0, terms=np.zeros(0, np.int32), text="", rare={}, ids=np.zeros(0, np.int32))
 
 
 class _Named(NamedTuple):
@@ -139,6 +145,8 @@ class Vocabulary:
         self.max_length = max_length
         self.special_ids = tuple(sorted(id for id in set(tokenizer.all_special_ids) if 0 <= id < size))
         self._special = frozenset(self.special_ids)
+        self._is_special = np.zeros(max(size, 1 + max(tokenizer.get_vocab().values(), default=0)), np.bool_)
+        self._is_special[list(self.special_ids)] = True
         self._spelling = Spelling.of(json.loads(described))
         self._names: dict[int, _Named] = {}
         self._backend = Tokenizer.from_str(described)
@@ -245,7 +253,7 @@ class Vocabulary:
         encodings = [encoding for _, encoding in prefixed]
         # Of texts this short the prompt may be all that is left.
         shortest = len(self._backend.encode(prompt).ids)
-        doubtful = [n for n, encoding in enumerate(encodings) if len(encoding.ids) <= shortest]
+        doubtful = [n for n, encoding in enumerate(encodings) if len(encoding) <= shortest]
         empty = {
             n
             for n, terms in zip(doubtful, self._backend.encode_batch([texts[n] for n in doubtful]), strict=True)
@@ -303,15 +311,15 @@ class Vocabulary:
         if cut:
             spans = [span for span, word in zip(encoding.offsets, encoding.word_ids, strict=True) if word is not None]
             n_read = max(0, spans[-1][1] - max(n_prompt, spans[0][0])) if spans else 0
-        terms = self._terms(encoding, n_prompt)
-        rare = self.rare.among(encoding.ids)
-        return Reading(len(encoding.ids), cut, n_read, self.rare.literal(terms, rare), text, rare)
+        ids = np.array(encoding.ids, np.int32)
+        terms = self._terms(encoding, ids, n_prompt)
+        rare = self.rare.among(ids)
+        return Reading(len(ids), cut, n_read, self.rare.literal(terms, rare), text, rare, ids)
 
-    def _terms(self, encoding: Any, n_prompt: int) -> frozenset[int]:
-        ids = encoding.ids
+    def _terms(self, encoding: Any, ids: NDArray[np.int32], n_prompt: int) -> NDArray[np.int32]:
         if n_prompt:  # a token that begins in the prompt and ends in the text is the text's
-            ids = [id for id, (_, end) in zip(ids, encoding.offsets, strict=True) if end > n_prompt]
-        return frozenset(ids) - self._special
+            ids = ids[[end > n_prompt for _, end in encoding.offsets]]
+        return np.unique(ids[~self._is_special[ids]])
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:

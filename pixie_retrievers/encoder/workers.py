@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -87,6 +88,7 @@ _encoder: PixieEncoder | None = None
 
 def _load(queue: Any, options: dict[str, Any], n_threads: int) -> None:
     global _encoder  # noqa: PLW0603  # a worker process has one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started this process ends it
     import torch
 
     from pixie_retrievers.encoder.pixie import PixieEncoder

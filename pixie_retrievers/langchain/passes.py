@@ -13,7 +13,7 @@ from pixie_retrievers.errors import PixieError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pixie_retrievers.types import SearchResult
+    from pixie_retrievers.types import SearchResult, SearchResults
 
 __all__ = ["SharedPass"]
 
@@ -32,7 +32,7 @@ class SharedPass:
         self._found: dict[str, list[SearchResult]] | None = None
         self._lock = Lock()
 
-    def results(self, query: str, search: Callable[[list[str]], list[list[SearchResult]]]) -> list[SearchResult]:
+    def results(self, query: str, search: Callable[[list[str]], list[SearchResults]]) -> list[SearchResult]:
         """The results of one query.
 
         Args:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
-    from pixie_retrievers.types import SearchResult
+    from pixie_retrievers.types import SearchResults
 
 __all__ = ["PixieRetriever"]
 
@@ -339,7 +339,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         kwargs.pop("verbose", None)  # LangChain's own, which it hands on
         refuse_unknown("PixieRetriever", kwargs, "k, filter, score_threshold and top_k_tokens")
 
-        def search(queries: list[str]) -> list[list[SearchResult]]:
+        def search(queries: list[str]) -> list[SearchResults]:
             return self.sparse_retriever.search_many(
                 queries,
                 self.k if k is None else k,

@@ -5,6 +5,7 @@ nothing of, are made visible before they reach one, no text is read as rich mark
 goes through one escaping function.
 """
 
+from pixie_retrievers.render.found import show
 from pixie_retrievers.render.html import to_html
 from pixie_retrievers.render.terminal import (
     LEGEND,
@@ -28,6 +29,7 @@ __all__ = [
     "largest_contribution",
     "result_view",
     "results_view",
+    "show",
     "text_view",
     "to_html",
     "to_text",

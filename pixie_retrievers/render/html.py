@@ -18,6 +18,7 @@ from pixie_retrievers.render.words import (
     others,
     printable,
     raised_words,
+    scored,
     signed,
     surface_of,
     title_of,
@@ -85,7 +86,7 @@ def _hit(result: SearchResult, rank: int | None, largest: float | None) -> list[
         (
             f'<div class="head"><span><strong>{_escaped(heading)}</strong>'
             f"{f' <small>{_escaped(id)}</small>' if title else ''}</span>"
-            f'<span class="score">score {number(result.score)}</span></div>'
+            f'<span class="score">{scored(result.score)}</span></div>'
         ),
         *([f"<small>{_escaped(details)}</small>"] if details else []),
         *_marked(MarkedText.of_document(result.document.text, begin, result.explanation)),
@@ -107,7 +108,7 @@ def _explanation(explanation: Explanation, largest: float | None) -> Iterator[st
             (_escaped(surface_of(item)), ""),
             (number(item.contribution), "n"),
             (_bar(item.contribution / scale, _BARS[found_in(item)]), ""),
-            (f"{number(item.query_weight)} × {number(item.document_weight)}", "n"),
+            (f"{number(item.query_weight)} × {number(item.document_weight)}", "n wide"),
             (_escaped(found_words(explanation, item)), ""),
         )
     if rest := others(explanation):
@@ -143,7 +144,7 @@ def _comparison(told: Comparison) -> list[str]:
         *(
             f'<div class="head"><span><strong>{name}</strong> '
             f"{_escaped(title_of(result.document)[0] or printable(result.document.id))}</span>"
-            f'<span class="score">score {number(result.score)}</span></div>'
+            f'<span class="score">{scored(result.score)}</span></div>'
             for name, result in (("A", told.a), ("B", told.b))
         ),
         *_differences(told),
@@ -216,7 +217,7 @@ def _marked(marked: MarkedText) -> Iterator[str]:
     if before or behind:
         whole = min(len(marked.text), _UNFOLDED)
         what = "all" if whole == len(marked.text) else f"the first {whole:,}"
-        yield f"<details><summary>{what} of {len(marked.text):,} characters</summary>"
+        yield f'<details class="all"><summary>{what} of {len(marked.text):,} characters</summary>'
         yield f"<p>{_pieces(marked.pieces(0, whole))}</p></details>"
     if note := not_read(marked.n_unread, len(marked.text)):
         yield f'<p class="note">{note}</p>'

@@ -87,16 +87,21 @@ font-size:.9em;line-height:1.5;font-variant-numeric:tabular-nums}}
 .pixie .rest td{{color:var(--p-quiet);font-weight:400}}
 .pixie .sum td{{border-top:1px solid var(--p-line);font-weight:600}}
 .pixie .bar{{height:.7em;min-width:2px;border-radius:2px;background:var(--p-both)}}
+.pixie .bar.expansion{{--c:var(--p-expansion)}}
+.pixie .bar.less{{--c:var(--p-less)}}
+.pixie .bar.expansion,.pixie .bar.less{{box-shadow:inset 0 0 0 1px var(--c);
+background:repeating-linear-gradient(135deg,var(--c) 0 3px,transparent 3px 5px)}}
 .pixie .bar.query{{background:var(--p-query)}}
 .pixie .bar.text{{background:var(--p-text)}}
-.pixie .bar.expansion{{background:repeating-linear-gradient(135deg,var(--p-expansion) 0 3px,transparent 3px 5px)}}
-.pixie .bar.less{{background:repeating-linear-gradient(135deg,var(--p-less) 0 3px,transparent 3px 5px)}}
 .pixie .bar.more{{background:var(--p-text)}}
 .pixie .sides{{display:flex}}
 .pixie .side{{flex:1;display:flex}}
 .pixie .side.left{{justify-content:flex-end;border-right:1px solid var(--p-quiet)}}
+@media screen and (max-width:36rem){{.pixie{{padding:.75rem}}.pixie th{{width:8em}}.pixie th.n{{width:4em}}
+.pixie .wide{{display:none}}}}
 @media (prefers-color-scheme:dark){{.pixie{{{_variables(DARK)}}}}}
 @media print{{.pixie{{{_variables(LIGHT)}border:0;padding:0;max-width:none;font-size:10.5pt}}
-.pixie .hit,.pixie tr{{break-inside:avoid}}.pixie summary{{display:none}}
+.pixie .hit,.pixie tr{{break-inside:avoid}}.pixie .head{{break-after:avoid}}
+.pixie .all summary{{display:none}}.pixie summary{{list-style:none}}
 .pixie mark,.pixie .bar{{-webkit-print-color-adjust:exact;print-color-adjust:exact}}}}
 """

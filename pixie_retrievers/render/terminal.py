@@ -22,6 +22,7 @@ from pixie_retrievers.render.words import (
     others,
     printable,
     raised_words,
+    scored,
     signed,
     surface_of,
     title_of,
@@ -103,7 +104,7 @@ def result_view(
     name = Text(title or printable(result.document.id), style="bold")
     if title:
         name.append(f"  {printable(result.document.id)}", style="not bold dim")
-    head.add_row(Text(place, style="bold cyan"), name, Text(f"score {number(result.score)}", style="bold cyan"))
+    head.add_row(Text(place, style="bold cyan"), name, Text(scored(result.score), style="bold cyan"))
     parts: list[RenderableType] = [head]
     if details := details_of(result.document):
         parts.append(_indented(Text(details, style="dim", no_wrap=True, overflow="ellipsis")))
@@ -187,7 +188,7 @@ def comparison_view(told: Comparison, *, max_tokens: int | None = _MOST_TOKENS) 
     for name, style, result in (("A", "blue", told.a), ("B", "yellow", told.b)):
         line = Text(f"{name} ", style=f"bold {style}")
         line.append(title_of(result.document)[0] or printable(result.document.id), style="not bold default")
-        line.append(f"  score {number(result.score)}", style="bold cyan")
+        line.append(f"  {scored(result.score)}", style="bold cyan")
         parts.append(line)
     return Group(*parts, Text(), _differences(told.tokens, max_tokens, total=told.difference))
 

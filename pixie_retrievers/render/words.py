@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isnan
 
 from pixie_retrievers.types import Document, Explanation, SearchResult, TextExplanation, TextToken, TokenContribution
 
@@ -17,6 +18,7 @@ __all__ = [
     "others",
     "printable",
     "raised_words",
+    "scored",
     "signed",
     "surface_of",
     "title_of",
@@ -41,7 +43,12 @@ def printable(text: str) -> str:
 
 def number(value: float) -> str:
     """Two decimals; a value that they would show as nothing keeps its size."""
-    return f"{value:.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:.0e}"
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:.1g}"
+
+
+def scored(score: float) -> str:
+    """A score with its name; nothing where none is known, as of a document that another retriever found."""
+    return "" if isnan(score) else f"score {number(score)}"
 
 
 def signed(value: float) -> str:

@@ -9,7 +9,7 @@ from pixie_retrievers.types.explanations import (
     sum_contributions,
 )
 from pixie_retrievers.types.reasons import Comparison, TextExplanation, TextToken, TokenDifference, Verdict, WhyNot
-from pixie_retrievers.types.results import Document, Hit, SearchResult
+from pixie_retrievers.types.results import Document, Hit, SearchResult, SearchResults
 from pixie_retrievers.types.spans import RaisedBy, Span, TextSpans
 from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
 
@@ -23,6 +23,7 @@ __all__ = [
     "KnownNames",
     "RaisedBy",
     "SearchResult",
+    "SearchResults",
     "Span",
     "SparseVectors",
     "TermMatches",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from pixie_retrievers.types.explanations import Explanation, TermMatches
 from pixie_retrievers.types.showing import Shown
 
-__all__ = ["Document", "Hit", "SearchResult"]
+__all__ = ["Document", "Hit", "SearchResult", "SearchResults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,17 @@ class SearchResult(Shown):
             "metadata": dict(self.document.metadata),
             "explanation": None if self.explanation is None else self.explanation.to_dict(),
         }
+
+
+class SearchResults(list[SearchResult], Shown):
+    """A list of results, best first, that a notebook shows as one page."""
+
+    __slots__ = ()
+
+    @overload
+    def __getitem__(self, at: SupportsIndex, /) -> SearchResult: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> SearchResults: ...
+    def __getitem__(self, at: SupportsIndex | slice, /) -> SearchResult | SearchResults:
+        """One of them, or a part of the list, which shows itself too."""
+        return SearchResults(super().__getitem__(at)) if isinstance(at, slice) else super().__getitem__(at)

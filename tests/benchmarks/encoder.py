@@ -51,7 +51,7 @@ def make_model(folder: Path, **shape: int) -> Path:
     network = ModernBertForMaskedLM(config).eval()
     with torch.no_grad():  # about as sparse as a trained model
         network.get_output_embeddings().weight.normal_(0, 0.05)
-        network.get_output_embeddings().bias.fill_(-4.0)
+        network.get_output_embeddings().bias.fill_(-5.5)
     network.save_pretrained(folder / "base")
     PreTrainedTokenizerFast(
         tokenizer_object=backend, **names, mask_token="[MASK]", model_max_length=8192

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,11 @@ def test_wrong_usage_leaves_with_2(pixie):
     assert "INDEX" in done.stderr
 
 
+def test_a_shell_completes_commands(environment, pixie):
+    environment |= {"_PIXIE_COMPLETE": "complete_bash", "COMP_WORDS": "pixie ex", "COMP_CWORD": "1"}
+    assert pixie().stdout.split() == ["explain", "explore", "export"]
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
 def test_a_reader_that_goes_away_is_not_a_traceback(environment, index, options):
     process = subprocess.Popen(
@@ -138,6 +144,38 @@ def test_a_reader_that_goes_away_is_not_a_traceback(environment, index, options)
     process.stderr.close()
     assert process.wait(300) != 0
     assert complaint == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_a_terminal_gets_colours_unless_it_wants_none(environment, tmp_path):
+    import pty
+
+    (tmp_path / "글.txt").write_text(TEXTS["위성"], encoding="utf-8")
+    pixie = [sys.executable, "-m", "pixie_retrievers.cli"]
+    commands = [["index", "글.txt", "-o", "corpus.db", "--model", "bundled"], ["search", "corpus.db", "위성"]]
+
+    def shown(**settings):
+        screen, terminal = pty.openpty()
+        with os.fdopen(terminal, "wb") as out:
+            for command in commands:
+                subprocess.run(
+                    [*pixie, *command],
+                    stdout=out,
+                    stderr=subprocess.PIPE,
+                    env=environment | {"TERM": "xterm-256color"} | settings,
+                    cwd=tmp_path,
+                    timeout=300,
+                    check=True,
+                )
+            text = os.read(screen, 65536).decode()
+        os.close(screen)
+        return text
+
+    colour = re.compile(r"\x1b\[[\d;]*[34]\d[\d;]*m")
+    assert colour.search(shown())
+    without = shown(NO_COLOR="1")
+    assert "정찰" in without
+    assert not colour.search(without)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")

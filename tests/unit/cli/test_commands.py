@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import unicodedata
 
 import pytest
@@ -426,6 +427,17 @@ def test_a_question_alone_is_explained_by_what_the_model_makes_of_it(pixie, inde
     assert f"+ {len(weights) - 2} others" in shown
 
 
+def test_a_document_alone_is_explained_by_what_the_index_has_of_it(pixie, index):
+    content = answer(pixie("explain", index, "--document", "위성", "--json", "--raised-by"))
+    assert list(content) == ["index", "model", "kind", "id", "text", "read", "tokens"]
+    assert (content["kind"], content["id"]) == ("document", "위성")
+    with SqliteIndex(index, read_only=True) as opened:
+        (stored,) = opened.vectors(["위성"]).to_dicts()
+    assert {token["token_id"]: token["weight"] for token in content["tokens"]} == stored
+    assert pixie("explain", index, "--document", "위성").stdout.startswith(f"위성  {len(stored)} tokens")
+    assert "'없음'" in refusal(pixie("explain", index, "--document", "없음"))
+
+
 def test_what_raised_a_token_is_named_on_demand(pixie, index):
     explanation = answer(pixie("explain", index, "정찰 우주", "위성", "--json", "--raised-by"))["explanation"]
     assert "raised_by" in explanation
@@ -576,6 +588,7 @@ def test_an_index_of_a_local_folder_asks_where_the_folder_is(pixie, tmp_path):
         ("search", "x.db", "q", "--tokens", "-1"),
         ("search", "x.db", "q", "--frobnicate"),
         ("explain", "x.db"),
+        ("explain", "x.db", "q", "--document", "id"),
         ("compare", "x.db", "q", "id"),
         ("why-not", "x.db", "q"),
         ("why-not", "x.db", "q", "id", "-k", "0"),
@@ -614,6 +627,31 @@ def test_an_interrupt_leaves_with_130(pixie, monkeypatch, tmp_path):
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
+def test_an_interrupt_while_documents_are_stored_says_what_there_is(pixie, monkeypatch, tmp_path, encoder):
+    from pixie_retrievers import indexing
+
+    rows = write(tmp_path / "rows.jsonl", [{"id": f"{n}", "text": f"위성 {n}"} for n in range(50)])
+    encode = type(encoder).encode_documents
+    asked = []
+
+    def interrupted(self, texts, **options):
+        asked.extend(texts)
+        if len(asked) > 30:
+            signal.raise_signal(signal.SIGINT)
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(indexing, "_COMMIT_DOCUMENTS", 10)
+    path = tmp_path / "x.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(type(encoder), "encode_documents", interrupted)
+        result = pixie("index", rows, "-o", path, "--model", "bundled")
+    said = f"interrupted: {path} is sound and holds 30 documents; the same command again does the rest\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", said)
+    assert answer(pixie("check", path, "--json"))["sound"]
+    again = answer(pixie("index", rows, "-o", path, "--json"))
+    assert (again["added"], again["unchanged"]) == (20, 30)
+
+
 def test_a_bug_shows_its_traceback(pixie, monkeypatch, tmp_path):
     def bug(*_, **__):
         raise ZeroDivisionError
@@ -649,6 +687,16 @@ def test_every_command_and_every_option_says_what_it_is_for():
         assert command.help, name
         for parameter in command.params:
             assert parameter.help, (name, parameter.name)
+
+
+def test_every_command_can_answer_as_json():
+    from typer.main import get_command
+
+    from pixie_retrievers.cli.app import app
+
+    commands = get_command(app).commands
+    silent = {name for name, command in commands.items() if not any("--json" in p.opts for p in command.params)}
+    assert silent == {"mcp"}  # it speaks JSON to begin with
 
 
 def test_every_command_is_documented():

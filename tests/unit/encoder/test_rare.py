@@ -67,7 +67,7 @@ def test_texts_of_known_characters_keep_the_models_vectors(bundled):
 
 def test_bytes_become_the_terms_of_their_character():
     ids = [1, *(FIRST + byte for byte in "🍎".encode()), 2, *(FIRST + byte for byte in "뷁🍲".encode()[:5])]
-    found = RARE.among(ids)
+    found = RARE.among(np.array(ids, np.int32))
     assert list(found) == ["뷁", "🍎"]  # the last one is cut off
     rows = [{1: 2.0} | {id: 1.0 + n for n, id in enumerate(ids) if id > FIRST}, {3: 1.0}]
     vectors = SparseVectors.from_dicts(rows, 300)
@@ -76,7 +76,8 @@ def test_bytes_become_the_terms_of_their_character():
     strongest = max(rows[0][term] for term in found["🍎"])
     assert np.isclose(min(rewritten.to_dicts()[0][term] for term in RARE.terms("🍎")), strongest * (2 / 3) ** 0.5)
     assert rewritten.to_dicts()[1] == {3: 1.0}
-    assert RARE.literal(frozenset(ids), found) == {1, 2, *RARE.terms("🍎"), *RARE.terms("뷁")}
+    literal = RARE.literal(np.array(ids, np.int32), found).tolist()
+    assert literal == sorted({1, 2, *RARE.terms("🍎"), *RARE.terms("뷁")})
     few = RARE.rewritten(vectors, [found, {}], min_weight=0, max_active_terms=3)
     assert len(few[0].term_ids) == 3
     assert set(RARE.rewritten(vectors, [found, {}], min_weight=50, max_active_terms=None).to_dicts()[0]) == {1}
@@ -91,7 +92,7 @@ def test_every_character_has_three_terms_that_stay_the_same(character):
 
 
 def test_a_vocabulary_without_bytes_has_no_rare_characters():
-    assert RareCharacters(lambda _: None).among([1, 2, 3]) == {}
+    assert RareCharacters(lambda _: None).among(np.array([1, 2, 3], np.int32)) == {}
 
 
 def test_parts_in_a_byte_level_vocabulary_are_shown_as_their_characters():

@@ -67,7 +67,7 @@ def test_what_the_model_does_not_read_is_dimmed_and_said():
 
 def test_a_long_text_is_folded_around_its_strongest_passage():
     text = "처음이다. " + "채우는 말이다. " * 200 + "여기에 위성이 있다. " + "채우는 말이다. " * 200
-    folded, whole = to_html(result(text, token("위성"))).split("<details>")
+    folded, whole = to_html(result(text, token("위성"))).split("<details")
     assert "여기에 <mark" in folded
     assert "처음이다" not in folded
     assert "처음이다" in whole
@@ -75,6 +75,19 @@ def test_a_long_text_is_folded_around_its_strongest_passage():
     longest = to_html(result(text * 100, token("위성")))
     assert f"the first 20,000 of {100 * len(text) - 1:,} characters" in longest
     assert len(longest) < 100_000
+
+
+def test_paper_says_how_many_tokens_are_left_out_and_offers_nothing_to_open():
+    many = TextExplanation(
+        "가", "query", None, tuple(TextToken("가", "가", n, 1.0, True, ()) for n in range(25)), (0, 1)
+    )
+    folded = to_html(result("위성 " * 300, token("위성"))) + to_html(many)
+    assert re.findall(r"<details(.*?)><summary>(\+ 5 others|all)", folded) == [
+        (' class="all"', "all"),
+        ("", "+ 5 others"),
+    ]
+    paper = STYLE.partition("@media print")[2]
+    assert re.findall(r"\n([^{}\n]*)\{display:none\}", paper) == [".pixie .all summary"]
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_an_explanation_of_nothing_says_so():
 
 
 def test_a_small_number_keeps_its_size():
-    assert row(to_text(result(TEXT, token("위성", 0.00012))), "위성").split()[1] == "1e-04"
+    assert row(to_text(result(TEXT, token("위성", 0.00012))), "위성").split()[1] == "0.0001"
 
 
 def test_a_long_text_is_cut_to_where_its_tokens_stand():
