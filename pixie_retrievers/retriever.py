@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from pixie_retrievers.contents import Contents
 from pixie_retrievers.diversity import max_marginal_relevance
 from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.index.documents import storable, with_ids
 from pixie_retrievers.index.opening import begin_index, is_there, names_no_file, open_index, remove_index
-from pixie_retrievers.indexing import Indexed, index_documents, sync_documents
 from pixie_retrievers.parameters import (
     check_number,
     check_parts,
@@ -30,7 +28,7 @@ from pixie_retrievers.parameters import (
     check_whole_number,
 )
 from pixie_retrievers.reasons import Reasons
-from pixie_retrievers.types import Document, SearchResult
+from pixie_retrievers.types import SearchResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseRetriever"]
 
 
-class SparseRetriever(Reasons):
+class SparseRetriever(Contents, Reasons):
     """Documents in, explained hits out.
 
     Args:
@@ -158,119 +156,6 @@ class SparseRetriever(Reasons):
                 f"the index is of type {type(source).__name__}: pass a path, an open index or a SparseRetriever"
             )
         return cls.from_index(source, encoder=encoder), False
-
-    def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
-        """Encode and store documents in one commit, replacing those whose id is known; return their ids.
-
-        Raises:
-            InvalidDocumentError, InvalidTextError, DuplicateIdError: a document is at fault; nothing was stored.
-            IndexLockedError: Another writer holds the index.
-        """
-        documents = storable(documents)  # before the long part, not after it
-        vectors = self.encoder.encode_documents([document.text for document in documents], show_progress=show_progress)
-        self.index.upsert(documents, vectors)
-        return [document.id for document in documents]
-
-    def add_stream(
-        self,
-        documents: Iterable[Document],
-        *,
-        total: int | None = None,
-        show_progress: bool = False,
-        devices: Sequence[str] | None = None,
-    ) -> Indexed:
-        """Encode and store any number of documents in bounded memory, group by group; say what became of them.
-
-        Documents that are stored already, word for word, are not encoded again: a run that was interrupted goes on
-        where it stopped.
-
-        Args:
-            documents: Read once, and only as far ahead as a group of at most 10,000 documents, which is one commit.
-            total: How many there are, for the progress bar; None where nobody knows.
-            show_progress: Show how many are done, how fast, and how long it will take.
-            devices: One process for each, as ``["cuda:0", "cuda:1"]`` or ``["cpu"] * 4``; None encodes in this process.
-
-        Raises:
-            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document of a group is at fault, and nothing of
-                its group is stored; earlier groups are.
-            IndexLockedError: Another writer holds the index.
-            ModelUnavailableError: An encoding process could not start, or ended.
-        """
-        with progress(total, shown=show_progress) as advance:
-            return index_documents(self.index, self.encoder, documents, devices=devices, advance=advance)
-
-    def add_texts(
-        self,
-        texts: Iterable[str],
-        metadatas: Iterable[Mapping[str, Any]] | None = None,
-        ids: Iterable[str | None] | None = None,
-        *,
-        show_progress: bool = False,
-    ) -> list[str]:
-        """The same from loose texts; return the ids.
-
-        Args:
-            texts: The texts.
-            metadatas: One mapping a text; None means no metadata.
-            ids: One id a text. A missing one is made from the content, so that adding the same texts again changes
-                nothing instead of storing them twice.
-            show_progress: Show a progress bar while encoding.
-
-        Raises:
-            InvalidParameterError: ``metadatas`` or ``ids`` is of another length than ``texts``.
-        """
-        return self.add(with_ids(texts, metadatas, ids), show_progress=show_progress)
-
-    def sync(
-        self,
-        documents: Iterable[Document],
-        *,
-        filter: Filter | None = None,
-        max_deleted: float = 0.5,
-        show_progress: bool = False,
-        devices: Sequence[str] | None = None,
-    ) -> Indexed:
-        """Make the index hold these documents and no others; say what became of them.
-
-        New and changed documents are stored first, in commits as :meth:`add_stream` makes; the last commit deletes what
-        else is there. Interrupted, the index is sound, some of this is done, and the next call does the rest.
-
-        With a filter, of one source: ``retriever.sync(chunks, filter={"source": "rules.md"})`` deletes what came from
-        ``rules.md`` and is not in it any more, and leaves other sources alone.
-
-        Args:
-            documents: All that should be there. They are read twice: an iterator is put into a list first.
-            filter: Only what passes it may be deleted, and every one of ``documents`` has to pass it; None for all.
-            max_deleted: The largest share of the index that may be deleted, 0 to 1: it saves the index from a source
-                that could not be read. 1 lets any number go.
-            show_progress, devices: As for :meth:`add_stream`.
-
-        Raises:
-            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was changed.
-            InvalidParameterError: A larger share would be deleted; nothing was changed.
-            FilterError, IndexLockedError: The filter means nothing; another writer holds the index.
-        """
-        with progress(None, shown=show_progress) as advance:
-            return sync_documents(
-                self.index,
-                self.encoder,
-                documents,
-                filter=filter,
-                max_deleted=max_deleted,
-                devices=devices,
-                advance=advance,
-            )
-
-    def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents in one commit; return how many existed."""
-        return self.index.delete(ids)
-
-    def get(self, ids: Sequence[str]) -> list[Document | None]:
-        """The documents under the ids, in order; None for an id that is not there."""
-        return self.index.get(ids)
-
-    def __len__(self) -> int:
-        return len(self.index)
 
     def search(
         self,

@@ -224,7 +224,9 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         return cls._over(path_or_index, encoder, **options)
 
     def add_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
-        """Store documents in one commit, replacing those whose id is known; return their ids.
+        """Store documents, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.

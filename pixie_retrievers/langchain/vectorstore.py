@@ -172,7 +172,9 @@ class PixieVectorStore(Owner, VectorStore):
         ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Store texts in one commit, replacing those whose id is known; return their ids.
+        """Store texts, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         Args:
             texts: The texts.

@@ -325,7 +325,9 @@ class PixieRetriever(Owner, BaseRetriever):
         return self.with_options(filters=filters)
 
     def add_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
-        """Index more nodes in one commit, replacing those whose id is known; return their ids.
+        """Index more nodes, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.

@@ -46,7 +46,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
     a mode that needs dense vectors, is an error. VectorStoreIndex and IngestionPipeline want an embedding model all the
     same: give them :class:`~pixie_retrievers.llama_index.SparseOnly`, which loads none.
 
-    Every write is one commit, on disk when it returns, so ``persist`` has nothing to do; ``StorageContext.persist``
+    Every write is on disk when it returns, so ``persist`` has nothing to do; ``StorageContext.persist``
     writes the rest. Serialised, a store is the path of its index and the fingerprint of its model.
 
     Async methods leave the event loop free.
@@ -140,7 +140,9 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         return self._sparse_retriever
 
     def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
-        """Encode and store nodes in one commit, replacing those whose id is known; return their ids.
+        """Store nodes, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
