@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.progress import progress
-from pixie_retrievers.filters import Filter
+from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
+from pixie_retrievers.filters import MISSING, Filter, parse_filter, resolve
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.index.documents import with_ids
+from pixie_retrievers.index.documents import check_ids, with_ids
 from pixie_retrievers.indexing import Indexed, add_documents, index_documents, sync_documents
 from pixie_retrievers.types import Document
 
-__all__ = ["Contents"]
+__all__ = ["Contents", "MetadataChanges", "changed_metadata", "check_changes", "chosen_ids"]
+
+_READ_AT_ONCE = 1000
+
+_Change: TypeAlias = Callable[[dict[str, Any]], Mapping[str, Any]]
+MetadataChanges: TypeAlias = Mapping[str, Any] | _Change
+"""Entries to set in metadata, or a function from a document's metadata to what it is to be."""
 
 
 class Contents:
@@ -129,13 +139,137 @@ class Contents:
                 advance=advance,
             )
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents in one commit; return how many existed."""
-        return self.index.delete(ids)
+    def update_metadata(
+        self, changes: MetadataChanges, *, ids: Iterable[str] | None = None, filter: Filter | None = None
+    ) -> int:
+        """Change the metadata of documents; return how many there were. Their texts are not encoded again.
 
-    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        They count as newly inserted where scores are equal. What another writer changes in them at the same moment may
+        be lost. More than 1,000 are several commits, as for :meth:`add`.
+
+        Args:
+            changes: The entries to set; or a function from a document's metadata to what it is to be, which may take
+                entries away.
+            ids, filter: Which documents, as for :meth:`delete`.
+
+        Raises:
+            InvalidParameterError: Neither ids nor a filter is given; the changes are neither a dict nor a function.
+            InvalidDocumentError: The new metadata of a document cannot be stored; nothing was changed.
+            FilterError, IndexLockedError: The filter means nothing; another writer holds the index.
+        """
+        change = check_changes(changes)
+        found = [document for document in self.get(chosen_ids(self.index, ids, filter)) if document is not None]
+        changed = (replace(one, metadata=changed_metadata(one.id, one.metadata, change)) for one in found)
+        return len(add_documents(self.index, self.encoder, changed))
+
+    def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> int:
+        """Remove documents in one commit; return how many existed.
+
+        Args:
+            ids: Those under these ids; None for all that pass the filter.
+            filter: Those that pass it; beside ids, those under them that do. ``{}`` lets every document pass.
+
+        Raises:
+            InvalidParameterError: Neither is given.
+            FilterError, IndexLockedError: The filter means nothing; another writer holds the index.
+        """
+        return self.index.delete(chosen_ids(self.index, ids, filter))
+
+    def get(self, ids: Iterable[str]) -> list[Document | None]:
         """The documents under the ids, in order; None for an id that is not there."""
         return self.index.get(ids)
 
+    def ids(self, *, filter: Filter | None = None, limit: int | None = None, offset: int = 0) -> list[str]:
+        """The ids of the documents that pass a filter, in insertion order: ``limit`` of them, behind ``offset``.
+
+        Raises:
+            FilterError: The filter means nothing.
+            InvalidParameterError: ``limit`` or ``offset`` is not a whole number of 0 or more.
+        """
+        return self.index.ids(filter=filter, limit=limit, offset=offset)
+
+    def count(self, *, filter: Filter | None = None) -> int:
+        """How many documents pass a filter; all of them where there is none.
+
+        Raises:
+            FilterError: The filter means nothing.
+        """
+        return self.index.count(filter=filter)
+
+    def facets(self, field: str, *, filter: Filter | None = None) -> dict[Any, int]:
+        """How many documents have each value of a metadata field, the most common value first.
+
+        Args:
+            field: A dotted path. Each value of a list counts, once a document; dicts, and lists in lists, do not.
+            filter: Only documents that pass it count; None for all.
+
+        Complexity:
+            Reads every document that counts.
+
+        Raises:
+            FilterError: The filter means nothing.
+        """
+        counted: Counter[Any] = Counter()
+        ids = self.ids(filter=filter)
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            for document in self.get(ids[start : start + _READ_AT_ONCE]):
+                value = MISSING if document is None else resolve(document.metadata, field)
+                values = value if isinstance(value, list) else [] if value is MISSING else [value]
+                counted.update({one for one in values if not isinstance(one, (dict, list))})
+        return dict(counted.most_common())
+
     def __len__(self) -> int:
         return len(self.index)
+
+
+def chosen_ids(index: Index, ids: Iterable[str] | None, filter: Filter | None) -> list[str]:
+    """The ids that are meant, each once: those given, all that pass a filter, or those given that do.
+
+    Raises:
+        InvalidParameterError: Neither is given.
+        InvalidDocumentError, FilterError: An id is not a string; the filter means nothing.
+    """
+    if ids is None:
+        if filter is None:
+            raise InvalidParameterError("neither ids nor a filter is given: an empty filter, {}, means every document")
+        return index.ids(filter=filter)
+    unique = list(dict.fromkeys(check_ids(ids)))
+    if filter is None:
+        return unique
+    condition = parse_filter(filter)
+    return [one.id for one in index.get(unique) if one is not None and condition.matches(one.metadata)]
+
+
+def check_changes(changes: MetadataChanges) -> _Change:
+    """Changes of metadata as a function.
+
+    Raises:
+        InvalidParameterError: They are neither a dict nor a function.
+    """
+    if isinstance(changes, Mapping):
+        return lambda metadata: {**metadata, **changes}
+    if not callable(changes):
+        raise InvalidParameterError(
+            f"changes is of type {type(changes).__name__}; pass a dict of entries to set, or a function of the metadata"
+        )
+    return changes
+
+
+def changed_metadata(id: str, metadata: Mapping[str, Any], change: _Change) -> Mapping[str, Any]:
+    """What a function makes of a document's metadata, of which it has a copy.
+
+    Raises:
+        InvalidDocumentError: It raises, or does not return metadata.
+    """
+    try:
+        changed = change(deepcopy(dict(metadata)))
+    except Exception as error:
+        raise InvalidDocumentError(
+            f"changes raised {type(error).__name__} for document {id!r}, and nothing was changed: the function must"
+            " take the metadata of every document, of those that lack a field too"
+        ) from error
+    if not isinstance(changed, Mapping):
+        raise InvalidDocumentError(
+            f"changes returned {type(changed).__name__} for document {id!r}: it must return the whole metadata, a dict"
+        )
+    return changed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -163,7 +163,7 @@ class SparseRetriever(Contents, Reasons):
         k: int = 10,
         *,
         filter: Filter | None = None,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
     ) -> list[SearchResult]:
@@ -193,11 +193,11 @@ class SparseRetriever(Contents, Reasons):
 
     def search_many(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = 10,
         *,
         filter: Filter | None = None,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
     ) -> list[list[SearchResult]]:
@@ -213,6 +213,7 @@ class SparseRetriever(Contents, Reasons):
         check_whole_number("k", k)
         check_top_k_tokens(top_k_tokens)
         check_score_threshold(score_threshold)
+        queries = queries if isinstance(queries, str) else list(queries)  # the encoder refuses the one string
         vectors = self.encoder.encode_queries(queries)
         hit_lists = self.index.search(vectors, k, filter=filter, ids=ids)
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -184,7 +184,7 @@ class ToolIndex(Owner):
         request: str,
         k: int | None = None,
         *,
-        among: Collection[str] | None = None,
+        among: Iterable[str] | None = None,
         score_threshold: float | None = None,
         top_k_tokens: int | None = 10,
     ) -> list[ToolMatch]:

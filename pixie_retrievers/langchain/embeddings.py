@@ -10,7 +10,7 @@ from pixie_retrievers.encoder.base import NO_TERM
 from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from langchain_milvus.utils.sparse import BaseSparseEmbedding
     from langchain_qdrant.sparse_embeddings import SparseEmbeddings
@@ -38,13 +38,13 @@ class PixieSparseEmbeddings:
             encoder = PixieEncoder()
         self.encoder = encoder
 
-    def embed_documents(self, texts: Sequence[str]) -> list[dict[int, float]]:
+    def embed_documents(self, texts: Iterable[str]) -> list[dict[int, float]]:
         """One vector a text; an empty text gives an empty one.
 
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
         """
-        return self.encoder.encode_documents(texts).to_dicts()
+        return self.encoder.encode_documents(texts if isinstance(texts, str) else list(texts)).to_dicts()
 
     def embed_query(self, text: str) -> dict[int, float]:
         """The vector of a query; an empty text gives an empty one.
@@ -54,7 +54,7 @@ class PixieSparseEmbeddings:
         """
         return self.encoder.encode_queries([text]).to_dicts()[0]
 
-    async def aembed_documents(self, texts: Sequence[str]) -> list[dict[int, float]]:
+    async def aembed_documents(self, texts: Iterable[str]) -> list[dict[int, float]]:
         """:meth:`embed_documents` in a thread."""
         return await run_in_executor(None, self.embed_documents, texts)
 

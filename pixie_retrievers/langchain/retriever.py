@@ -11,6 +11,7 @@ from typing_extensions import TypedDict, Unpack
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.filters import Filter, parse_filter
+from pixie_retrievers.langchain.contents import Contents
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import Checked, refuse_unknown
 from pixie_retrievers.langchain.passes import SharedPass
@@ -19,7 +20,7 @@ from pixie_retrievers.parameters import check_score_threshold, check_top_k_token
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from os import PathLike
 
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -47,7 +48,7 @@ class _Options(TypedDict, total=False):
     metadata: dict[str, Any] | None
 
 
-class PixieRetriever(Owner, Checked, DocumentIndex):
+class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
     """A LangChain retriever, and document index, over an explainable sparse index.
 
     Every document that comes back is a new one, with the id and the metadata it was stored with, and in its metadata
@@ -238,7 +239,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         """:meth:`add_documents` in a thread."""
         return await run_in_executor(None, self.add_documents, documents, show_progress=show_progress)
 
-    def upsert(self, items: Sequence[Document], /, **kwargs: Any) -> UpsertResponse:
+    def upsert(self, items: Iterable[Document], /, **kwargs: Any) -> UpsertResponse:
         """:meth:`add_documents` as LangChain's ``index()`` calls it.
 
         A failure is raised, never reported: ``index()`` would note a reported one as done. So ``failed`` is empty.
@@ -250,29 +251,36 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         refuse_unknown("upsert", kwargs, "show_progress")
         return {"succeeded": self.add_documents(items, show_progress=show_progress), "failed": []}
 
-    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
+    def delete(
+        self, ids: Iterable[str] | None = None, *, filter: Filter | None = None, **kwargs: Any
+    ) -> DeleteResponse:
         """Remove documents in one commit; an id that is not there is not a failure.
+
+        Args:
+            ids: Those under these ids.
+            filter: Those that pass it; beside ids, those under them that do.
+            **kwargs: None.
 
         Returns:
             ``num_deleted``: how many existed; ``num_failed``: 0, for a failure is raised.
 
         Raises:
-            InvalidParameterError: ``ids`` is left out: that could mean all documents, or a variable that is not set.
+            InvalidParameterError: Neither is given: that could mean all documents, or a variable that is not set.
             IndexLockedError: Another writer holds the index.
         """
-        refuse_unknown("delete", kwargs, "ids")
-        if ids is None:
-            raise InvalidParameterError("delete needs the ids of the documents to remove")
-        return {"num_deleted": self.sparse_retriever.delete(ids), "num_failed": 0}
+        refuse_unknown("delete", kwargs, "ids and filter")
+        if ids is None and filter is None:
+            raise InvalidParameterError("delete needs the ids of the documents to remove, or a filter")
+        return {"num_deleted": self.sparse_retriever.delete(ids, filter=filter), "num_failed": 0}
 
-    def get(self, ids: Sequence[str], /, **kwargs: Any) -> list[Document]:
+    def get(self, ids: Iterable[str], /, **kwargs: Any) -> list[Document]:
         """The documents under the ids, in order, as they were stored; those that are not there are left out."""
         refuse_unknown("get", kwargs, "ids")
         return [from_stored(document) for document in self.sparse_retriever.get(ids) if document is not None]
 
     def batch(
         self,
-        inputs: list[str],
+        inputs: Iterable[str],
         config: RunnableConfig | list[RunnableConfig] | None = None,
         *,
         return_exceptions: bool = False,
@@ -286,6 +294,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             return_exceptions: Return a query's error in the place of its documents instead of raising it.
             **kwargs: As for :meth:`invoke`.
         """
+        inputs = list(inputs)
         shared = SharedPass(inputs)
         outcomes: list[Any] = []
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
@@ -299,13 +308,14 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
 
     async def abatch(
         self,
-        inputs: list[str],
+        inputs: Iterable[str],
         config: RunnableConfig | list[RunnableConfig] | None = None,
         *,
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[list[Document]]:
         """:meth:`batch` without blocking the event loop."""
+        inputs = list(inputs)
         shared = SharedPass(inputs)
         outcomes: list[Any] = []
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):

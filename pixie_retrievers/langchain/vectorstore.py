@@ -9,6 +9,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
+from pixie_retrievers.langchain.contents import Contents
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import refuse_unknown
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
@@ -18,7 +19,7 @@ from pixie_retrievers.types import Explanation, SearchResult, TermMatches
 from pixie_retrievers.types.metadata import without_annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
 
     from typing_extensions import Self
@@ -32,7 +33,7 @@ __all__ = ["PixieVectorStore"]
 _NO_EMBEDDING = "a PixieVectorStore is sparse and takes no dense embedding; leave it out, and pass encoder= for a model"
 
 
-class PixieVectorStore(Owner, VectorStore):
+class PixieVectorStore(Owner, Contents, VectorStore):
     """A LangChain vector store over an explainable sparse index.
 
     A search returns new documents, with the id, text and metadata they were stored with. Their metadata
@@ -199,21 +200,23 @@ class PixieVectorStore(Owner, VectorStore):
         texts, metadatas, ids = columns(documents)
         return self.add_texts(texts, metadatas, **{"ids": ids, **kwargs})
 
-    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
+    def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None, **kwargs: Any) -> bool:
         """Remove documents in one commit; an id that is not there is not a failure.
 
         Args:
-            ids: None removes every document, as LangChain has it for vector stores; an empty list removes none.
+            ids: An empty list removes none. Without ids and filter every document is removed, as LangChain has it for
+                vector stores.
+            filter: Only documents that pass it are removed.
             **kwargs: None.
 
         Raises:
             IndexLockedError: Another writer holds the index.
         """
-        refuse_unknown("delete", kwargs, "ids")
-        self.sparse_retriever.delete(self.sparse_retriever.index.ids() if ids is None else ids)
+        refuse_unknown("delete", kwargs, "ids and filter")
+        self.sparse_retriever.delete(ids, filter={} if ids is None and filter is None else filter)
         return True
 
-    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+    def get_by_ids(self, ids: Iterable[str], /) -> list[Document]:
         """The documents under the ids, in order, as they were stored; those that are not there are left out."""
         return [from_stored(document) for document in self.sparse_retriever.get(ids) if document is not None]
 

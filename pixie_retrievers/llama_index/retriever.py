@@ -13,6 +13,7 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.llama_index.contents import Contents, translate_choice
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import to_document, to_node
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
@@ -20,7 +21,7 @@ from pixie_retrievers.parameters import check_score_threshold, check_top_k_token
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from llama_index.core.callbacks.base import CallbackManager
     from llama_index.core.indices.base import BaseIndex
@@ -47,7 +48,7 @@ class RetrieverOptions(TypedDict, total=False):
     verbose: bool
 
 
-class PixieRetriever(Owner, BaseRetriever):
+class PixieRetriever(Owner, Contents, BaseRetriever):
     """Finds nodes by the tokens they share with a query, and says which tokens those were.
 
     A returned node is the node that went in, and its metadata also holds ``token_explanations``: one dict a token,
@@ -119,7 +120,7 @@ class PixieRetriever(Owner, BaseRetriever):
     @classmethod
     def from_nodes(
         cls,
-        nodes: Sequence[BaseNode],
+        nodes: Iterable[BaseNode],
         *,
         encoder: Encoder | None = None,
         path: str | os.PathLike[str] | None = None,
@@ -152,9 +153,9 @@ class PixieRetriever(Owner, BaseRetriever):
     @classmethod
     def from_documents(
         cls,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         *,
-        transformations: Sequence[TransformComponent] | None = None,
+        transformations: Iterable[TransformComponent] | None = None,
         encoder: Encoder | None = None,
         path: str | os.PathLike[str] | None = None,
         weights: str | None = None,
@@ -176,7 +177,7 @@ class PixieRetriever(Owner, BaseRetriever):
         """
         nodes = run_transformations(
             list(documents),
-            Settings.transformations if transformations is None else transformations,
+            Settings.transformations if transformations is None else list(transformations),
             show_progress=show_progress,
         )
         return cls.from_nodes(
@@ -187,7 +188,7 @@ class PixieRetriever(Owner, BaseRetriever):
     def from_defaults(
         cls,
         index: BaseIndex[Any] | None = None,
-        nodes: Sequence[BaseNode] | None = None,
+        nodes: Iterable[BaseNode] | None = None,
         docstore: BaseDocumentStore | None = None,
         *,
         encoder: Encoder | None = None,
@@ -324,7 +325,7 @@ class PixieRetriever(Owner, BaseRetriever):
         """A copy over the same index that these filters hold for: ``retriever.with_filters(mine).retrieve(query)``."""
         return self.with_options(filters=filters)
 
-    def add_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
+    def add_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """Index more nodes, replacing those whose id is known; return their ids.
 
         Only texts that are new to their ids are encoded.
@@ -340,14 +341,18 @@ class PixieRetriever(Owner, BaseRetriever):
         )
         return ids
 
-    def get_nodes(self, node_ids: Sequence[str]) -> list[BaseNode | None]:
+    def get_nodes(self, node_ids: Iterable[str]) -> list[BaseNode | None]:
         """The nodes under the ids, in order; None for an id that is not there."""
         documents = self._sparse_retriever.get(node_ids)
         return [None if document is None else to_node(document) for document in documents]
 
-    def delete_nodes(self, node_ids: Sequence[str]) -> int:
-        """Remove nodes by their ids in one commit; return how many existed."""
-        return self._sparse_retriever.delete(node_ids)
+    def delete_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> int:
+        """Remove nodes by their ids, by filters, or those that both hold for, in one commit; return how many existed.
+
+        Raises:
+            InvalidParameterError: Neither is given.
+        """
+        return self._sparse_retriever.delete(node_ids, filter=translate_choice(filters))
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         results = self._sparse_retriever.search(

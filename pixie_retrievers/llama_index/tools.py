@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -30,7 +30,7 @@ def create_search_tool(
     name: str,
     description: str,
     *,
-    node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+    node_postprocessors: Iterable[BaseNodePostprocessor] = (),
     no_match: str = "No document matches.",
 ) -> RetrieverTool:
     """A tool that searches: the model reads the texts, the program keeps the nodes with their explanations.
@@ -125,11 +125,11 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
     def __init__(
         self,
         index: ToolIndex,
-        tools: Sequence[BaseTool | Callable[..., Any]],
+        tools: Iterable[BaseTool | Callable[..., Any]],
         *,
         keep_others: bool = False,
         top_k_tokens: int | None = 10,
-        node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+        node_postprocessors: Iterable[BaseNodePostprocessor] = (),
     ) -> None:
         ours = [tool if isinstance(tool, BaseTool) else FunctionTool.from_defaults(tool) for tool in tools]
         described = [ToolDescription(tool.metadata.name or "", tool.metadata.description) for tool in ours]

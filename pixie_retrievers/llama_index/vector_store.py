@@ -17,6 +17,7 @@ from llama_index.core.vector_stores.types import (
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.index.opening import names_no_file
+from pixie_retrievers.llama_index.contents import Contents, translate_choice
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
 from pixie_retrievers.ownership import Owner
@@ -24,7 +25,7 @@ from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     import fsspec
     from llama_index.core.schema import BaseNode
@@ -39,7 +40,7 @@ __all__ = ["PixieVectorStore"]
 _MODES = (VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.SPARSE)
 
 
-class PixieVectorStore(Owner, BasePydanticVectorStore):
+class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
     """A vector store whose vectors are sparse: it encodes nodes and queries itself, and explains what it finds.
 
     It searches by tokens and by nothing else: dense vectors on nodes are not stored, and a query without a text, or in
@@ -139,7 +140,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """The encoder and index beneath, with ``search``, ``explain`` and the rest."""
         return self._sparse_retriever
 
-    def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
+    def add(self, nodes: Iterable[BaseNode], **_: Any) -> list[str]:
         """Store nodes, replacing those whose id is known; return their ids.
 
         Only texts that are new to their ids are encoded.
@@ -150,19 +151,19 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """
         return self._sparse_retriever.add([to_document(node) for node in nodes])
 
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+    async def async_add(self, nodes: Iterable[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
         return await asyncio.to_thread(self.add, nodes, **kwargs)
 
     def delete(self, ref_doc_id: str, **_: Any) -> None:
         """Remove all nodes that were cut from a document."""
-        self._sparse_retriever.delete(self._sparse_retriever.index.ids(filter={REF_DOC_KEY: ref_doc_id}))
+        self._sparse_retriever.delete(filter={REF_DOC_KEY: ref_doc_id})
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """As :meth:`delete`."""
         await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
 
-    def delete_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None, **_: Any) -> None:
+    def delete_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None, **_: Any) -> None:
         """Remove nodes by their ids, by filters, or, when both are given, those that both hold for.
 
         Raises:
@@ -170,18 +171,18 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """
         if node_ids is None and filters is None:
             raise InvalidParameterError("pass node_ids or filters; clear() removes all nodes")
-        self._sparse_retriever.delete([node.node_id for node in self.get_nodes(node_ids, filters)])
+        self._sparse_retriever.delete(node_ids, filter=translate_choice(filters))
 
     async def adelete_nodes(
         self,
-        node_ids: list[str] | None = None,
+        node_ids: Iterable[str] | None = None,
         filters: NodeFilter | None = None,
         **delete_kwargs: Any,
     ) -> None:
         """As :meth:`delete_nodes`."""
         await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
 
-    def get_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
+    def get_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
         """The nodes under the ids that are there and pass the filters; all nodes when neither is given."""
         filter = translate(filters)
         if node_ids is None:
@@ -193,13 +194,15 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
             to_node(document) for document in documents if document is not None and condition.matches(document.metadata)
         ]
 
-    async def aget_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
+    async def aget_nodes(
+        self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None
+    ) -> list[BaseNode]:
         """As :meth:`get_nodes`."""
         return await asyncio.to_thread(self.get_nodes, node_ids, filters)
 
     def clear(self) -> None:
         """Remove all nodes."""
-        self._sparse_retriever.delete(self._sparse_retriever.index.ids())
+        self._sparse_retriever.delete(filter={})
 
     async def aclear(self) -> None:
         """As :meth:`clear`."""

@@ -1,0 +1,57 @@
+"""Documents listed, counted, changed and removed, in LangChain's words, by retriever and vector store alike."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.documents import Document
+
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore
+
+PAGES = [Document(f"위성 {n}", id=id, metadata={"year": 2020 + n % 2}) for n, id in enumerate("abc")]
+
+
+@pytest.fixture(params=[PixieRetriever, PixieVectorStore])
+def kept(request, words):
+    with request.param.from_documents(PAGES, encoder=words) as kept:
+        yield kept
+
+
+def test_both_list_count_and_change(kept):
+    assert kept.ids(filter={"year": 2020}) == ["a", "c"]
+    assert kept.ids(limit=1, offset=1) == ["b"]
+    assert (kept.count(), kept.count(filter={"year": 2021})) == (3, 1)
+    assert kept.facets("year") == {2020: 2, 2021: 1}
+    assert kept.update_metadata({"read": True}, ids=["a"], filter={"year": 2020}) == 1
+    read = kept.get if isinstance(kept, PixieRetriever) else kept.get_by_ids
+    assert read(["a"]) == [Document("위성 0", id="a", metadata={"year": 2020, "read": True})]
+
+
+async def test_both_do_it_without_blocking(kept):
+    assert await kept.aupdate_metadata({"year": 2022}, filter={"year": 2021}) == 1
+    assert await kept.aids(filter={"year": 2022}) == ["b"]
+    assert await kept.acount(filter={"year": 2022}) == 1
+    assert await kept.afacets("year") == {2020: 2, 2022: 1}
+    await kept.adelete(filter={"year": 2020})
+    assert kept.ids() == ["b"]
+
+
+def test_both_delete_by_filter(kept):
+    kept.delete(["a", "b"], filter={"year": 2021})
+    assert kept.ids() == ["a", "c"]
+    kept.delete(filter={"year": 1999})
+    assert kept.ids() == ["a", "c"]
+    kept.delete(filter={"year": 2020})
+    assert kept.ids() == []
+
+
+def test_what_is_left_out_means_all_to_a_vector_store_alone(kept):
+    if isinstance(kept, PixieRetriever):
+        with pytest.raises(InvalidParameterError, match="ids of the documents to remove, or a filter"):
+            kept.delete()
+        assert kept.count() == 3
+    else:
+        assert kept.delete()
+        assert kept.count() == 0
+    with pytest.raises(TypeError, match="it takes ids and filter"):
+        kept.delete(["a"], where={})
