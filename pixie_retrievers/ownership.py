@@ -53,6 +53,18 @@ class Owner:
         with cls._owning(sparse_retriever, **options) as made:
             return made
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the index into a new file; where it was temporary, this goes on in that file, which stays.
+
+        Args:
+            path: The new file; it must not exist.
+
+        Raises:
+            StorageError, IndexNotFoundError, InvalidParameterError: As
+                :meth:`SparseRetriever.backup <pixie_retrievers.SparseRetriever.backup>`.
+        """
+        self.sparse_retriever.backup(path)
+
     def close(self) -> None:
         """Close the index if it was opened here, and remove it if it is temporary; one passed in stays open."""
         if self._owns_index:

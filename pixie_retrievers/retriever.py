@@ -255,6 +255,28 @@ class SparseRetriever(Contents, Reasons):
         chosen = max_marginal_relevance(self.encoder.encode_queries([query]), vectors, k, lambda_mult=lambda_mult)
         return [results[position] for position in chosen]
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the index into a new file; where it was temporary, this retriever goes on in that file, which stays.
+
+        Nobody else may be using a temporary index meanwhile.
+
+        Args:
+            path: The new file; it must not exist.
+
+        Raises:
+            StorageError: There is a file, or it cannot be written.
+            IndexNotFoundError: Nothing was ever written to the index.
+            InvalidParameterError: A server keeps the index: ``copy_index`` copies it.
+        """
+        copy = getattr(self.index, "backup", None)
+        if copy is None:
+            raise InvalidParameterError("only an index in a file has a backup: copy this one with copy_index")
+        copy(path)
+        if self._remove_temporary is not None:
+            remove, self._remove_temporary = self._remove_temporary, None
+            self.index = open_index(path)
+            remove()
+
     def close(self) -> None:
         """Close the index, and remove it if it was temporary."""
         self.index.close()
@@ -271,7 +293,8 @@ class SparseRetriever(Contents, Reasons):
         """Another process opens the index, and loads the model, for itself."""
         if self._remove_temporary is not None:
             raise InvalidParameterError(
-                "a temporary index ends with its process and cannot be pickled: open the retriever at a path"
+                "a temporary index ends with its process and cannot be pickled: open the retriever at a path, or save"
+                " it by backup(path)"
             )
         return type(self), (self.encoder, self.index)
 

@@ -245,6 +245,17 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
         """As :meth:`query`."""
         return await asyncio.to_thread(self.query, query, **kwargs)
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the index into a new file; where it was temporary, the store goes on in that file, which stays.
+
+        Raises:
+            StorageError, IndexNotFoundError, InvalidParameterError: As
+                :meth:`SparseRetriever.backup <pixie_retrievers.SparseRetriever.backup>`.
+        """
+        super().backup(path)
+        if self._temporary:
+            self.path_or_index, self._temporary = str(self._sparse_retriever.index.path), False  # type: ignore[attr-defined]
+
     def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:  # noqa: ARG002
         """Nothing: every write is on disk already.
 
@@ -253,7 +264,8 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
         """
         if self._temporary:
             raise InvalidParameterError(
-                "the index is in a temporary file that goes when the store goes: make the store at a path to keep it"
+                "the index is in a temporary file that goes when the store goes: make the store at a path, or save it"
+                " by backup(path)"
             )
 
     def __getstate__(self) -> dict[str, Any]:

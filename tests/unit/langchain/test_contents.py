@@ -55,3 +55,11 @@ def test_what_is_left_out_means_all_to_a_vector_store_alone(kept):
         assert kept.count() == 0
     with pytest.raises(TypeError, match="it takes ids and filter"):
         kept.delete(["a"], where={})
+
+
+def test_a_temporary_index_is_saved_and_goes_on_where_it_was_saved(kept, words, tmp_path):
+    kept.backup(tmp_path / "kept.db")
+    kept.add_documents([Document("농업", id="d")])
+    kept.close()
+    with type(kept).from_index(tmp_path / "kept.db", encoder=words) as again:
+        assert again.ids() == ["a", "b", "c", "d"]

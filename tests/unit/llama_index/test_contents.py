@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
@@ -59,3 +61,19 @@ async def test_both_do_it_without_blocking(kept):
     assert await kept.anode_ids(filters={"year": 2025}) == ["orbit", "rocket"]
     assert await kept.acount(filters={"year": 2025}) == 2
     assert (await kept.afacets("year"))[2025] == 2
+
+
+def test_a_temporary_index_is_saved_and_goes_on_where_it_was_saved(nodes, encoder, tmp_path):
+    with PixieRetriever.from_nodes(nodes, encoder=encoder) as retriever:
+        retriever.backup(tmp_path / "retriever.db")
+        retriever.add_nodes([TextNode(text="새 위성", id_="new")])
+    with PixieVectorStore(tmp_path / "retriever.db", encoder=encoder) as store:
+        assert store.count() == 5
+    with PixieVectorStore(encoder=encoder) as store:
+        store.add(nodes)
+        with pytest.raises(InvalidParameterError, match=r"backup\(path\)"):
+            store.persist("anywhere")
+        store.backup(tmp_path / "store.db")
+        store.persist("anywhere")
+        assert store.to_dict()["path_or_index"] == str(tmp_path / "store.db")
+        assert pickle.loads(pickle.dumps(store)).count() == 4
