@@ -15,6 +15,7 @@ from pixie_retrievers.filters import MISSING, Filter, parse_filter, resolve
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import check_ids, with_ids
 from pixie_retrievers.indexing import Indexed, add_documents, index_documents, sync_documents
+from pixie_retrievers.text_fields import split_fingerprint
 from pixie_retrievers.types import Document
 
 __all__ = ["Contents", "MetadataChanges", "changed_metadata", "check_changes", "chosen_ids"]
@@ -142,8 +143,9 @@ class Contents:
     def update_metadata(
         self, changes: MetadataChanges, *, ids: Iterable[str] | None = None, filter: Filter | None = None
     ) -> int:
-        """Change the metadata of documents; return how many there were. Their texts are not encoded again.
+        """Change the metadata of documents; return how many there were.
 
+        Their texts are not encoded again, unless the index encodes a field of what changed (``text_fields``).
         They count as newly inserted where scores are equal. What another writer changes in them at the same moment may
         be lost. More than 1,000 are several commits, as for :meth:`add`.
 
@@ -159,7 +161,15 @@ class Contents:
         """
         change = check_changes(changes)
         found = [document for document in self.get(chosen_ids(self.index, ids, filter)) if document is not None]
-        changed = (replace(one, metadata=changed_metadata(one.id, one.metadata, change)) for one in found)
+        _, fields = split_fingerprint(self.index.fingerprint)
+        changed = (
+            replace(
+                one,
+                text=one.text if fields is None else fields.own_text(one),
+                metadata=changed_metadata(one.id, one.metadata, change),
+            )
+            for one in found
+        )
         return len(add_documents(self.index, self.encoder, changed))
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None) -> int:

@@ -23,6 +23,7 @@ from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable
 from pixie_retrievers.parameters import check_number
+from pixie_retrievers.text_fields import split_fingerprint
 from pixie_retrievers.types import Document, SparseVectors
 
 __all__ = ["Indexed", "add_documents", "index_documents", "left_over", "sync_documents"]
@@ -63,7 +64,7 @@ def add_documents(
         InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
         IndexLockedError: Another writer holds the index.
     """
-    documents = storable(documents)  # before the long part, not after it
+    documents = _prepared(index, documents)  # before the long part, not after it
     encode = _Adaptive(encoder) if show_progress else _Whole(encoder)
     with collect_unread() as unread, progress(len(documents), shown=show_progress) as advance:
         for group in _groups(documents, _ADD_DOCUMENTS):
@@ -112,7 +113,7 @@ def index_documents(
 
             encode = stack.enter_context(EncodingWorkers(encoder, list(devices)))
         for group in _groups(documents, _COMMIT_DOCUMENTS):
-            n_changed += _store(index, storable(group, start=n_documents), encode, advance)
+            n_changed += _store(index, _prepared(index, group, start=n_documents), encode, advance)
             n_documents += len(group)
     report_unread(unread)
     added = len(index) - n_before
@@ -185,6 +186,13 @@ def left_over(index: Index, documents: Iterable[Document], *, filter: Filter | N
             wanted.add(document.id)
         n_documents += len(group)
     return [id for id in index.ids(filter=filter) if id not in wanted]
+
+
+def _prepared(index: Index, documents: Iterable[Document], *, start: int = 0) -> list[Document]:
+    """The documents checked, and with the texts that the index encodes."""
+    checked = storable(documents, start=start)
+    _, fields = split_fingerprint(index.fingerprint)
+    return checked if fields is None else [fields.whole(document) for document in checked]
 
 
 def _groups(documents: Iterable[Document], n: int) -> Iterator[list[Document]]:

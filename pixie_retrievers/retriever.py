@@ -28,6 +28,7 @@ from pixie_retrievers.parameters import (
     check_whole_number,
 )
 from pixie_retrievers.reasons import Reasons
+from pixie_retrievers.text_fields import TextFields, split_fingerprint
 from pixie_retrievers.types import SearchResult
 
 if TYPE_CHECKING:
@@ -49,9 +50,10 @@ class SparseRetriever(Contents, Reasons):
 
     def __init__(self, encoder: Encoder, index: Index) -> None:
         check_parts(encoder=encoder, index=index)
-        if index.vocabulary_size != encoder.vocabulary_size or index.fingerprint != encoder.fingerprint:
+        fingerprint, self._text_fields = split_fingerprint(index.fingerprint)
+        if index.vocabulary_size != encoder.vocabulary_size or fingerprint != encoder.fingerprint:
             raise IncompatibleIndexError(
-                f"the index was built with '{index.fingerprint}' ({index.vocabulary_size} terms), the encoder is"
+                f"the index was built with '{fingerprint}' ({index.vocabulary_size} terms), the encoder is"
                 f" '{encoder.fingerprint}' ({encoder.vocabulary_size} terms): open the index with the encoder it was"
                 " built with, or build a new one"
             )
@@ -59,9 +61,19 @@ class SparseRetriever(Contents, Reasons):
         self.index = index
         self._remove_temporary: Callable[[], object] | None = None
 
+    @property
+    def text_fields(self) -> str | None:
+        """The template of what is encoded: metadata around the text; None for the text alone."""
+        return None if self._text_fields is None else self._text_fields.template
+
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None, weights: str | None = None
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        encoder: Encoder | None = None,
+        weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
     ) -> Self:
         """Open the index at a path, or begin a new one there.
 
@@ -72,26 +84,38 @@ class SparseRetriever(Contents, Reasons):
             encoder: None loads the model that an existing index was built with, and the default model for a new one.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
+            text_fields: What a new index encodes and stores as a document's text: metadata fields with the text among
+                them, as in ``("title", "text")``, each on a line of its own, or a template such as
+                ``"{title}: {text}"``; a field that a document lacks is left out. The index remembers it; None takes
+                what an existing index has, and the text alone for a new one.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
-            IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
-            InvalidParameterError: There is no such format.
+            IncompatibleIndexError: The index was built with another encoder, stores weights in another format, or
+                encodes other fields.
+            InvalidParameterError: There is no such format, or the fields do not have the text among them.
         """
+        fields = None if text_fields is None else TextFields.of(text_fields)
         if names_no_file(path):
             path = None
         if path is not None and is_there(path):
             if weights is not None:
                 begin_index(path, vocabulary_size=None, fingerprint=None, weights=weights).close()  # refuses another
-            return cls.from_index(path, encoder=encoder)
+            retriever = cls.from_index(path, encoder=encoder)
+            if fields is not None and fields.template != retriever.text_fields:
+                retriever.close()
+                raise IncompatibleIndexError(
+                    f"{path} encodes {retriever.text_fields or '{text}'!r} of a document, not {fields.template!r}:"
+                    " leave text_fields out, or build a new index"
+                )
+            return retriever
         if encoder is None:
             from pixie_retrievers.encoder.pixie import PixieEncoder
 
             encoder = PixieEncoder()
         check_parts(encoder=encoder)
-        begin = partial(
-            begin_index, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
-        )
+        fingerprint = encoder.fingerprint if fields is None else fields.marked(encoder.fingerprint)
+        begin = partial(begin_index, vocabulary_size=encoder.vocabulary_size, fingerprint=fingerprint, weights=weights)
         if path is not None:
             return cls(encoder, begin(path))
         directory = mkdtemp(prefix="pixie-")
@@ -124,7 +148,7 @@ class SparseRetriever(Contents, Reasons):
             if encoder is None:
                 from pixie_retrievers.encoder.pixie import PixieEncoder
 
-                encoder = PixieEncoder.from_fingerprint(index.fingerprint)
+                encoder = PixieEncoder.from_fingerprint(split_fingerprint(index.fingerprint)[0])
             return cls(encoder, index)
         except BaseException:
             if index is not source:

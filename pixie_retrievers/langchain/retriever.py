@@ -140,6 +140,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
         encoder: Encoder | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
         show_progress: bool = False,
         **options: Unpack[_Options],
     ) -> Self:
@@ -154,6 +155,9 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
                 ``":memory:"`` makes a temporary index, which goes when the retriever goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
+            text_fields: What a new index encodes, and returns as ``page_content``: metadata fields with the text among
+                them, as ``("title", "text")``, or a template; None takes what an existing index has, and the text
+                alone for a new one.
             show_progress: Show a progress bar while encoding.
             **options: ``k``, ``filter``, ``score_threshold``, ``top_k_tokens``, and LangChain's own ``name``,
                 ``tags`` and ``metadata``.
@@ -164,7 +168,8 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
                 format.
             InvalidParameterError: There is no such format.
         """
-        with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
+        sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights, text_fields=text_fields)
+        with cls._owning(sparse_retriever, **options) as retriever:
             retriever.sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
             return retriever
 
@@ -176,6 +181,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
         encoder: Encoder | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
         show_progress: bool = False,
         **options: Unpack[_Options],
     ) -> Self:
@@ -186,6 +192,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
             encoder: None loads the default model.
             path: Where the index is kept, a path or URL; None makes a temporary one.
             weights: How a new index stores weights.
+            text_fields: What a new index encodes beside the text.
             show_progress: Show a progress bar while encoding.
             **options: As in :meth:`from_texts`.
         """
@@ -197,6 +204,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
             encoder=encoder,
             path=path,
             weights=weights,
+            text_fields=text_fields,
             show_progress=show_progress,
             **options,
         )

@@ -83,6 +83,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         encoder: Encoder | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
         show_progress: bool = False,
         top_k_tokens: int | None = 10,
         fill: bool = False,
@@ -99,6 +100,9 @@ class PixieVectorStore(Owner, Contents, VectorStore):
                 ``":memory:"`` makes a temporary index, which goes when the store goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
+            text_fields: What a new index encodes, and returns as ``page_content``: metadata fields with the text among
+                them, as ``("title", "text")``, or a template; None takes what an existing index has, and the text
+                alone for a new one.
             show_progress: Show a progress bar while encoding.
             top_k_tokens, fill: As for the class.
 
@@ -111,7 +115,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         if embedding is not None:
             raise InvalidParameterError(_NO_EMBEDDING)
         check_top_k_tokens(top_k_tokens)
-        sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights)
+        sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights, text_fields=text_fields)
         with cls._owning(sparse_retriever, top_k_tokens=top_k_tokens, fill=fill) as store:
             sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
             return store

@@ -6,18 +6,37 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.contents import changed_metadata, check_changes, chosen_ids
+from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import to_document, to_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from llama_index.core.schema import BaseNode
+
     from pixie_retrievers.contents import MetadataChanges
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.llama_index.filters import NodeFilter
     from pixie_retrievers.retriever import SparseRetriever
+    from pixie_retrievers.types import Document
 
-__all__ = ["Contents", "translate_choice"]
+__all__ = ["Contents", "documents_of", "translate_choice"]
+
+
+def documents_of(nodes: Iterable[BaseNode], store: SparseRetriever) -> list[Document]:
+    """What an index stores for nodes.
+
+    Raises:
+        InvalidDocumentError: As :func:`~pixie_retrievers.llama_index.nodes.to_document`.
+        InvalidParameterError: The index puts metadata around texts itself, which nodes do by their metadata mode.
+    """
+    if store.text_fields is not None:
+        raise InvalidParameterError(
+            f"the index encodes {store.text_fields!r}, and nodes say themselves which metadata are encoded"
+            " (excluded_embed_metadata_keys): put nodes into an index without text_fields"
+        )
+    return [to_document(node) for node in nodes]
 
 
 def translate_choice(filters: NodeFilter | None) -> Filter | None:
@@ -53,15 +72,15 @@ class Contents:
                 :meth:`SparseRetriever.update_metadata <pixie_retrievers.SparseRetriever.update_metadata>`.
         """
         change = check_changes(changes)
-        documents = []
+        nodes = []
         store = self.sparse_retriever
         for document in store.get(chosen_ids(store.index, node_ids, translate_choice(filters))):
             if document is None:
                 continue
             node = to_node(document)
             node.metadata = dict(changed_metadata(node.node_id, node.metadata, change))
-            documents.append(to_document(node))
-        return len(store.add(documents))
+            nodes.append(node)
+        return len(store.add(documents_of(nodes, store)))
 
     def node_ids(self, *, filters: NodeFilter | None = None, limit: int | None = None, offset: int = 0) -> list[str]:
         """The ids of the nodes that pass the filters, in insertion order: ``limit`` of them, behind ``offset``."""

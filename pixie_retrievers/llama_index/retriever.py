@@ -13,9 +13,9 @@ from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBun
 from llama_index.core.settings import Settings
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.llama_index.contents import Contents, translate_choice
+from pixie_retrievers.llama_index.contents import Contents, documents_of, translate_choice
 from pixie_retrievers.llama_index.filters import translate
-from pixie_retrievers.llama_index.nodes import to_document, to_node
+from pixie_retrievers.llama_index.nodes import to_node
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
@@ -335,7 +335,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
             IndexLockedError: Another writer holds the index.
         """
         nodes = list(nodes)
-        ids = self._sparse_retriever.add([to_document(node) for node in nodes], show_progress=show_progress)
+        ids = self._sparse_retriever.add(documents_of(nodes, self._sparse_retriever), show_progress=show_progress)
         self.object_map.update(  # an index file has no place for a query engine
             {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj is not None}
         )

@@ -17,9 +17,9 @@ from llama_index.core.vector_stores.types import (
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.index.opening import names_no_file
-from pixie_retrievers.llama_index.contents import Contents, translate_choice
+from pixie_retrievers.llama_index.contents import Contents, documents_of, translate_choice
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
-from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_document, to_node
+from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_node
 from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
@@ -149,7 +149,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        return self._sparse_retriever.add([to_document(node) for node in nodes])
+        return self._sparse_retriever.add(documents_of(nodes, self._sparse_retriever))
 
     async def async_add(self, nodes: Iterable[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""

@@ -63,3 +63,15 @@ def test_a_temporary_index_is_saved_and_goes_on_where_it_was_saved(kept, words, 
     kept.close()
     with type(kept).from_index(tmp_path / "kept.db", encoder=words) as again:
         assert again.ids() == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("kind", [PixieRetriever, PixieVectorStore])
+def test_fields_are_encoded_with_the_text_and_the_index_remembers_them(kind, words, tmp_path):
+    page = Document("논에서 자란다", id="rice", metadata={"title": "벼"})
+    with kind.from_documents([page], encoder=words, path=tmp_path / "a.db", text_fields=("title", "text")) as there:
+        there.add_documents([Document("지구를 돈다", id="moon", metadata={"title": "달"})])
+    with kind.from_index(tmp_path / "a.db", encoder=words) as there:
+        (found,) = (there if kind is PixieRetriever else there.as_retriever()).invoke("달")
+        assert (found.id, found.page_content) == ("moon", "달\n지구를 돈다")
+        there.add_documents([found])
+        assert there.sparse_retriever.get(["moon"])[0].text == "달\n지구를 돈다"

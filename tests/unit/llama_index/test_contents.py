@@ -8,6 +8,7 @@ import pytest
 from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
+from pixie_retrievers import SparseRetriever
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index import PixieRetriever, PixieVectorStore
 
@@ -77,3 +78,16 @@ def test_a_temporary_index_is_saved_and_goes_on_where_it_was_saved(nodes, encode
         store.persist("anywhere")
         assert store.to_dict()["path_or_index"] == str(tmp_path / "store.db")
         assert pickle.loads(pickle.dumps(store)).count() == 4
+
+
+def test_nodes_say_themselves_what_is_encoded(nodes, encoder, tmp_path):
+    with SparseRetriever.open(encoder=encoder, text_fields=("title", "text")) as facade:
+        facade.add_texts(["논에서 자란다."], [{"title": "벼"}], ["rice"])
+        assert PixieRetriever(facade).retrieve("벼")[0].text == "벼\n논에서 자란다."
+        for call in (
+            lambda: PixieRetriever(facade).add_nodes(nodes),
+            lambda: PixieVectorStore(facade).add(nodes),
+            lambda: PixieRetriever(facade).update_metadata({"a": 1}, node_ids=["rice"]),
+        ):
+            with pytest.raises(InvalidParameterError, match="without text_fields"):
+                call()
