@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,11 +20,12 @@ from pixie_retrievers.types import Document, Explanation
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ToolChanges", "ToolDescription", "ToolIndex", "ToolMatch"]
+__all__ = ["ToolChanges", "ToolDescription", "ToolIndex", "ToolMatch", "citation"]
 
 _CATALOGUE = "tools"  # the document that names every stored tool; its text is empty, so that no search finds it
 _PREFIX = "tool:"
 _NAME = "tool"
+_SHORT_ID = re.compile(r"[\w.:#/-]{1,24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,14 @@ class ToolIndex(Owner):
             score_threshold=self.score_threshold if score_threshold is None else score_threshold,
         )
         return [ToolMatch(result.document.metadata[_NAME], result.score, result.explanation) for result in results]
+
+
+def citation(id: str) -> str:
+    """What a model is shown of a document's id, to cite it by: the same in every answer, process and framework.
+
+    A short id of plain characters is shown as it is; of any other, eight digits of its SHA-256.
+    """
+    return id if _SHORT_ID.fullmatch(id) else hashlib.sha256(id.encode()).hexdigest()[:8]
 
 
 def _document(tool: ToolDescription) -> Document:

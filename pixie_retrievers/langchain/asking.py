@@ -1,4 +1,4 @@
-"""What a part of a hybrid retriever can be told at a call, and what has to be seen to behind it."""
+"""What a retriever of any kind can be told at a call, and what has to be seen to behind it."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def asked_of(
     *,
     k: int | None,
     filter: Filter | None,
-    score_threshold: float | None,
-    is_threshold_its_own: bool,
-    translate: Callable[[Filter], Any] | None,
+    score_threshold: float | None = None,
+    is_threshold_its_own: bool = False,
+    translate: Callable[[Filter], Any] | None = None,
 ) -> Asked:
     """What a part understands of these.
 

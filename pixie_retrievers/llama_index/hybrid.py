@@ -6,17 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
-from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
-from llama_index.core.vector_stores.types import FilterCondition, MetadataFilter, MetadataFilters
 
 from pixie_retrievers.errors import InvalidParameterError
-from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.fusion import (
     Fused,
     IdentityCheck,
@@ -29,9 +26,9 @@ from pixie_retrievers.fusion import (
     fuse,
     told_apart,
 )
+from pixie_retrievers.llama_index.asking import Asked, asked_of
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import annotated, without_notes
-from pixie_retrievers.llama_index.retriever import PixieRetriever
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types.metadata import FUSION_PARTS
 
@@ -42,9 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["HybridRetriever"]
 
 _CURE = "give both the same nodes, which keep their ids, instead of cutting the documents once for each"
-
-
-_Told: TypeAlias = dict[str, tuple[BaseRetriever, Condition | None]]
 
 
 class _CallOptions(TypedDict, total=False):
@@ -207,42 +201,29 @@ class HybridRetriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         # Each part has a bundle of its own: dense retrievers leave their vector in it, which no other must find.
         told = self._told()
-        return self._joined([part.retrieve(replace(query_bundle)) for part, _ in told.values()], told)
+        return self._joined([one.part.retrieve(replace(query_bundle)) for one in told.values()], told)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         told = self._told()
-        answers = await asyncio.gather(*(part.aretrieve(replace(query_bundle)) for part, _ in told.values()))
+        answers = await asyncio.gather(*(one.part.aretrieve(replace(query_bundle)) for one in told.values()))
         return self._joined(answers, told)
 
-    def _told(self) -> _Told:
-        """By name, each part with what it understands of the settings, and what its nodes are held against then."""
-        filter = translate(self._filters)  # as they are now: MetadataFilters can be changed
-        condition = None if filter is None else parse_filter(filter)
-        told: _Told = {}
-        for name, part in self._retrievers.items():
-            given = self._score_threshold
-            threshold = given.get(name) if isinstance(given, Mapping) else given
-            options: dict[str, Any] = {} if threshold is None else {"score_threshold": threshold}
-            if self._asked_top_k is not None:
-                options["similarity_top_k"] = max(self._asked_top_k, getattr(part, "similarity_top_k", 1))
-            if isinstance(part, (PixieRetriever, HybridRetriever)):
-                if filter is not None:
-                    options["filters"] = _both(part.filters, self._filters)
-                told[name] = (part.with_options(**options) if options else part), None
-            elif isinstance(part, VectorIndexRetriever):
-                told[name] = _narrowed(part, options.get("similarity_top_k"), self._filters), condition
-            else:
-                told[name] = part, condition
-        return told
+    def _told(self) -> dict[str, Asked]:
+        given = self._score_threshold
+        return {
+            name: asked_of(
+                part,
+                top_k=self._asked_top_k,
+                filters=self._filters,
+                score_threshold=given.get(name) if isinstance(given, Mapping) else given,
+            )
+            for name, part in self._retrievers.items()
+        }
 
-    def _joined(self, answers: Sequence[list[NodeWithScore]], told: _Told) -> list[NodeWithScore]:
+    def _joined(self, answers: Sequence[list[NodeWithScore]], told: Mapping[str, Asked]) -> list[NodeWithScore]:
         ranked = {
-            name: [
-                Ranked(hit.node.node_id, hit.node, hit.score)
-                for hit in hits
-                if condition is None or condition.matches(without_notes(hit.node).metadata)
-            ]
-            for (name, (_, condition)), hits in zip(told.items(), answers, strict=True)
+            name: [Ranked(hit.node.node_id, hit.node, hit.score) for hit in hits if one.passes(hit.node)]
+            for (name, one), hits in zip(told.items(), answers, strict=True)
         }
         self._check_identities(ranked)
         fused = fuse(
@@ -254,26 +235,6 @@ class HybridRetriever(BaseRetriever):
             k=self.similarity_top_k,
         )
         return [NodeWithScore(node=_with_parts(one), score=one.score) for one in fused]
-
-
-def _both(one: NodeFilter | None, other: NodeFilter | None) -> Filter | None:
-    """What both filters let pass: those of a part may be a wall between tenants."""
-    filters = [filter for filter in (translate(one), translate(other)) if filter is not None]
-    return {"$and": filters} if len(filters) == 2 else filters[0] if filters else None
-
-
-def _narrowed(part: VectorIndexRetriever, top_k: int | None, filters: NodeFilter | None) -> VectorIndexRetriever:
-    """LlamaIndex's own retriever over a vector store, with what there is a public or stored place for."""
-    twin = copy(part)
-    if top_k is not None:
-        twin.similarity_top_k = top_k
-    if isinstance(filters, MetadataFilter):
-        filters = MetadataFilters(filters=[filters])
-    if isinstance(filters, MetadataFilters):  # what a store of any make understands
-        own = twin._filters or MetadataFilters(filters=[])  # noqa: SLF001  # nothing public reads or sets it
-        if own.condition == filters.condition == FilterCondition.AND:  # many stores take no groups inside each other
-            twin._filters = MetadataFilters(filters=[*own.filters, *filters.filters])  # noqa: SLF001
-    return twin
 
 
 def _text(node: BaseNode) -> str:
