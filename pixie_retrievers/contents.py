@@ -247,7 +247,7 @@ def chosen_ids(index: Index, ids: Iterable[str] | None, filter: Filter | None) -
     if filter is None:
         return unique
     condition = parse_filter(filter)
-    return [one.id for one in index.get(unique) if one is not None and condition.matches(one.metadata)]
+    return [one.id for one in index.get(unique) if one is not None and condition.passes(one.id, one.metadata)]
 
 
 def check_changes(changes: MetadataChanges) -> _Change:

@@ -178,7 +178,7 @@ def left_over(index: Index, documents: Iterable[Document], *, filter: Filter | N
         for number, document in enumerate(storable(group, start=n_documents), start=n_documents + 1):
             if document.id in wanted:
                 raise DuplicateIdError(f"document {number}, counted from 1: the id {document.id!r} stands twice")
-            if condition is not None and not condition.matches(document.metadata):
+            if condition is not None and not condition.passes(document.id, document.metadata):
                 raise InvalidDocumentError(
                     f"document {number}, counted from 1 (id {document.id!r}), does not pass the filter, so that no"
                     " later call would find it again: mend its metadata, or the filter"

@@ -38,7 +38,7 @@ class Asked:
 
     def passes(self, document: Document) -> bool:
         """Whether a document that it found may count."""
-        return self.condition is None or self.condition.matches(without_annotations(document.metadata))
+        return self.condition is None or self.condition.passes(document.id, without_annotations(document.metadata))
 
 
 def asked_of(

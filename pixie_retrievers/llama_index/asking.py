@@ -34,7 +34,7 @@ class Asked:
 
     def passes(self, node: BaseNode) -> bool:
         """Whether a node that it found may count."""
-        return self.condition is None or self.condition.matches(without_notes(node).metadata)
+        return self.condition is None or self.condition.passes(node.node_id, without_notes(node).metadata)
 
 
 def asked_of(

@@ -190,9 +190,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
             filter = None
         condition = parse_filter({} if filter is None else filter)
         documents = self._sparse_retriever.get(node_ids)
-        return [
-            to_node(document) for document in documents if document is not None and condition.matches(document.metadata)
-        ]
+        return [to_node(one) for one in documents if one is not None and condition.passes(one.id, one.metadata)]
 
     async def aget_nodes(
         self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None

@@ -97,3 +97,23 @@ def test_what_is_meant_must_be_said(retriever):
         with pytest.raises(InvalidDocumentError):
             retriever.delete(ids)
     assert len(retriever) == 4
+
+
+def test_a_function_that_raises_says_for_which_document(retriever):
+    def recent(metadata):
+        return metadata["year"] > 2020
+
+    for call in (
+        lambda: retriever.search("달", filter=recent),
+        lambda: retriever.search("달", filter={"$not": {"$or": [recent, {"year": 1}]}}, ids=["bread", "moon"]),
+        lambda: retriever.ids(filter=recent),
+        lambda: retriever.count(filter=recent),
+        lambda: retriever.delete(filter=recent),
+        lambda: retriever.delete(["rice", "bread"], filter=recent),
+        lambda: retriever.sync([DOCUMENTS[3]], filter=recent),
+    ):
+        with pytest.raises(FilterError, match=r"raised KeyError for document 'bread'.*metadata\.get") as caught:
+            call()
+        assert isinstance(caught.value.__cause__, KeyError)
+    assert retriever.count() == 4
+    assert retriever.ids(filter=lambda metadata: (metadata.get("year") or 0) > 2020) == ["rocket"]

@@ -356,7 +356,7 @@ class RemoteIndex:
             if stored.id in seen:
                 continue
             seen.add(stored.id)
-            if condition is None or condition.matches(stored.parsed_metadata()):
+            if condition is None or condition.passes(stored.id, stored.parsed_metadata()):
                 yield stored
 
     def _scan(self, clause: Clause, *, whole: bool) -> Iterator[Stored]:
