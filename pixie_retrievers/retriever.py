@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.contents import Contents
 from pixie_retrievers.diversity import max_marginal_relevance
-from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.index.opening import begin_index, is_there, names_no_file, open_index, remove_index
+from pixie_retrievers.index.opening import begin_index, check_weights, is_there, names_no_file, open_index, remove_index
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.parameters import (
     check_number,
     check_parts,
@@ -41,15 +41,18 @@ class SparseRetriever(Contents, Reasons):
     """Documents in, explained hits out.
 
     Args:
-        encoder: Turns text into sparse vectors. Closing the retriever leaves it alone.
+        encoder: Turns text into sparse vectors; a model's name or folder, or ``"bundled"``, loads one. Closing the
+            retriever leaves it alone.
         index: Holds the vectors. The retriever closes it.
 
     Raises:
         InvalidParameterError, IncompatibleIndexError: One of the two is not what it should be, or of another model.
     """
 
-    def __init__(self, encoder: Encoder, index: Index) -> None:
-        check_parts(encoder=encoder, index=index)
+    def __init__(self, encoder: EncoderChoice, index: Index) -> None:
+        check_parts(index=index)
+        encoder = chosen_encoder(encoder, index.fingerprint)
+        check_parts(encoder=encoder)
         fingerprint, self._text_fields = split_fingerprint(index.fingerprint)
         if index.vocabulary_size != encoder.vocabulary_size or fingerprint != encoder.fingerprint:
             raise IncompatibleIndexError(
@@ -71,7 +74,7 @@ class SparseRetriever(Contents, Reasons):
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         weights: str | None = None,
         text_fields: str | Iterable[str] | None = None,
     ) -> Self:
@@ -81,7 +84,8 @@ class SparseRetriever(Contents, Reasons):
             path: An index file, or the URL of a server's index (:func:`~pixie_retrievers.open_index`). None or
                 ``":memory:"`` puts the index into a temporary file that goes when the retriever goes. A file without
                 content is a new index.
-            encoder: None loads the model that an existing index was built with, and the default model for a new one.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``. None loads the model that an existing
+                index was built with, and the default model for a new one.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
             text_fields: What a new index encodes and stores as a document's text: metadata fields with the text among
@@ -109,10 +113,8 @@ class SparseRetriever(Contents, Reasons):
                     " leave text_fields out, or build a new index"
                 )
             return retriever
-        if encoder is None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
-
-            encoder = PixieEncoder()
+        check_weights(weights)  # before a model is loaded
+        encoder = chosen_encoder(encoder)
         check_parts(encoder=encoder)
         fingerprint = encoder.fingerprint if fields is None else fields.marked(encoder.fingerprint)
         begin = partial(begin_index, vocabulary_size=encoder.vocabulary_size, fingerprint=fingerprint, weights=weights)
@@ -129,13 +131,14 @@ class SparseRetriever(Contents, Reasons):
 
     @classmethod
     def from_index(
-        cls, source: str | os.PathLike[str] | Index, *, encoder: Encoder | None = None, read_only: bool = False
+        cls, source: str | os.PathLike[str] | Index, *, encoder: EncoderChoice | None = None, read_only: bool = False
     ) -> Self:
         """Retrieve from an index that is there already.
 
         Args:
             source: The path or URL of an index, or an open index.
-            encoder: The one the index was built with; None loads it, as the index's fingerprint names it.
+            encoder: The one the index was built with, or the model's name or folder; None loads it, as the index's
+                fingerprint names it.
             read_only: Open the file without the right to write. It is not locked before the first write anyway.
 
         Raises:
@@ -145,11 +148,7 @@ class SparseRetriever(Contents, Reasons):
         """
         index = open_index(source, read_only=read_only) if isinstance(source, (str, os.PathLike)) else source
         try:
-            if encoder is None:
-                from pixie_retrievers.encoder.pixie import PixieEncoder
-
-                encoder = PixieEncoder.from_fingerprint(split_fingerprint(index.fingerprint)[0])
-            return cls(encoder, index)
+            return cls(chosen_encoder(encoder, index.fingerprint), index)
         except BaseException:
             if index is not source:
                 index.close()
@@ -157,7 +156,7 @@ class SparseRetriever(Contents, Reasons):
 
     @classmethod
     def from_source(
-        cls, source: str | os.PathLike[str] | Index | SparseRetriever, *, encoder: Encoder | None = None
+        cls, source: str | os.PathLike[str] | Index | SparseRetriever, *, encoder: EncoderChoice | None = None
     ) -> tuple[SparseRetriever, bool]:
         """Whatever a caller has of an index, as a facade, and whether it was opened here and is theirs to close.
 

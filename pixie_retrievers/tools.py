@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
 from pixie_retrievers.filters import Filter
+from pixie_retrievers.models import EncoderChoice
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_number, check_score_threshold, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
@@ -109,7 +109,7 @@ class ToolIndex(Owner):
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         k: int = 5,
         score_threshold: float | None = None,
     ) -> Self:
@@ -117,13 +117,15 @@ class ToolIndex(Owner):
 
         Args:
             path: A path or URL; None puts the index into a temporary file that goes when this index goes.
-            encoder: None loads the model that an existing index was built with, and the default model for a new one.
+            encoder: As for :meth:`SparseRetriever.open <pixie_retrievers.SparseRetriever.open>`.
             k, score_threshold: As for the class.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
             IncompatibleIndexError: The index was built with another encoder.
         """
+        check_whole_number("k", k)
+        check_score_threshold(score_threshold)
         with cls._owning(SparseRetriever.open(path, encoder=encoder), k=k, score_threshold=score_threshold) as index:
             return index
 

@@ -8,6 +8,7 @@ from langchain_core.runnables.config import run_in_executor
 
 from pixie_retrievers.encoder.base import NO_TERM
 from pixie_retrievers.errors import OptionalDependencyError
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from langchain_milvus.utils.sparse import BaseSparseEmbedding
     from langchain_qdrant.sparse_embeddings import SparseEmbeddings
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.types import SparseVectors
 
 __all__ = ["PixieSparseEmbeddings"]
@@ -28,15 +28,11 @@ class PixieSparseEmbeddings:
     :meth:`for_qdrant` and :meth:`for_milvus` give theirs.
 
     Args:
-        encoder: None loads the default model.
+        encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
     """
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
-        if encoder is None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
-
-            encoder = PixieEncoder()
-        self.encoder = encoder
+    def __init__(self, encoder: EncoderChoice | None = None) -> None:
+        self.encoder = chosen_encoder(encoder)
 
     def embed_documents(self, texts: Iterable[str]) -> list[dict[int, float]]:
         """One vector a text; an empty text gives an empty one.

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from typing_extensions import Self
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.models import EncoderChoice
     from pixie_retrievers.types import SearchResult
 
 __all__ = ["PixieRetriever"]
@@ -131,13 +131,17 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
         return filter
 
     @classmethod
+    def _check_options(cls, **options: Any) -> None:
+        cls._check_values(**options)
+
+    @classmethod
     def from_texts(
         cls,
         texts: Iterable[str],
         metadatas: Iterable[Mapping[str, Any]] | None = None,
         ids: Iterable[str | None] | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
         text_fields: str | Iterable[str] | None = None,
@@ -150,7 +154,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
             texts: The texts.
             metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
-            encoder: None loads the default model.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
             path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the retriever goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
@@ -168,6 +172,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
                 format.
             InvalidParameterError: There is no such format.
         """
+        cls._check_options(**options)
         sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights, text_fields=text_fields)
         with cls._owning(sparse_retriever, **options) as retriever:
             retriever.sparse_retriever.add_texts(texts, metadatas, ids, show_progress=show_progress)
@@ -178,7 +183,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
         cls,
         documents: Iterable[Document],
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
         text_fields: str | Iterable[str] | None = None,
@@ -214,7 +219,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
         cls,
         path_or_index: str | PathLike[str] | Index | SparseRetriever,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         **options: Unpack[_Options],
     ) -> Self:
         """Retrieve from an index that is there already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.models import EncoderChoice
 
 __all__ = ["PixieVectorStore"]
 
@@ -49,7 +50,8 @@ class PixieVectorStore(Owner, Contents, VectorStore):
 
     Args:
         sparse_retriever: The facade that searches; it holds the encoder and the index, and stays open when the store
-            closes.
+            closes. Or the path or URL of an index, which is opened, or begun, and closed with the store.
+        encoder: For a path: as for :meth:`from_texts`; None loads the model that an existing index was built with.
         top_k_tokens: At most so many tokens explain a document; None for all, 0 for no explanation and no score.
         fill: Where fewer than k documents share a token with the query, fill up with others, at score 0, in the order
             they were stored. Stores of dense vectors always return k; a sparse one knows when nothing matches.
@@ -64,13 +66,24 @@ class PixieVectorStore(Owner, Contents, VectorStore):
 
     sparse_retriever: SparseRetriever
 
-    def __init__(self, sparse_retriever: SparseRetriever, *, top_k_tokens: int | None = 10, fill: bool = False) -> None:
-        check_sparse_retriever(sparse_retriever)
+    def __init__(
+        self,
+        sparse_retriever: SparseRetriever | str | PathLike[str],
+        *,
+        encoder: EncoderChoice | None = None,
+        top_k_tokens: int | None = 10,
+        fill: bool = False,
+    ) -> None:
         check_top_k_tokens(top_k_tokens)
+        self._owns_index = not isinstance(sparse_retriever, SparseRetriever)
+        if isinstance(sparse_retriever, (str, os.PathLike)):
+            sparse_retriever = SparseRetriever.open(sparse_retriever, encoder=encoder)
+        elif encoder is not None:
+            raise InvalidParameterError("the SparseRetriever has an encoder of its own: leave encoder out")
+        check_sparse_retriever(sparse_retriever)
         self.sparse_retriever = sparse_retriever
         self.top_k_tokens = top_k_tokens
         self.fill = fill
-        self._owns_index = False
 
     @classmethod
     def from_texts(  # type: ignore[override]  # LangChain's demands an embedding
@@ -80,7 +93,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         metadatas: Iterable[Mapping[str, Any]] | None = None,
         *,
         ids: Iterable[str | None] | None = None,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
         text_fields: str | Iterable[str] | None = None,
@@ -95,7 +108,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
             embedding: Nothing: it has its place here because LangChain passes it second.
             metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
-            encoder: None loads the default model.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
             path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the store goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
@@ -151,7 +164,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         cls,
         path_or_index: str | PathLike[str] | Index | SparseRetriever,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         top_k_tokens: int | None = 10,
         fill: bool = False,
     ) -> Self:
@@ -167,6 +180,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
+        check_top_k_tokens(top_k_tokens)
         return cls._over(path_or_index, encoder, top_k_tokens=top_k_tokens, fill=fill)
 
     def add_texts(

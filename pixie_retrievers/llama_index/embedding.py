@@ -10,6 +10,7 @@ from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, Sp
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import sum_contributions
 
@@ -35,7 +36,8 @@ class PixieSparseEmbedding(BaseSparseEmbedding):
         True
 
     Args:
-        encoder: None loads the model that ``fingerprint`` names, or the default model.
+        encoder: An encoder; or a model's name or folder, or ``"bundled"``. None loads the model that ``fingerprint``
+            names, or the default model.
         fingerprint: As :attr:`PixieEncoder.fingerprint`; a serialised embedding says so of itself.
         model_name: What to call the model in events; None takes the encoder's own name.
         embed_batch_size: How many texts are handed over at once, 1 to 2048. The encoder makes its own batches of them,
@@ -53,18 +55,15 @@ class PixieSparseEmbedding(BaseSparseEmbedding):
 
     def __init__(
         self,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         *,
         fingerprint: str | None = None,
         model_name: str | None = None,
         embed_batch_size: int = 256,
         num_workers: int | None = None,
     ) -> None:
-        if encoder is None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
-
-            encoder = PixieEncoder() if fingerprint is None else PixieEncoder.from_fingerprint(fingerprint)
-        elif fingerprint not in (None, encoder.fingerprint):
+        encoder = chosen_encoder(encoder, fingerprint)
+        if fingerprint not in (None, encoder.fingerprint):
             raise InvalidParameterError(
                 f"fingerprint is {fingerprint!r}, the encoder's is {encoder.fingerprint!r}; pass one of the two"
             )

@@ -149,7 +149,7 @@ class HybridRetriever(BaseRetriever):
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
         check_whole_number("similarity_top_k", value)
-        self._similarity_top_k = value
+        self._similarity_top_k = int(value)  # numpy's become Python's
 
     @property
     def filters(self) -> NodeFilter | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -29,11 +31,19 @@ if TYPE_CHECKING:
     from llama_index.core.storage.docstore import BaseDocumentStore
     from typing_extensions import Self, Unpack
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.llama_index.filters import NodeFilter
+    from pixie_retrievers.models import EncoderChoice
 
 __all__ = ["PixieRetriever", "RetrieverOptions"]
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "similarity_top_k": partial(check_whole_number, "similarity_top_k"),
+    "filters": translate,
+    "score_threshold": check_score_threshold,
+    "top_k_tokens": check_top_k_tokens,
+}
 
 
 class RetrieverOptions(TypedDict, total=False):
@@ -118,11 +128,18 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         self.top_k_tokens = top_k_tokens
 
     @classmethod
+    def _check_options(cls, **options: Any) -> None:
+        super()._check_options(**options)
+        for name, check in _CHECKS.items():
+            if name in options:
+                check(options[name])
+
+    @classmethod
     def from_nodes(
         cls,
         nodes: Iterable[BaseNode],
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | os.PathLike[str] | None = None,
         weights: str | None = None,
         show_progress: bool = False,
@@ -132,7 +149,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
 
         Args:
             nodes: Any LlamaIndex nodes; they are left as they are.
-            encoder: None loads the default model.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
             path: A path or URL, added to when it exists; None puts the index into a temporary file that goes when the
                 retriever goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
@@ -146,6 +163,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
             InvalidParameterError: There is no such format.
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
+        cls._check_options(**options)
         with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
             retriever.add_nodes(nodes, show_progress=show_progress)
             return retriever
@@ -156,7 +174,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         documents: Iterable[Document],
         *,
         transformations: Iterable[TransformComponent] | None = None,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | os.PathLike[str] | None = None,
         weights: str | None = None,
         show_progress: bool = False,
@@ -191,7 +209,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         nodes: Iterable[BaseNode] | None = None,
         docstore: BaseDocumentStore | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | os.PathLike[str] | None = None,
         weights: str | None = None,
         show_progress: bool = False,
@@ -236,7 +254,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         cls,
         path_or_index: str | os.PathLike[str] | Index | SparseRetriever,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
         """Retrieve from an existing index, whoever wrote it; documents that were not nodes come back as TextNodes.
@@ -266,7 +284,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
         check_whole_number("similarity_top_k", value)
-        self._similarity_top_k = value
+        self._similarity_top_k = int(value)  # numpy's become Python's
 
     @property
     def filters(self) -> NodeFilter | None:
@@ -286,7 +304,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
     @score_threshold.setter
     def score_threshold(self, value: float | None) -> None:
         check_score_threshold(value)
-        self._score_threshold = value
+        self._score_threshold = None if value is None else float(value)
 
     @property
     def top_k_tokens(self) -> int | None:
@@ -296,7 +314,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
     @top_k_tokens.setter
     def top_k_tokens(self, value: int | None) -> None:
         check_top_k_tokens(value)
-        self._top_k_tokens = value
+        self._top_k_tokens = None if value is None else int(value)
 
     def with_options(self, **options: Unpack[RetrieverOptions]) -> Self:
         """A copy over the same index with some settings replaced; this retriever stays as it is.

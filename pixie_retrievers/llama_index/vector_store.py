@@ -20,6 +20,7 @@ from pixie_retrievers.index.opening import names_no_file
 from pixie_retrievers.llama_index.contents import Contents, documents_of, translate_choice
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_node
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from llama_index.core.schema import BaseNode
     from typing_extensions import Self
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.index.base import Index
 
@@ -67,7 +67,8 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
     Args:
         path_or_index: A path or URL, opened or begun; or an open index or facade, which stays open when the store
             closes; None or ``":memory:"`` puts the index into a temporary file that goes when the store goes.
-        encoder: None loads the model that an existing index was built with, and the default model for a new one.
+        encoder: An encoder; or a model's name or folder, or ``"bundled"``. None loads the model that an existing index
+            was built with, and the default model for a new one.
         weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an existing
             index has, and "float32" for a new one.
         fingerprint: The model to load when no encoder is given; a serialised store says so of itself.
@@ -95,16 +96,14 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
         self,
         path_or_index: str | os.PathLike[str] | Index | SparseRetriever | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         weights: str | None = None,
         fingerprint: str | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:
         check_top_k_tokens(top_k_tokens)
         if encoder is None and fingerprint is not None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
-
-            encoder = PixieEncoder.from_fingerprint(fingerprint)
+            encoder = chosen_encoder(None, fingerprint)
         temporary = False
         if path_or_index is None or isinstance(path_or_index, (str, os.PathLike)):
             sparse_retriever, owned = SparseRetriever.open(path_or_index, encoder=encoder, weights=weights), True

@@ -101,11 +101,7 @@ class SqliteIndex(Handle):
             self._begin(self._manifest, has_begun=True)
             return
         if read_only or vocabulary_size is None:
-            how = (
-                "build one there first"
-                if read_only
-                else "begin a new one with SparseRetriever.open, or with SqliteIndex and its vocabulary_size"
-            )
+            how = "build one there first" if read_only else "begin a new one with SparseRetriever.open"
             raise IndexNotFoundError(f"there is no index at {self.path}: check the path, or {how}")
         refuse_folder(self.path.parent)
         self._manifest = Manifest(vocabulary_size, fingerprint or "", weights or "float32")
