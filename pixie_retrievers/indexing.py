@@ -111,7 +111,7 @@ def index_documents(
         else:
             from pixie_retrievers.encoder.workers import EncodingWorkers
 
-            encode = stack.enter_context(EncodingWorkers(encoder, list(devices)))
+            encode = stack.enter_context(EncodingWorkers(encoder, devices))
         for group in _groups(documents, _COMMIT_DOCUMENTS):
             n_changed += _store(index, _prepared(index, group, start=n_documents), encode, advance)
             n_documents += len(group)

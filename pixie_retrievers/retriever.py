@@ -51,7 +51,8 @@ class SparseRetriever(Contents, Reasons):
 
     def __init__(self, encoder: EncoderChoice, index: Index) -> None:
         check_parts(index=index)
-        encoder = chosen_encoder(encoder, index.fingerprint)
+        if isinstance(encoder, (str, os.PathLike)):
+            encoder = chosen_encoder(encoder, index.fingerprint)
         check_parts(encoder=encoder)
         fingerprint, self._text_fields = split_fingerprint(index.fingerprint)
         if index.vocabulary_size != encoder.vocabulary_size or fingerprint != encoder.fingerprint:

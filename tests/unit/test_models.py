@@ -153,6 +153,11 @@ def test_an_encoder_of_another_model_is_refused(path):
     other = PixieEncoder.bundled(max_length=64)
     with pytest.raises(IncompatibleIndexError):
         SparseRetriever.from_index(path, encoder=other)
+    with SqliteIndex(path.with_name("other.db"), vocabulary_size=9, fingerprint="stand-in") as index:
+        with pytest.raises(IncompatibleIndexError, match="'stand-in' was not written by PixieEncoder"):
+            SparseRetriever("bundled", index)
+        with pytest.raises(InvalidParameterError, match="the index is of type str"):
+            SparseRetriever(other, "PIXIE")
     for encoder in (5, b"bundled"):
         with pytest.raises(InvalidParameterError, match=f"the encoder is of type {type(encoder).__name__}"):
             SparseRetriever.from_index(path, encoder=encoder)
