@@ -18,7 +18,7 @@ from itertools import combinations
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pixie_retrievers.errors import InvalidParameterError, PixieWarning
-from pixie_retrievers.parameters import check_number, check_whole_number
+from pixie_retrievers.parameters import check_number, check_score_threshold, check_whole_number
 from pixie_retrievers.types.metadata import NOTES
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Ranked",
     "Weights",
     "check_fusion",
+    "check_thresholds",
     "fuse",
     "told_apart",
 ]
@@ -173,6 +174,22 @@ def check_fusion(
     if by_name and not any(by_name.values()):
         raise InvalidParameterError("every weight is 0: give at least one list a weight above 0")
     return {name: float(weight) for name, weight in by_name.items()}
+
+
+def check_thresholds(thresholds: Any, names: Iterable[str]) -> None:
+    """Refuse what is neither a score, nor one by the names of lists, nor None.
+
+    Raises:
+        InvalidParameterError: It is something else, or names a list that there is not.
+    """
+    if not isinstance(thresholds, Mapping):
+        check_score_threshold(thresholds)
+        return
+    names = list(names)
+    for name, threshold in thresholds.items():
+        if name not in names:
+            raise InvalidParameterError(f"score_threshold is given for {name!r}; the parts are {', '.join(names)}")
+        check_score_threshold(threshold)
 
 
 def fuse(

@@ -1,4 +1,4 @@
-"""Any number of documents into an index, in bounded memory; a run that was interrupted goes on where it stopped."""
+"""Documents into an index, and nothing encoded that is there already: a run that was interrupted goes on."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pixie_retrievers.encoder.base import Encoder
+from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.unread import collect_unread, report_unread
-from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidVectorError
+from pixie_retrievers.errors import (
+    DocumentNotFoundError,
+    DuplicateIdError,
+    InvalidDocumentError,
+    InvalidParameterError,
+    InvalidVectorError,
+)
 from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import storable
 from pixie_retrievers.parameters import check_number
+from pixie_retrievers.text_fields import split_fingerprint
 from pixie_retrievers.types import Document, SparseVectors
 
-__all__ = ["Indexed", "index_documents", "left_over", "sync_documents"]
+__all__ = ["Indexed", "add_documents", "index_documents", "left_over", "sync_documents"]
 
 _COMMIT_DOCUMENTS = 10_000  # an interrupted run loses at most so many ...
 _COMMIT_CHARACTERS = 20_000_000  # ... or so much text and metadata, which is also what is in memory at once
+_ADD_DOCUMENTS = 1000  # what is passed at once is checked at once, and then committed so many at a time
 _BATCH_S = 0.5  # a batch is made so large that a progress bar moves about twice a second
 
 _Encode = Callable[[Sequence[str]], Iterator[SparseVectors]]
@@ -33,7 +42,7 @@ class Indexed:
 
     Attributes:
         added: They were new.
-        updated: Their id was known, with other content.
+        updated: Their id was known, with other content; where the text was the same, it was not encoded again.
         unchanged: They were there word for word, and were not encoded again.
         deleted: They were stored, and are not among the documents any more.
         cut: Of those added and updated: their text is longer than the model reads, and its end cannot be found.
@@ -44,6 +53,24 @@ class Indexed:
     unchanged: int
     deleted: int = 0
     cut: int = 0
+
+
+def add_documents(
+    index: Index, encoder: Encoder, documents: Iterable[Document], *, show_progress: bool = False
+) -> list[str]:
+    """Store documents, as :meth:`~pixie_retrievers.SparseRetriever.add` says; return their ids.
+
+    Raises:
+        InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
+        IndexLockedError: Another writer holds the index.
+    """
+    documents = _prepared(index, documents)  # before the long part, not after it
+    encode = _Adaptive(encoder) if show_progress else _Whole(encoder)
+    with collect_unread() as unread, progress(len(documents), shown=show_progress) as advance:
+        for group in _groups(documents, _ADD_DOCUMENTS):
+            _store(index, group, encode, advance)
+    report_unread(unread)
+    return [document.id for document in documents]
 
 
 def index_documents(
@@ -85,18 +112,9 @@ def index_documents(
             from pixie_retrievers.encoder.workers import EncodingWorkers
 
             encode = stack.enter_context(EncodingWorkers(encoder, devices))
-        for group in _groups(documents):
-            group = storable(group, start=n_documents)  # noqa: PLW2901
-            changed = _changed(index, group)
+        for group in _groups(documents, _COMMIT_DOCUMENTS):
+            n_changed += _store(index, _prepared(index, group, start=n_documents), encode, advance)
             n_documents += len(group)
-            n_changed += len(changed)
-            advance(len(group) - len(changed))
-            parts = []
-            for vectors in encode([document.text for document in changed]):
-                parts.append(vectors)
-                advance(len(vectors))
-            if changed:
-                index.upsert(changed, SparseVectors.concatenate(parts, encoder.vocabulary_size))
     report_unread(unread)
     added = len(index) - n_before
     return Indexed(added=added, updated=n_changed - added, unchanged=n_documents - n_changed, cut=unread.n_cut)
@@ -156,11 +174,11 @@ def left_over(index: Index, documents: Iterable[Document], *, filter: Filter | N
     condition = None if filter is None else parse_filter(filter)
     wanted: set[str] = set()
     n_documents = 0
-    for group in _groups(documents):
+    for group in _groups(documents, _COMMIT_DOCUMENTS):
         for number, document in enumerate(storable(group, start=n_documents), start=n_documents + 1):
             if document.id in wanted:
                 raise DuplicateIdError(f"document {number}, counted from 1: the id {document.id!r} stands twice")
-            if condition is not None and not condition.matches(document.metadata):
+            if condition is not None and not condition.passes(document.id, document.metadata):
                 raise InvalidDocumentError(
                     f"document {number}, counted from 1 (id {document.id!r}), does not pass the filter, so that no"
                     " later call would find it again: mend its metadata, or the filter"
@@ -170,13 +188,20 @@ def left_over(index: Index, documents: Iterable[Document], *, filter: Filter | N
     return [id for id in index.ids(filter=filter) if id not in wanted]
 
 
-def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def _prepared(index: Index, documents: Iterable[Document], *, start: int = 0) -> list[Document]:
+    """The documents checked, and with the texts that the index encodes."""
+    checked = storable(documents, start=start)
+    _, fields = split_fingerprint(index.fingerprint)
+    return checked if fields is None else [fields.whole(document) for document in checked]
+
+
+def _groups(documents: Iterable[Document], n: int) -> Iterator[list[Document]]:
     group: list[Document] = []
     n_characters = 0
     for document in documents:
         group.append(document)
         n_characters += _length(document)
-        if len(group) == _COMMIT_DOCUMENTS or n_characters >= _COMMIT_CHARACTERS:
+        if len(group) == n or n_characters >= _COMMIT_CHARACTERS:
             yield group
             group, n_characters = [], 0
     if group:
@@ -194,6 +219,16 @@ def _length(document: Document) -> int:
         return text
 
 
+class _Whole:
+    """Encodes in this process, all at once."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, texts: Sequence[str]) -> Iterator[SparseVectors]:
+        yield _encoded(self._encoder, texts)
+
+
 class _Adaptive:
     """Encodes in this process, a batch at a time: twice as many after a quick one, half as many after a slow one."""
 
@@ -205,11 +240,8 @@ class _Adaptive:
         start = 0
         while start < len(texts):
             began = time.perf_counter()
-            batch = texts[start : start + self._size]
-            vectors = self._encoder.encode_documents(batch)
-            if len(vectors) != len(batch):
-                raise InvalidVectorError(f"the encoder made {len(vectors)} vectors of {len(batch)} texts")
-            start += len(batch)
+            vectors = _encoded(self._encoder, texts[start : start + self._size])
+            start += len(vectors)
             took = time.perf_counter() - began
             if took < _BATCH_S / 2:
                 self._size = min(1024, self._size * 2)
@@ -218,11 +250,55 @@ class _Adaptive:
             yield vectors
 
 
-def _changed(index: Index, group: Sequence[Document]) -> list[Document]:
-    if not len(index):
-        return list(group)
-    stored = index.get([document.id for document in group])
-    return [new for new, old in zip(group, stored, strict=True) if old is None or _content(old) != _content(new)]
+def _encoded(encoder: Encoder, texts: Sequence[str]) -> SparseVectors:
+    vectors = encoder.encode_documents(texts)
+    if len(vectors) != len(texts):
+        raise InvalidVectorError(f"the encoder made {len(vectors)} vectors of {len(texts)} texts")
+    return vectors
+
+
+def _store(index: Index, group: Sequence[Document], encode: _Encode, advance: Callable[[int], Any]) -> int:
+    """Store what of a group is not there word for word, in one commit; return how many documents that were."""
+    stored = index.get([document.id for document in group]) if len(index) else [None] * len(group)
+    changed: list[Document] = []
+    same_text: list[Document] = []
+    for new, old in zip(group, stored, strict=True):
+        if old is None or _content(old) != _content(new):
+            changed.append(new)
+            if old is not None and old.text == new.text:
+                same_text.append(new)
+    known = _vectors_of(index, same_text)
+    advance(len(group) - len(changed) + len(known))
+    texts = [document.text for document in changed if document.id not in known]
+    parts = []
+    for vectors in encode(texts) if texts else ():
+        parts.append(vectors)
+        advance(len(vectors))
+    if changed:
+        vectors = SparseVectors.concatenate(parts, index.vocabulary_size)
+        if known:  # in the group's order, which decides between equal scores
+            made = iter(range(len(vectors)))
+            rows = [known[document.id] if document.id in known else vectors[next(made)] for document in changed]
+            vectors = SparseVectors.concatenate(rows, index.vocabulary_size)
+        index.upsert(changed, vectors)
+    return len(changed)
+
+
+def _vectors_of(index: Index, documents: Sequence[Document]) -> dict[str, SparseVectors]:
+    """By id, the stored vectors of documents that are stored with the same texts.
+
+    Texts are read again behind the vectors: another writer may have come between, whose vector would be another text's.
+    """
+    ids = [document.id for document in documents]
+    try:
+        vectors = index.vectors(ids)
+    except DocumentNotFoundError:
+        return {}
+    return {
+        new.id: vectors[row]
+        for row, (new, old) in enumerate(zip(documents, index.get(ids), strict=True))
+        if old is not None and old.text == new.text
+    }
 
 
 def _content(document: Document) -> tuple[str, str]:

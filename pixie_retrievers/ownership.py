@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.index.base import Index
+from pixie_retrievers.models import EncoderChoice
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ class Owner:
             """The encoder and index beneath."""
 
     @classmethod
+    def _check_options(cls, **options: Any) -> None:
+        """Refuse what this cannot be made with, before a model is loaded for it.
+
+        Raises:
+            TypeError: There is no such option.
+        """
+        inspect.signature(cls).bind_partial(**options)
+
+    @classmethod
     @contextmanager
     def _owning(cls, sparse_retriever: SparseRetriever, **options: Any) -> Iterator[Self]:
         """One that owns the facade, for the rest of its making; whatever is raised meanwhile closes the facade."""
@@ -44,14 +54,27 @@ class Owner:
 
     @classmethod
     def _over(
-        cls, source: str | os.PathLike[str] | Index | SparseRetriever, encoder: Encoder | None, **options: Any
+        cls, source: str | os.PathLike[str] | Index | SparseRetriever, encoder: EncoderChoice | None, **options: Any
     ) -> Self:
         """One over an index that is there already, which it owns if it is opened here."""
+        cls._check_options(**options)
         sparse_retriever, opened_here = SparseRetriever.from_source(source, encoder=encoder)
         if not opened_here:
             return cls(sparse_retriever=sparse_retriever, **options)  # type: ignore[call-arg]
         with cls._owning(sparse_retriever, **options) as made:
             return made
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the index into a new file; where it was temporary, this goes on in that file, which stays.
+
+        Args:
+            path: The new file; it must not exist.
+
+        Raises:
+            StorageError, IndexNotFoundError, InvalidParameterError: As
+                :meth:`SparseRetriever.backup <pixie_retrievers.SparseRetriever.backup>`.
+        """
+        self.sparse_retriever.backup(path)
 
     def close(self) -> None:
         """Close the index if it was opened here, and remove it if it is temporary; one passed in stays open."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
+from pixie_retrievers.models import chosen_encoder
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document
 
@@ -33,7 +35,11 @@ class TokenCounter(Protocol):
 
 
 def split_documents(
-    documents: Iterable[Document], encoder: TokenCounter, max_tokens: int | None = None, *, overlap: int | None = None
+    documents: Iterable[Document],
+    encoder: TokenCounter | str | os.PathLike[str],
+    max_tokens: int | None = None,
+    *,
+    overlap: int | None = None,
 ) -> Iterator[Document]:
     """The documents in passages, each short enough for the model to read it whole.
 
@@ -44,7 +50,8 @@ def split_documents(
 
     Args:
         documents: Read one at a time.
-        encoder: Counts tokens: the encoder that will encode the passages.
+        encoder: Counts tokens: the encoder that will encode the passages. A model's name or folder, or ``"bundled"``,
+            loads one.
         max_tokens: A passage has at most so many, special tokens and prompt included; 16 or more. None is what the
             model reads.
         overlap: A passage begins with the last sentences of the one before, as many as fit in so many tokens. None is
@@ -53,6 +60,8 @@ def split_documents(
     Raises:
         InvalidParameterError: ``max_tokens`` is more than the model reads, or ``overlap`` more than half of that.
     """
+    if isinstance(encoder, (str, os.PathLike)):
+        encoder = cast("TokenCounter", chosen_encoder(encoder))
     limit = encoder.max_length if max_tokens is None else max_tokens
     check_whole_number("max_tokens", limit, at_least=_FEWEST_TOKENS)
     if limit > encoder.max_length:

@@ -6,7 +6,7 @@ from encoders that know them, as :class:`~pixie_retrievers.PixieEncoder` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pixie_retrievers.encoder.base import Encoder
@@ -70,7 +70,7 @@ class Reasons:
         return Explanation(matches.score, matches, top_k_tokens, names, raised)
 
     def explain_many(
-        self, query: str, documents: Sequence[Document], *, top_k_tokens: int | None = 10
+        self, query: str, documents: Iterable[Document], *, top_k_tokens: int | None = 10
     ) -> list[Explanation]:
         """Why this model would have found each of some documents, whoever found them, and how strongly.
 
@@ -88,6 +88,7 @@ class Reasons:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
         """
         check_top_k_tokens(top_k_tokens)
+        documents = list(documents)
         vector = self.encoder.encode_queries([query])
         ids = list({document.id: None for document in documents if document.id})
         known = dict(zip(ids, self.index.match(vector, ids), strict=True)) if ids else {}

@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from pixie_retrievers.contents import Contents
 from pixie_retrievers.diversity import max_marginal_relevance
-from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import listed, results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.index.documents import storable, with_ids
-from pixie_retrievers.index.opening import begin_index, is_there, names_no_file, open_index, remove_index
-from pixie_retrievers.indexing import Indexed, index_documents, sync_documents
+from pixie_retrievers.index.documents import check_ids
+from pixie_retrievers.index.opening import begin_index, check_weights, is_there, names_no_file, open_index, remove_index
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.parameters import (
     check_number,
     check_parts,
@@ -30,7 +29,8 @@ from pixie_retrievers.parameters import (
     check_whole_number,
 )
 from pixie_retrievers.reasons import Reasons
-from pixie_retrievers.types import Document, SearchResults
+from pixie_retrievers.text_fields import TextFields, split_fingerprint
+from pixie_retrievers.types import SearchResults
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -38,22 +38,27 @@ if TYPE_CHECKING:
 __all__ = ["SparseRetriever"]
 
 
-class SparseRetriever(Reasons):
+class SparseRetriever(Contents, Reasons):
     """Documents in, explained hits out.
 
     Args:
-        encoder: Turns text into sparse vectors. Closing the retriever leaves it alone.
+        encoder: Turns text into sparse vectors; a model's name or folder, or ``"bundled"``, loads one. Closing the
+            retriever leaves it alone.
         index: Holds the vectors. The retriever closes it.
 
     Raises:
         InvalidParameterError, IncompatibleIndexError: One of the two is not what it should be, or of another model.
     """
 
-    def __init__(self, encoder: Encoder, index: Index) -> None:
-        check_parts(encoder=encoder, index=index)
-        if index.vocabulary_size != encoder.vocabulary_size or index.fingerprint != encoder.fingerprint:
+    def __init__(self, encoder: EncoderChoice, index: Index) -> None:
+        check_parts(index=index)
+        if isinstance(encoder, (str, os.PathLike)):
+            encoder = chosen_encoder(encoder, index.fingerprint)
+        check_parts(encoder=encoder)
+        fingerprint, self._text_fields = split_fingerprint(index.fingerprint)
+        if index.vocabulary_size != encoder.vocabulary_size or fingerprint != encoder.fingerprint:
             raise IncompatibleIndexError(
-                f"the index was built with '{index.fingerprint}' ({index.vocabulary_size} terms), the encoder is"
+                f"the index was built with '{fingerprint}' ({index.vocabulary_size} terms), the encoder is"
                 f" '{encoder.fingerprint}' ({encoder.vocabulary_size} terms): open the index with the encoder it was"
                 " built with, or build a new one"
             )
@@ -61,9 +66,19 @@ class SparseRetriever(Reasons):
         self.index = index
         self._remove_temporary: Callable[[], object] | None = None
 
+    @property
+    def text_fields(self) -> str | None:
+        """The template of what is encoded: metadata around the text; None for the text alone."""
+        return None if self._text_fields is None else self._text_fields.template
+
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str] | None = None, *, encoder: Encoder | None = None, weights: str | None = None
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        encoder: EncoderChoice | None = None,
+        weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
     ) -> Self:
         """Open the index at a path, or begin a new one there.
 
@@ -71,29 +86,40 @@ class SparseRetriever(Reasons):
             path: An index file, or the URL of a server's index (:func:`~pixie_retrievers.open_index`). None or
                 ``":memory:"`` puts the index into a temporary file that goes when the retriever goes. A file without
                 content is a new index.
-            encoder: None loads the model that an existing index was built with, and the default model for a new one.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``. None loads the model that an existing
+                index was built with, and the default model for a new one.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
+            text_fields: What a new index encodes and stores as a document's text: metadata fields with the text among
+                them, as in ``("title", "text")``, each on a line of its own, or a template such as
+                ``"{title}: {text}"``; a field that a document lacks is left out. The index remembers it; None takes
+                what an existing index has, and the text alone for a new one.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
-            IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
-            InvalidParameterError: There is no such format.
+            IncompatibleIndexError: The index was built with another encoder, stores weights in another format, or
+                encodes other fields.
+            InvalidParameterError: There is no such format, or the fields do not have the text among them.
         """
+        fields = None if text_fields is None else TextFields.of(text_fields)
         if names_no_file(path):
             path = None
         if path is not None and is_there(path):
             if weights is not None:
                 begin_index(path, vocabulary_size=None, fingerprint=None, weights=weights).close()  # refuses another
-            return cls.from_index(path, encoder=encoder)
-        if encoder is None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
-
-            encoder = PixieEncoder()
+            retriever = cls.from_index(path, encoder=encoder)
+            if fields is not None and fields.template != retriever.text_fields:
+                retriever.close()
+                raise IncompatibleIndexError(
+                    f"{path} encodes {retriever.text_fields or '{text}'!r} of a document, not {fields.template!r}:"
+                    " leave text_fields out, or build a new index"
+                )
+            return retriever
+        check_weights(weights)  # before a model is loaded
+        encoder = chosen_encoder(encoder)
         check_parts(encoder=encoder)
-        begin = partial(
-            begin_index, vocabulary_size=encoder.vocabulary_size, fingerprint=encoder.fingerprint, weights=weights
-        )
+        fingerprint = encoder.fingerprint if fields is None else fields.marked(encoder.fingerprint)
+        begin = partial(begin_index, vocabulary_size=encoder.vocabulary_size, fingerprint=fingerprint, weights=weights)
         if path is not None:
             return cls(encoder, begin(path))
         directory = mkdtemp(prefix="pixie-")
@@ -107,13 +133,14 @@ class SparseRetriever(Reasons):
 
     @classmethod
     def from_index(
-        cls, source: str | os.PathLike[str] | Index, *, encoder: Encoder | None = None, read_only: bool = False
+        cls, source: str | os.PathLike[str] | Index, *, encoder: EncoderChoice | None = None, read_only: bool = False
     ) -> Self:
         """Retrieve from an index that is there already.
 
         Args:
             source: The path or URL of an index, or an open index.
-            encoder: The one the index was built with; None loads it, as the index's fingerprint names it.
+            encoder: The one the index was built with, or the model's name or folder; None loads it, as the index's
+                fingerprint names it.
             read_only: Open the file without the right to write. It is not locked before the first write anyway.
 
         Raises:
@@ -123,11 +150,7 @@ class SparseRetriever(Reasons):
         """
         index = open_index(source, read_only=read_only) if isinstance(source, (str, os.PathLike)) else source
         try:
-            if encoder is None:
-                from pixie_retrievers.encoder.pixie import PixieEncoder
-
-                encoder = PixieEncoder.from_fingerprint(index.fingerprint)
-            return cls(encoder, index)
+            return cls(chosen_encoder(encoder, index.fingerprint), index)
         except BaseException:
             if index is not source:
                 index.close()
@@ -135,7 +158,7 @@ class SparseRetriever(Reasons):
 
     @classmethod
     def from_source(
-        cls, source: str | os.PathLike[str] | Index | SparseRetriever, *, encoder: Encoder | None = None
+        cls, source: str | os.PathLike[str] | Index | SparseRetriever, *, encoder: EncoderChoice | None = None
     ) -> tuple[SparseRetriever, bool]:
         """Whatever a caller has of an index, as a facade, and whether it was opened here and is theirs to close.
 
@@ -159,126 +182,13 @@ class SparseRetriever(Reasons):
             )
         return cls.from_index(source, encoder=encoder), False
 
-    def add(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
-        """Encode and store documents in one commit, replacing those whose id is known; return their ids.
-
-        Raises:
-            InvalidDocumentError, InvalidTextError, DuplicateIdError: a document is at fault; nothing was stored.
-            IndexLockedError: Another writer holds the index.
-        """
-        documents = storable(documents)  # before the long part, not after it
-        vectors = self.encoder.encode_documents([document.text for document in documents], show_progress=show_progress)
-        self.index.upsert(documents, vectors)
-        return [document.id for document in documents]
-
-    def add_stream(
-        self,
-        documents: Iterable[Document],
-        *,
-        total: int | None = None,
-        show_progress: bool = False,
-        devices: Sequence[str] | None = None,
-    ) -> Indexed:
-        """Encode and store any number of documents in bounded memory, group by group; say what became of them.
-
-        Documents that are stored already, word for word, are not encoded again: a run that was interrupted goes on
-        where it stopped.
-
-        Args:
-            documents: Read once, and only as far ahead as a group of at most 10,000 documents, which is one commit.
-            total: How many there are, for the progress bar; None where nobody knows.
-            show_progress: Show how many are done, how fast, and how long it will take.
-            devices: One process for each, as ``["cuda:0", "cuda:1"]`` or ``["cpu"] * 4``; None encodes in this process.
-
-        Raises:
-            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document of a group is at fault, and nothing of
-                its group is stored; earlier groups are.
-            IndexLockedError: Another writer holds the index.
-            ModelUnavailableError: An encoding process could not start, or ended.
-        """
-        with progress(total, shown=show_progress) as advance:
-            return index_documents(self.index, self.encoder, documents, devices=devices, advance=advance)
-
-    def add_texts(
-        self,
-        texts: Iterable[str],
-        metadatas: Iterable[Mapping[str, Any]] | None = None,
-        ids: Iterable[str | None] | None = None,
-        *,
-        show_progress: bool = False,
-    ) -> list[str]:
-        """The same from loose texts; return the ids.
-
-        Args:
-            texts: The texts.
-            metadatas: One mapping a text; None means no metadata.
-            ids: One id a text. A missing one is made from the content, so that adding the same texts again changes
-                nothing instead of storing them twice.
-            show_progress: Show a progress bar while encoding.
-
-        Raises:
-            InvalidParameterError: ``metadatas`` or ``ids`` is of another length than ``texts``.
-        """
-        return self.add(with_ids(texts, metadatas, ids), show_progress=show_progress)
-
-    def sync(
-        self,
-        documents: Iterable[Document],
-        *,
-        filter: Filter | None = None,
-        max_deleted: float = 0.5,
-        show_progress: bool = False,
-        devices: Sequence[str] | None = None,
-    ) -> Indexed:
-        """Make the index hold these documents and no others; say what became of them.
-
-        New and changed documents are stored first, in commits as :meth:`add_stream` makes; the last commit deletes what
-        else is there. Interrupted, the index is sound, some of this is done, and the next call does the rest.
-
-        With a filter, of one source: ``retriever.sync(chunks, filter={"source": "rules.md"})`` deletes what came from
-        ``rules.md`` and is not in it any more, and leaves other sources alone.
-
-        Args:
-            documents: All that should be there. They are read twice: an iterator is put into a list first.
-            filter: Only what passes it may be deleted, and every one of ``documents`` has to pass it; None for all.
-            max_deleted: The largest share of the index that may be deleted, 0 to 1: it saves the index from a source
-                that could not be read. 1 lets any number go.
-            show_progress, devices: As for :meth:`add_stream`.
-
-        Raises:
-            InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was changed.
-            InvalidParameterError: A larger share would be deleted; nothing was changed.
-            FilterError, IndexLockedError: The filter means nothing; another writer holds the index.
-        """
-        with progress(None, shown=show_progress) as advance:
-            return sync_documents(
-                self.index,
-                self.encoder,
-                documents,
-                filter=filter,
-                max_deleted=max_deleted,
-                devices=devices,
-                advance=advance,
-            )
-
-    def delete(self, ids: Sequence[str]) -> int:
-        """Remove documents in one commit; return how many existed."""
-        return self.index.delete(ids)
-
-    def get(self, ids: Sequence[str]) -> list[Document | None]:
-        """The documents under the ids, in order; None for an id that is not there."""
-        return self.index.get(ids)
-
-    def __len__(self) -> int:
-        return len(self.index)
-
     def search(
         self,
         query: str,
         k: int = 10,
         *,
         filter: Filter | None = None,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
     ) -> SearchResults:
@@ -308,11 +218,11 @@ class SparseRetriever(Reasons):
 
     def search_many(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = 10,
         *,
         filter: Filter | None = None,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
     ) -> list[SearchResults]:
@@ -328,6 +238,8 @@ class SparseRetriever(Reasons):
         check_whole_number("k", k)
         check_top_k_tokens(top_k_tokens)
         check_score_threshold(score_threshold)
+        queries = queries if isinstance(queries, str) else list(queries)  # the encoder refuses the one string
+        ids = None if ids is None else check_ids(ids)
         vectors = self.encoder.encode_queries(queries)
         hit_lists = self.index.search(vectors, k, filter=filter, ids=ids)
         return [
@@ -371,6 +283,28 @@ class SparseRetriever(Reasons):
         chosen = max_marginal_relevance(self.encoder.encode_queries([query]), vectors, k, lambda_mult=lambda_mult)
         return SearchResults(results[position] for position in chosen)
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the index into a new file; where it was temporary, this retriever goes on in that file, which stays.
+
+        Nobody else may be using a temporary index meanwhile.
+
+        Args:
+            path: The new file; it must not exist.
+
+        Raises:
+            StorageError: There is a file, or it cannot be written.
+            IndexNotFoundError: Nothing was ever written to the index.
+            InvalidParameterError: A server keeps the index: ``copy_index`` copies it.
+        """
+        copy = getattr(self.index, "backup", None)
+        if copy is None:
+            raise InvalidParameterError("only an index in a file has a backup: copy this one with copy_index")
+        copy(path)
+        if self._remove_temporary is not None:
+            remove, self._remove_temporary = self._remove_temporary, None
+            self.index = open_index(path)
+            remove()
+
     def close(self) -> None:
         """Close the index, and remove it if it was temporary."""
         self.index.close()
@@ -387,7 +321,8 @@ class SparseRetriever(Reasons):
         """Another process opens the index, and loads the model, for itself."""
         if self._remove_temporary is not None:
             raise InvalidParameterError(
-                "a temporary index ends with its process and cannot be pickled: open the retriever at a path"
+                "a temporary index ends with its process and cannot be pickled: open the retriever at a path, or save"
+                " it by backup(path)"
             )
         return type(self), (self.encoder, self.index)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
 from pixie_retrievers.filters import Filter
+from pixie_retrievers.models import EncoderChoice
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_number, check_score_threshold, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
@@ -18,11 +20,12 @@ from pixie_retrievers.types import Document, Explanation
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ToolChanges", "ToolDescription", "ToolIndex", "ToolMatch"]
+__all__ = ["ToolChanges", "ToolDescription", "ToolIndex", "ToolMatch", "citation"]
 
 _CATALOGUE = "tools"  # the document that names every stored tool; its text is empty, so that no search finds it
 _PREFIX = "tool:"
 _NAME = "tool"
+_SHORT_ID = re.compile(r"[\w.:#/-]{1,24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class ToolIndex(Owner):
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         k: int = 5,
         score_threshold: float | None = None,
     ) -> Self:
@@ -114,13 +117,15 @@ class ToolIndex(Owner):
 
         Args:
             path: A path or URL; None puts the index into a temporary file that goes when this index goes.
-            encoder: None loads the model that an existing index was built with, and the default model for a new one.
+            encoder: As for :meth:`SparseRetriever.open <pixie_retrievers.SparseRetriever.open>`.
             k, score_threshold: As for the class.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
             IncompatibleIndexError: The index was built with another encoder.
         """
+        check_whole_number("k", k)
+        check_score_threshold(score_threshold)
         with cls._owning(SparseRetriever.open(path, encoder=encoder), k=k, score_threshold=score_threshold) as index:
             return index
 
@@ -184,7 +189,7 @@ class ToolIndex(Owner):
         request: str,
         k: int | None = None,
         *,
-        among: Collection[str] | None = None,
+        among: Iterable[str] | None = None,
         score_threshold: float | None = None,
         top_k_tokens: int | None = 10,
     ) -> list[ToolMatch]:
@@ -215,6 +220,14 @@ class ToolIndex(Owner):
             for result in results
             if result.score > 0  # an empty request is about no tool, whatever a filter lists
         ]
+
+
+def citation(id: str) -> str:
+    """What a model is shown of a document's id, to cite it by: the same in every answer, process and framework.
+
+    A short id of plain characters is shown as it is; of any other, eight digits of its SHA-256.
+    """
+    return id if _SHORT_ID.fullmatch(id) else hashlib.sha256(id.encode()).hexdigest()[:8]
 
 
 def _document(tool: ToolDescription) -> Document:

@@ -152,7 +152,7 @@ def index(
     opened = begin_index(
         target,
         vocabulary_size=encoder.vocabulary_size,
-        fingerprint=encoder.fingerprint,
+        fingerprint=fingerprint or encoder.fingerprint,
         weights=weights.value if weights else None,
     )
     with SparseRetriever(encoder, opened) as retriever:

@@ -14,6 +14,7 @@ from pixie_retrievers.cli.options import IndexFile
 from pixie_retrievers.cli.terminal import counted, file_size, notes, one_line, output, print_json
 from pixie_retrievers.encoder.fingerprint import parse
 from pixie_retrievers.errors import IncompatibleIndexError
+from pixie_retrievers.text_fields import split_fingerprint
 
 __all__ = ["info"]
 
@@ -59,10 +60,12 @@ def info(
 
 
 def _model(fingerprint: str) -> str:
+    fingerprint, fields = split_fingerprint(fingerprint)
     try:
         said = parse(fingerprint)
         parts = [str(said["model"]), f"at most {said['max_length']:,} tokens"]
         parts += [f"{name} {said[name]}" for name in ("revision", "precision", "sha256") if said.get(name)]
+        parts += [] if fields is None else [f"encodes {fields.template!r}"]
     except (IncompatibleIndexError, TypeError, ValueError):
         return fingerprint or "unknown"  # another encoder's
     return ", ".join(parts)

@@ -37,7 +37,9 @@ def encoder_for_index(fingerprint: str, model: str | None, *, device: str | None
     """
     from pixie_retrievers.encoder.fingerprint import parse
     from pixie_retrievers.encoder.source import BUNDLED_NAME
+    from pixie_retrievers.text_fields import split_fingerprint
 
+    fingerprint, _ = split_fingerprint(fingerprint)
     content = parse(fingerprint)
     if model is not None:
         thresholds = {name: content.get(name) for name in _THRESHOLDS}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pixie_retrievers.errors import FilterError
 from pixie_retrievers.filters.paths import MISSING, resolve
 
 __all__ = ["CONDITIONS", "All", "Comparison", "Condition", "Either", "Negation", "PredicateCall"]
@@ -46,6 +47,20 @@ class Condition(ABC):
     @abstractmethod
     def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether it holds for a document's metadata."""
+
+    def passes(self, id: str | None, metadata: Mapping[str, Any]) -> bool:
+        """Whether it holds for a document.
+
+        Raises:
+            FilterError: The caller's own function, which it is or holds, raises: the message says for which document.
+        """
+        try:
+            return self.matches(metadata)
+        except Exception as error:
+            raise FilterError(
+                f"the filter raised {type(error).__name__} for document {id!r}: a function is called with the metadata"
+                " of every document, of those that lack a field too, for which metadata.get(...) is made"
+            ) from error
 
     # Of thousands of parts nothing is kept that only the whole is asked for.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -74,7 +74,7 @@ class Index(Protocol):
         """The fingerprint of the encoder that the vectors came from."""
         ...
 
-    def upsert(self, documents: Sequence[Document], vectors: SparseVectors) -> None:
+    def upsert(self, documents: Iterable[Document], vectors: SparseVectors) -> None:
         """Store documents, replacing those whose id is known, in one atomic and durable commit.
 
         Raises:
@@ -85,20 +85,24 @@ class Index(Protocol):
         """
         ...
 
-    def delete(self, ids: Sequence[str]) -> int:
+    def delete(self, ids: Iterable[str]) -> int:
         """Remove documents in one atomic and durable commit; return how many existed."""
         ...
 
-    def get(self, ids: Sequence[str]) -> list[Document | None]:
+    def get(self, ids: Iterable[str]) -> list[Document | None]:
         """The documents under the ids, in order; None for an id that is not there."""
         ...
 
-    def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
-        """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order."""
+    def ids(self, *, filter: Filter | None = None, limit: int | None = None, offset: int = 0) -> list[str]:
+        """The ids of the documents that pass a filter, in insertion order: ``limit`` of them, behind ``offset``."""
+        ...
+
+    def count(self, *, filter: Filter | None = None) -> int:
+        """How many documents pass a filter."""
         ...
 
     def search(
-        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, ids: Sequence[str] | None = None
+        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, ids: Iterable[str] | None = None
     ) -> list[list[Hit]]:
         """The k best documents of each query: score descending, ties by insertion order.
 
@@ -107,11 +111,11 @@ class Index(Protocol):
         """
         ...
 
-    def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
+    def match(self, query: SparseVectors, ids: Iterable[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""
         ...
 
-    def vectors(self, ids: Sequence[str]) -> SparseVectors:
+    def vectors(self, ids: Iterable[str]) -> SparseVectors:
         """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
 
         Raises:

@@ -25,7 +25,7 @@ __all__ = [
     "check_document",
     "check_documents",
     "check_ids",
-    "check_limit",
+    "check_page",
     "check_vectors",
     "content_id",
     "storable",
@@ -132,21 +132,26 @@ def content_id(text: str, metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def check_ids(ids: Sequence[str]) -> None:
-    """Hold ids that are looked up or deleted to the same rule.
+def check_ids(ids: Iterable[str]) -> list[str]:
+    """Hold ids that are looked up or deleted to the same rule; return them as a list: an iterator gives them once.
 
     Raises:
         InvalidDocumentError: One is not a string or is empty, or ``ids`` itself is one string.
     """
     if isinstance(ids, str):
         raise InvalidDocumentError("ids is one string; pass a list of strings")
+    try:
+        ids = list(ids)
+    except TypeError:
+        raise InvalidDocumentError(f"ids is of type {type(ids).__name__}; pass a list of strings") from None
     if set(map(type, ids)) == {str} and all(ids) and _is_utf8("".join(ids)):
-        return  # thousands are common: checked in one go
+        return ids  # thousands are common: checked in one go
     for position, id in enumerate(ids):
         try:
             _check_id(id)
         except InvalidDocumentError as error:
             raise InvalidDocumentError(f"id {position}: {error}") from None
+    return ids
 
 
 def check_vectors(vectors: SparseVectors, vocabulary_size: int, location: object) -> None:
@@ -165,13 +170,15 @@ def check_vectors(vectors: SparseVectors, vocabulary_size: int, location: object
         )
 
 
-def check_limit(limit: int | None) -> None:
-    """Hold the length of a listing to being a length.
+def check_page(limit: int | None, offset: int) -> slice:
+    """Hold a part of a listing to being one; return which part it is.
 
     Raises:
-        InvalidParameterError: It is not a whole number of 0 or more, nor None.
+        InvalidParameterError: One is not a whole number of 0 or more; the limit may be None.
     """
     check_whole_number("limit", limit, at_least=0, none_means="all")
+    check_whole_number("offset", offset, at_least=0)
+    return slice(offset, None if limit is None else offset + limit)
 
 
 def _converted(document: Document) -> Document:

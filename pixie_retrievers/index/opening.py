@@ -14,7 +14,15 @@ from pixie_retrievers.errors import IndexNotFoundError, InvalidParameterError
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.remote.location import Location, is_url
 
-__all__ = ["begin_index", "is_there", "names_no_file", "open_index", "remove_index", "without_credentials"]
+__all__ = [
+    "begin_index",
+    "check_weights",
+    "is_there",
+    "names_no_file",
+    "open_index",
+    "remove_index",
+    "without_credentials",
+]
 
 _ENGINES = {
     "opensearch": "OpenSearchEngine",
@@ -68,6 +76,18 @@ def begin_index(
         InvalidParameterError, OptionalDependencyError, EngineError: As for :func:`open_index`.
     """
     return _opened(location, vocabulary_size=vocabulary_size, fingerprint=fingerprint, weights=weights)
+
+
+def check_weights(weights: str | None) -> None:
+    """Refuse what is not a format of weights.
+
+    Raises:
+        InvalidParameterError: There is no such format.
+    """
+    from pixie_retrievers.index.sqlite.manifest import WEIGHT_FORMATS
+
+    if weights is not None and weights not in WEIGHT_FORMATS:
+        raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
 
 
 def is_there(location: str | os.PathLike[str]) -> bool:

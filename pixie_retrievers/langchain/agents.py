@@ -14,7 +14,7 @@ from pixie_retrievers.langchain.tools import describe_tool
 from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Iterable
 
     from langchain.agents.middleware import ModelRequest, ModelResponse
 
@@ -45,7 +45,7 @@ class ToolSelector(AgentMiddleware):
         self,
         index: ToolIndex,
         *,
-        always_include: Collection[str] = (),
+        always_include: Iterable[str] = (),
         request_text: Callable[[ModelRequest], str] | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:

@@ -8,14 +8,14 @@ from langchain_core.runnables.config import run_in_executor
 
 from pixie_retrievers.encoder.base import NO_TERM
 from pixie_retrievers.errors import OptionalDependencyError
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from langchain_milvus.utils.sparse import BaseSparseEmbedding
     from langchain_qdrant.sparse_embeddings import SparseEmbeddings
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.types import SparseVectors
 
 __all__ = ["PixieSparseEmbeddings"]
@@ -28,23 +28,19 @@ class PixieSparseEmbeddings:
     :meth:`for_qdrant` and :meth:`for_milvus` give theirs.
 
     Args:
-        encoder: None loads the default model.
+        encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
     """
 
-    def __init__(self, encoder: Encoder | None = None) -> None:
-        if encoder is None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
+    def __init__(self, encoder: EncoderChoice | None = None) -> None:
+        self.encoder = chosen_encoder(encoder)
 
-            encoder = PixieEncoder()
-        self.encoder = encoder
-
-    def embed_documents(self, texts: Sequence[str]) -> list[dict[int, float]]:
+    def embed_documents(self, texts: Iterable[str]) -> list[dict[int, float]]:
         """One vector a text; an empty text gives an empty one.
 
         Raises:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
         """
-        return self.encoder.encode_documents(texts).to_dicts()
+        return self.encoder.encode_documents(texts if isinstance(texts, str) else list(texts)).to_dicts()
 
     def embed_query(self, text: str) -> dict[int, float]:
         """The vector of a query; an empty text gives an empty one.
@@ -54,7 +50,7 @@ class PixieSparseEmbeddings:
         """
         return self.encoder.encode_queries([text]).to_dicts()[0]
 
-    async def aembed_documents(self, texts: Sequence[str]) -> list[dict[int, float]]:
+    async def aembed_documents(self, texts: Iterable[str]) -> list[dict[int, float]]:
         """:meth:`embed_documents` in a thread."""
         return await run_in_executor(None, self.embed_documents, texts)
 

@@ -15,13 +15,13 @@ from pixie_retrievers.types import Document as Stored
 from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS, TOKEN_SCORE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from os import PathLike
 
     from langchain_core.callbacks import Callbacks
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.models import EncoderChoice
 
 __all__ = ["TokenExplainer"]
 
@@ -51,7 +51,7 @@ class TokenExplainer(Owner, BaseDocumentCompressor):
     Args:
         source: The index that holds the documents: a path or URL, opened here; or an open index, a facade, or what is
             built on one, as PixieRetriever and PixieVectorStore, which stays open.
-        encoder: The one the index was built with; None loads it, as the index names it.
+        encoder: The one the index was built with, or its model's name or folder; None loads it, as the index names it.
         top_k_tokens: At most so many tokens in an explanation; None for all.
 
     Raises:
@@ -69,7 +69,7 @@ class TokenExplainer(Owner, BaseDocumentCompressor):
         self,
         source: str | PathLike[str] | Index | SparseRetriever | Owner,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:
         check_top_k_tokens(top_k_tokens)
@@ -85,7 +85,7 @@ class TokenExplainer(Owner, BaseDocumentCompressor):
 
     def compress_documents(
         self,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         query: str,
         callbacks: Callbacks | None = None,  # noqa: ARG002  # LangChain's signature
     ) -> list[Document]:
@@ -94,6 +94,7 @@ class TokenExplainer(Owner, BaseDocumentCompressor):
         Raises:
             InvalidTextError: The query is not a string or cannot be written as UTF-8.
         """
+        documents = list(documents)
         explanations = self._sparse_retriever.explain_many(
             query,
             [Stored(one.id or content_identity(one), one.page_content) for one in documents],

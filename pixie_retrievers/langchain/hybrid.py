@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, field_validator, model_validator
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.fusion import (
     Fused,
     IdentityCheck,
@@ -22,9 +23,11 @@ from pixie_retrievers.fusion import (
     Ranked,
     Weights,
     check_fusion,
+    check_thresholds,
     fuse,
     told_apart,
 )
+from pixie_retrievers.langchain.asking import Asked, asked_of
 from pixie_retrievers.langchain.documents import content_identity
 from pixie_retrievers.langchain.options import Checked
 from pixie_retrievers.parameters import check_whole_number, refuse_unknown
@@ -56,7 +59,12 @@ class HybridRetriever(Checked, BaseRetriever):
       score there (None where the part did not return it) and what that counts for; the contributions sum to the score.
       What a Pixie retriever said of tokens is there too, as ``token_explanations`` beside the score that they explain.
 
-    How many documents a part is asked for, and which, is set at the part. ``ainvoke`` asks the parts at the same time.
+    How many documents a part is asked for, and which, is set at the part. What is given here beside, at construction or
+    at a call, reaches every part that understands it (``filter``, ``score_threshold``; a ``k`` at a call, which asks no
+    part for less than it is set to): those whose retrieval has such an argument, as Pixie retrievers have, and
+    retrievers over vector stores. A filter that a part has already holds too. What a part finds that does not know of
+    the filter is held against it here, so that nothing comes back that does not pass. ``ainvoke`` asks the parts at the
+    same time.
 
     Example:
         >>> from pixie_retrievers import PixieEncoder
@@ -91,6 +99,16 @@ class HybridRetriever(Checked, BaseRetriever):
     k: int = 4
     """At most so many documents."""
 
+    filter: Filter | None = None
+    """Which documents count, by their metadata: a dict or a callable."""
+
+    score_threshold: SkipValidation[float | Mapping[str, float] | None] = None
+    """What a part finds that scores less counts as not found there; by part, or one number for every part that takes
+    one. Scores of different parts are of different kinds: the fused score is not meant."""
+
+    filter_translators: dict[str, Callable[[Filter], Any]] = Field(default_factory=dict, exclude=True, repr=False)
+    """By part: what makes of a filter what the vector store there takes as its ``filter``."""
+
     id_key: str | None = None
     """Where documents keep their identity in the metadata; None for their ``id``."""
 
@@ -101,6 +119,13 @@ class HybridRetriever(Checked, BaseRetriever):
     def _check_k(cls, k: Any) -> Any:
         check_whole_number("k", k)
         return k
+
+    @field_validator("filter", mode="before")
+    @classmethod
+    def _refuse_meaningless(cls, filter: Any) -> Any:
+        if filter is not None:
+            parse_filter(filter)
+        return filter
 
     @field_validator("retrievers", mode="before")
     @classmethod
@@ -121,42 +146,85 @@ class HybridRetriever(Checked, BaseRetriever):
             normalization=self.normalization,
             rank_constant=self.rank_constant,
         )
+        check_thresholds(self.score_threshold, self.retrievers)
+        refuse_unknown("filter_translators", self.filter_translators.keys() - self.retrievers, "names of parts")
         return self
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,
+        score_threshold: float | Mapping[str, float] | None = None,
+        **kwargs: Any,
     ) -> list[Document]:
-        k = self._take_k(k, kwargs)
+        asked = self._asked(k, filter, score_threshold, kwargs)
         answers = [
-            part.invoke(query, {"callbacks": run_manager.get_child(tag=f"retriever:{name}")})
+            part.invoke(query, {"callbacks": run_manager.get_child(tag=f"retriever:{name}")}, **asked[name].options)
             for name, part in self.retrievers.items()
         ]
-        return self._joined(answers, k)
+        return self._joined(answers, asked, self.k if k is None else k)
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        filter: Filter | None = None,
+        score_threshold: float | Mapping[str, float] | None = None,
+        **kwargs: Any,
     ) -> list[Document]:
-        k = self._take_k(k, kwargs)
+        asked = self._asked(k, filter, score_threshold, kwargs)
         answers = await asyncio.gather(
             *(
-                part.ainvoke(query, {"callbacks": run_manager.get_child(tag=f"retriever:{name}")})
+                part.ainvoke(
+                    query, {"callbacks": run_manager.get_child(tag=f"retriever:{name}")}, **asked[name].options
+                )
                 for name, part in self.retrievers.items()
             )
         )
-        return self._joined(answers, k)
+        return self._joined(answers, asked, self.k if k is None else k)
 
-    def _take_k(self, k: int | None, kwargs: dict[str, Any]) -> int:
+    def _asked(
+        self,
+        k: int | None,
+        filter: Filter | None,
+        score_threshold: float | Mapping[str, float] | None,
+        kwargs: dict[str, Any],
+    ) -> dict[str, Asked]:
+        """What each part is told; everything is checked before the first of them is asked."""
         kwargs.pop("verbose", None)  # LangChain's own, which it hands on
-        refuse_unknown("HybridRetriever", kwargs, "k; what a part takes is set at the part")
-        if k is None:
-            return self.k
-        check_whole_number("k", k)  # before the parts are asked
-        return k
+        refuse_unknown(
+            "HybridRetriever", kwargs, "k, filter and score_threshold; what else a part takes is set at the part"
+        )
+        check_whole_number("k", k, none_means="what is set")
+        check_thresholds(score_threshold, self.retrievers)
+        filter = self.filter if filter is None else filter
+        threshold = self.score_threshold if score_threshold is None else score_threshold
+        return {
+            name: asked_of(
+                part,
+                k=k,
+                filter=filter,
+                score_threshold=threshold.get(name) if isinstance(threshold, Mapping) else threshold,
+                is_threshold_its_own=isinstance(threshold, Mapping),
+                translate=self.filter_translators.get(name),
+            )
+            for name, part in self.retrievers.items()
+        }
 
-    def _joined(self, answers: Sequence[list[Document]], k: int) -> list[Document]:
-        parts = {
-            name: [Ranked(self._identity(document), document, _score(document)) for document in documents]
+    def _joined(self, answers: Sequence[list[Document]], asked: Mapping[str, Asked], k: int) -> list[Document]:
+        found = {
+            name: [document for document in documents if asked[name].passes(document)]
             for name, documents in zip(self.retrievers, answers, strict=True)
+        }
+        identities = self._identities([document for documents in found.values() for document in documents])
+        parts = {
+            name: [Ranked(identities[id(document)], document, _score(document)) for document in documents]
+            for name, documents in found.items()
         }
         self._check_identities(parts)
         fused = fuse(
@@ -169,9 +237,20 @@ class HybridRetriever(Checked, BaseRetriever):
         )
         return [_to_langchain(one) for one in fused]
 
-    def _identity(self, document: Document) -> str:
-        own = document.id if self.id_key is None else document.metadata.get(self.id_key)
-        return content_identity(document) if own is None else str(own)
+    def _identities(self, documents: Sequence[Document]) -> dict[int, str]:
+        """By Python's id: what a document is known by, and one that has nothing of its own by its content.
+
+        That is the id which a Pixie retriever makes for a document that has none; where another part gives the same
+        content an id, it is that one.
+        """
+        own = {id(one): one.id if self.id_key is None else one.metadata.get(self.id_key) for one in documents}
+        if None not in own.values():
+            return {key: str(value) for key, value in own.items()}
+        contents = {id(one): content_identity(one) for one in documents}
+        known = {contents[key]: value for key, value in reversed(own.items()) if value is not None}
+        return {
+            key: str(known.get(contents[key], contents[key]) if value is None else value) for key, value in own.items()
+        }
 
 
 def _text(document: Document) -> str:
@@ -187,8 +266,9 @@ def _to_langchain(fused: Fused[Document]) -> Document:
     parts = fused.to_metadata(lambda document: document.metadata)
     metadata = deepcopy(fused.item.metadata)
     metadata.pop(TOKEN_EXPLANATIONS, None)
+    ids = (part.item.id for part in fused.parts.values() if part.item is not None)
     return Document(
-        id=fused.item.id,
+        id=next((id for id in ids if id is not None), None),
         page_content=fused.item.page_content,
         metadata={**metadata, SCORE: fused.score, FUSION_PARTS: parts},
     )

@@ -26,21 +26,25 @@ class Checked(BaseModel):
         except ValidationError as error:
             raise _own(error) from None
 
+    @classmethod
+    def _check_values(cls, **values: Any) -> None:
+        """Refuse settings that one could not be made with; others may be missing yet.
+
+        Raises:
+            TypeError: There is no such setting.
+            PixieError: A setting is refused.
+        """
+        known = {name for name, field in cls.model_fields.items() if not field.exclude}  # what is excluded is made
+        refuse_unknown(cls.__name__, sorted(values.keys() - known), ", ".join(sorted(known)))
+        blank = cls.model_construct()
+        for name, value in values.items():
+            setattr(blank, name, value)
+
     def __setattr__(self, name: str, value: Any) -> None:
         try:
             super().__setattr__(name, value)
         except ValidationError as error:
             raise _own(error) from None
-
-    @classmethod
-    def check(cls, **values: Any) -> None:
-        """Refuse settings as a new model would, before anything is loaded or made for it."""
-        refuse_unknown(
-            cls.__name__, sorted(values.keys() - cls.model_fields.keys()), ", ".join(sorted(cls.model_fields))
-        )
-        blank = cls.model_construct()
-        for name, value in values.items():
-            setattr(blank, name, value)
 
 
 def _own(error: ValidationError) -> Exception:

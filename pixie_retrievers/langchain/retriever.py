@@ -12,6 +12,7 @@ from typing_extensions import TypedDict, Unpack
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.documents import with_ids
+from pixie_retrievers.langchain.contents import Contents
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.langchain.options import Checked
 from pixie_retrievers.langchain.passes import SharedPass
@@ -20,7 +21,7 @@ from pixie_retrievers.parameters import check_score_threshold, check_top_k_token
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from os import PathLike
 
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from typing_extensions import Self
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.models import EncoderChoice
     from pixie_retrievers.types import SearchResults
 
 __all__ = ["PixieRetriever"]
@@ -48,7 +49,7 @@ class _Options(TypedDict, total=False):
     metadata: dict[str, Any] | None
 
 
-class PixieRetriever(Owner, Checked, DocumentIndex):
+class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
     """A LangChain retriever, and document index, over an explainable sparse index.
 
     Every document that comes back is a new one, with the id and the metadata it was stored with, and in its metadata
@@ -131,15 +132,20 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         return filter
 
     @classmethod
+    def _check_options(cls, **options: Any) -> None:
+        cls._check_values(**options)
+
+    @classmethod
     def from_texts(
         cls,
         texts: Iterable[str],
         metadatas: Iterable[Mapping[str, Any]] | None = None,
         ids: Iterable[str | None] | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
         show_progress: bool = False,
         **options: Unpack[_Options],
     ) -> Self:
@@ -149,11 +155,14 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             texts: The texts.
             metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
-            encoder: None loads the default model.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
             path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the retriever goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
+            text_fields: What a new index encodes, and returns as ``page_content``: metadata fields with the text among
+                them, as ``("title", "text")``, or a template; None takes what an existing index has, and the text
+                alone for a new one.
             show_progress: Show a progress bar while encoding.
             **options: ``k``, ``filter``, ``score_threshold``, ``top_k_tokens``, and LangChain's own ``name``,
                 ``tags`` and ``metadata``.
@@ -164,9 +173,10 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
                 format.
             InvalidParameterError: There is no such format.
         """
-        cls.check(**options)
+        cls._check_options(**options)
         documents = with_ids(texts, metadatas, ids)
-        with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
+        sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights, text_fields=text_fields)
+        with cls._owning(sparse_retriever, **options) as retriever:
             retriever.sparse_retriever.add(documents, show_progress=show_progress)
             return retriever
 
@@ -175,9 +185,10 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         cls,
         documents: Iterable[Document],
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
         show_progress: bool = False,
         **options: Unpack[_Options],
     ) -> Self:
@@ -188,6 +199,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             encoder: None loads the default model.
             path: Where the index is kept, a path or URL; None makes a temporary one.
             weights: How a new index stores weights.
+            text_fields: What a new index encodes beside the text.
             show_progress: Show a progress bar while encoding.
             **options: As in :meth:`from_texts`.
         """
@@ -199,6 +211,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             encoder=encoder,
             path=path,
             weights=weights,
+            text_fields=text_fields,
             show_progress=show_progress,
             **options,
         )
@@ -208,7 +221,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         cls,
         path_or_index: str | PathLike[str] | Index | SparseRetriever,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         **options: Unpack[_Options],
     ) -> Self:
         """Retrieve from an index that is there already.
@@ -224,11 +237,12 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        cls.check(**options)
         return cls._over(path_or_index, encoder, **options)
 
     def add_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
-        """Store documents in one commit, replacing those whose id is known; return their ids.
+        """Store documents, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
@@ -240,7 +254,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         """:meth:`add_documents` in a thread."""
         return await run_in_executor(None, self.add_documents, documents, show_progress=show_progress)
 
-    def upsert(self, items: Sequence[Document], /, **kwargs: Any) -> UpsertResponse:
+    def upsert(self, items: Iterable[Document], /, **kwargs: Any) -> UpsertResponse:
         """:meth:`add_documents` as LangChain's ``index()`` calls it.
 
         A failure is raised, never reported: ``index()`` would note a reported one as done. So ``failed`` is empty.
@@ -252,29 +266,36 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
         refuse_unknown("upsert", kwargs, "show_progress")
         return {"succeeded": self.add_documents(items, show_progress=show_progress), "failed": []}
 
-    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> DeleteResponse:
+    def delete(
+        self, ids: Iterable[str] | None = None, *, filter: Filter | None = None, **kwargs: Any
+    ) -> DeleteResponse:
         """Remove documents in one commit; an id that is not there is not a failure.
+
+        Args:
+            ids: Those under these ids.
+            filter: Those that pass it; beside ids, those under them that do.
+            **kwargs: None.
 
         Returns:
             ``num_deleted``: how many existed; ``num_failed``: 0, for a failure is raised.
 
         Raises:
-            InvalidParameterError: ``ids`` is left out: that could mean all documents, or a variable that is not set.
+            InvalidParameterError: Neither is given: that could mean all documents, or a variable that is not set.
             IndexLockedError: Another writer holds the index.
         """
-        refuse_unknown("delete", kwargs, "ids")
-        if ids is None:
-            raise InvalidParameterError("delete needs the ids of the documents to remove")
-        return {"num_deleted": self.sparse_retriever.delete(ids), "num_failed": 0}
+        refuse_unknown("delete", kwargs, "ids and filter")
+        if ids is None and filter is None:
+            raise InvalidParameterError("delete needs the ids of the documents to remove, or a filter")
+        return {"num_deleted": self.sparse_retriever.delete(ids, filter=filter), "num_failed": 0}
 
-    def get(self, ids: Sequence[str], /, **kwargs: Any) -> list[Document]:
+    def get(self, ids: Iterable[str], /, **kwargs: Any) -> list[Document]:
         """The documents under the ids, in order, as they were stored; those that are not there are left out."""
         refuse_unknown("get", kwargs, "ids")
         return [from_stored(document) for document in self.sparse_retriever.get(ids) if document is not None]
 
     def batch(
         self,
-        inputs: list[str],
+        inputs: Iterable[str],
         config: RunnableConfig | list[RunnableConfig] | None = None,
         *,
         return_exceptions: bool = False,
@@ -288,6 +309,7 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
             return_exceptions: Return a query's error in the place of its documents instead of raising it.
             **kwargs: As for :meth:`invoke`.
         """
+        inputs = list(inputs)
         shared = SharedPass(inputs)
         outcomes: list[Any] = []
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):
@@ -301,13 +323,14 @@ class PixieRetriever(Owner, Checked, DocumentIndex):
 
     async def abatch(
         self,
-        inputs: list[str],
+        inputs: Iterable[str],
         config: RunnableConfig | list[RunnableConfig] | None = None,
         *,
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[list[Document]]:
         """:meth:`batch` without blocking the event loop."""
+        inputs = list(inputs)
         shared = SharedPass(inputs)
         outcomes: list[Any] = []
         for query, one in zip(inputs, get_config_list(config, len(inputs)), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -11,6 +12,7 @@ from langchain_core.vectorstores import VectorStore
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import unscored
 from pixie_retrievers.index.documents import with_ids
+from pixie_retrievers.langchain.contents import Contents
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
@@ -19,21 +21,21 @@ from pixie_retrievers.types import SearchResult
 from pixie_retrievers.types.metadata import without_annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
 
     from typing_extensions import Self
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.models import EncoderChoice
 
 __all__ = ["PixieVectorStore"]
 
 _NO_EMBEDDING = "a PixieVectorStore is sparse and takes no dense embedding; leave it out, and pass encoder= for a model"
 
 
-class PixieVectorStore(Owner, VectorStore):
+class PixieVectorStore(Owner, Contents, VectorStore):
     """A LangChain vector store over an explainable sparse index.
 
     A search returns new documents, with the id, text and metadata they were stored with. Their metadata
@@ -49,7 +51,8 @@ class PixieVectorStore(Owner, VectorStore):
 
     Args:
         sparse_retriever: The facade that searches; it holds the encoder and the index, and stays open when the store
-            closes.
+            closes. Or the path or URL of an index, which is opened, or begun, and closed with the store.
+        encoder: For a path: as for :meth:`from_texts`; None loads the model that an existing index was built with.
         top_k_tokens: At most so many tokens explain a document; None for all, 0 for no explanation and no score.
         fill: Where fewer than k documents share a token with the query, fill up with others, at score 0, in the order
             they were stored. Stores of dense vectors always return k; a sparse one knows when nothing matches.
@@ -64,13 +67,24 @@ class PixieVectorStore(Owner, VectorStore):
 
     sparse_retriever: SparseRetriever
 
-    def __init__(self, sparse_retriever: SparseRetriever, *, top_k_tokens: int | None = 10, fill: bool = False) -> None:
-        check_sparse_retriever(sparse_retriever)
+    def __init__(
+        self,
+        sparse_retriever: SparseRetriever | str | PathLike[str],
+        *,
+        encoder: EncoderChoice | None = None,
+        top_k_tokens: int | None = 10,
+        fill: bool = False,
+    ) -> None:
         check_top_k_tokens(top_k_tokens)
+        self._owns_index = not isinstance(sparse_retriever, SparseRetriever)
+        if isinstance(sparse_retriever, (str, os.PathLike)):
+            sparse_retriever = SparseRetriever.open(sparse_retriever, encoder=encoder)
+        elif encoder is not None:
+            raise InvalidParameterError("the SparseRetriever has an encoder of its own: leave encoder out")
+        check_sparse_retriever(sparse_retriever)
         self.sparse_retriever = sparse_retriever
         self.top_k_tokens = top_k_tokens
         self.fill = fill
-        self._owns_index = False
 
     @classmethod
     def from_texts(  # type: ignore[override]  # LangChain's demands an embedding
@@ -80,9 +94,10 @@ class PixieVectorStore(Owner, VectorStore):
         metadatas: Iterable[Mapping[str, Any]] | None = None,
         *,
         ids: Iterable[str | None] | None = None,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | PathLike[str] | None = None,
         weights: str | None = None,
+        text_fields: str | Iterable[str] | None = None,
         show_progress: bool = False,
         top_k_tokens: int | None = 10,
         fill: bool = False,
@@ -94,11 +109,14 @@ class PixieVectorStore(Owner, VectorStore):
             embedding: Nothing: it has its place here because LangChain passes it second.
             metadatas: One dict a text, of JSON types, or what has a form in them, such as dates.
             ids: One id a text; a missing one is made from the content.
-            encoder: None loads the default model.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
             path: Where the index is kept, a path or URL; one that is there already is added to. None or
                 ``":memory:"`` makes a temporary index, which goes when the store goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
                 existing index has, and "float32" for a new one.
+            text_fields: What a new index encodes, and returns as ``page_content``: metadata fields with the text among
+                them, as ``("title", "text")``, or a template; None takes what an existing index has, and the text
+                alone for a new one.
             show_progress: Show a progress bar while encoding.
             top_k_tokens, fill: As for the class.
 
@@ -112,7 +130,7 @@ class PixieVectorStore(Owner, VectorStore):
             raise InvalidParameterError(_NO_EMBEDDING)
         check_top_k_tokens(top_k_tokens)
         documents = with_ids(texts, metadatas, ids)
-        sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights)
+        sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights, text_fields=text_fields)
         with cls._owning(sparse_retriever, top_k_tokens=top_k_tokens, fill=fill) as store:
             sparse_retriever.add(documents, show_progress=show_progress)
             return store
@@ -148,7 +166,7 @@ class PixieVectorStore(Owner, VectorStore):
         cls,
         path_or_index: str | PathLike[str] | Index | SparseRetriever,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         top_k_tokens: int | None = 10,
         fill: bool = False,
     ) -> Self:
@@ -175,7 +193,9 @@ class PixieVectorStore(Owner, VectorStore):
         ids: Iterable[str | None] | None = None,
         **kwargs: Any,
     ) -> list[str]:
-        """Store texts in one commit, replacing those whose id is known; return their ids.
+        """Store texts, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         Args:
             texts: The texts.
@@ -200,21 +220,23 @@ class PixieVectorStore(Owner, VectorStore):
         texts, metadatas, ids = columns(documents)
         return self.add_texts(texts, metadatas, **{"ids": ids, **kwargs})
 
-    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:
+    def delete(self, ids: Iterable[str] | None = None, *, filter: Filter | None = None, **kwargs: Any) -> bool:
         """Remove documents in one commit; an id that is not there is not a failure.
 
         Args:
-            ids: None removes every document, as LangChain has it for vector stores; an empty list removes none.
+            ids: An empty list removes none. Without ids and filter every document is removed, as LangChain has it for
+                vector stores.
+            filter: Only documents that pass it are removed.
             **kwargs: None.
 
         Raises:
             IndexLockedError: Another writer holds the index.
         """
-        refuse_unknown("delete", kwargs, "ids")
-        self.sparse_retriever.delete(self.sparse_retriever.index.ids() if ids is None else ids)
+        refuse_unknown("delete", kwargs, "ids and filter")
+        self.sparse_retriever.delete(ids, filter={} if ids is None and filter is None else filter)
         return True
 
-    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+    def get_by_ids(self, ids: Iterable[str], /) -> list[Document]:
         """The documents under the ids, in order, as they were stored; those that are not there are left out."""
         return [from_stored(document) for document in self.sparse_retriever.get(ids) if document is not None]
 
@@ -267,9 +289,7 @@ class PixieVectorStore(Owner, VectorStore):
         results = self.sparse_retriever.search(query, k, **options)
         if self.fill and len(results) < k and (options["score_threshold"] or 0.0) <= 0.0:
             found = {result.document.id for result in results}
-            others = [
-                id for id in self.sparse_retriever.index.ids(filter=options["filter"], limit=k) if id not in found
-            ]
+            others = [id for id in self.sparse_retriever.ids(filter=options["filter"], limit=k) if id not in found]
             results += unscored(
                 self.sparse_retriever.encoder,
                 self.sparse_retriever.index,

@@ -11,10 +11,13 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.passing import announce_progress
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import sum_contributions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pixie_retrievers.encoder.base import Encoder
 
 __all__ = ["PixieSparseEmbedding", "SparseOnly"]
@@ -36,7 +39,8 @@ class PixieSparseEmbedding(BaseSparseEmbedding):
         True
 
     Args:
-        encoder: None loads the model that ``fingerprint`` names, or the default model.
+        encoder: An encoder; or a model's name or folder, or ``"bundled"``. None loads the model that ``fingerprint``
+            names, or the default model.
         fingerprint: As :attr:`PixieEncoder.fingerprint`; a serialised embedding says so of itself.
         model_name: What to call the model in events; None takes the encoder's own name.
         embed_batch_size: How many texts are handed over at once, 1 to 2048. The encoder makes its own batches of them,
@@ -54,18 +58,15 @@ class PixieSparseEmbedding(BaseSparseEmbedding):
 
     def __init__(
         self,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         *,
         fingerprint: str | None = None,
         model_name: str | None = None,
         embed_batch_size: int = 256,
         num_workers: int | None = None,
     ) -> None:
-        if encoder is None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
-
-            encoder = PixieEncoder() if fingerprint is None else PixieEncoder.from_fingerprint(fingerprint)
-        elif fingerprint not in (None, encoder.fingerprint):
+        encoder = chosen_encoder(encoder, fingerprint)
+        if fingerprint not in (None, encoder.fingerprint):
             raise InvalidParameterError(
                 f"fingerprint is {fingerprint!r}, the encoder's is {encoder.fingerprint!r}; pass one of the two"
             )
@@ -153,14 +154,16 @@ class SparseOnly(BaseEmbedding):
     def _get_text_embedding(self, text: str) -> list[float]:  # noqa: ARG002
         return []
 
-    def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
+    def get_text_embedding_batch(
+        self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
         """An empty embedding a text; what takes time, and is worth a progress bar, is the store's encoding."""
         announce_progress(show_progress)
-        return super().get_text_embedding_batch(texts, **kwargs)
+        return super().get_text_embedding_batch(list(texts), **kwargs)
 
     async def aget_text_embedding_batch(
-        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+        self, texts: Iterable[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
         """As :meth:`get_text_embedding_batch`."""
         announce_progress(show_progress)
-        return await super().aget_text_embedding_batch(texts, **kwargs)
+        return await super().aget_text_embedding_batch(list(texts), **kwargs)

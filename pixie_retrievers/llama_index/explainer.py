@@ -19,8 +19,8 @@ from pixie_retrievers.types import Document
 from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS, TOKEN_SCORE
 
 if TYPE_CHECKING:
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
+    from pixie_retrievers.models import EncoderChoice
 
 __all__ = ["TokenExplainer"]
 
@@ -50,7 +50,7 @@ class TokenExplainer(Owner, BaseNodePostprocessor):
     Args:
         source: The index that holds the nodes: a path or URL, opened here; or an open index, a facade, or what is built
             on one, as PixieRetriever and PixieVectorStore, which stays open.
-        encoder: The one the index was built with; None loads it, as the index names it.
+        encoder: The one the index was built with, or its model's name or folder; None loads it, as the index names it.
         top_k_tokens: At most so many tokens in an explanation; None for all.
 
     Raises:
@@ -68,7 +68,7 @@ class TokenExplainer(Owner, BaseNodePostprocessor):
         self,
         source: str | os.PathLike[str] | Index | SparseRetriever | Owner,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:
         check_top_k_tokens(top_k_tokens)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.constants import DEFAULT_SIMILARITY_TOP_K
@@ -21,19 +22,31 @@ from pixie_retrievers.fusion import (
     Ranked,
     Weights,
     check_fusion,
+    check_thresholds,
     fuse,
     told_apart,
 )
+from pixie_retrievers.llama_index.asking import Asked, asked_of
+from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import annotated, without_notes
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types.metadata import FUSION_PARTS
 
 if TYPE_CHECKING:
     from llama_index.core.callbacks.base import CallbackManager
+    from typing_extensions import Self, Unpack
 
 __all__ = ["HybridRetriever"]
 
 _CURE = "give both the same nodes, which keep their ids, instead of cutting the documents once for each"
+
+
+class _CallOptions(TypedDict, total=False):
+    """What may be replaced for one query."""
+
+    similarity_top_k: int
+    filters: NodeFilter | None
+    score_threshold: float | Mapping[str, float] | None
 
 
 class HybridRetriever(BaseRetriever):
@@ -47,7 +60,12 @@ class HybridRetriever(BaseRetriever):
     there too, as ``token_explanations`` beside the score that they explain. LLM and embedding text leave that key out,
     and so does the node's ``hash``.
 
-    How many nodes a part is asked for, and which, is set at the part. ``aretrieve`` asks the parts at the same time.
+    How many nodes a part is asked for, and which, is set at the part. ``filters`` and ``score_threshold`` given here
+    reach every part that understands them, beside the filters that it has: Pixie retrievers, hybrid ones and, of
+    filters, LlamaIndex's own over a vector store. What another part finds is held against the filters here, so that
+    nothing comes back that does not pass. For one query, or one user of a server, take a copy over the same parts, as
+    with a :class:`PixieRetriever`: ``hybrid.with_options(filters=..., similarity_top_k=20).retrieve(query)``, which
+    asks no part for less than it is set to. ``aretrieve`` asks the parts at the same time.
 
     Example:
         >>> from llama_index.core.retrievers import BaseRetriever
@@ -72,11 +90,15 @@ class HybridRetriever(BaseRetriever):
             ``"none"``.
         rank_constant: For ``"rrf"``: the larger, the less the first ranks stand out.
         similarity_top_k: At most so many nodes.
+        filters: Which nodes count: as for :class:`PixieRetriever`.
+        score_threshold: What a part finds that scores less counts as not found there; by part, or one number for every
+            part that takes one. Scores of different parts are of different kinds: the fused score is not meant.
         callback_manager: None means ``Settings.callback_manager``.
         verbose: Print what objects are entered.
 
     Raises:
         InvalidParameterError: There are no retrievers, one is not a retriever, or a setting is out of range.
+        FilterError: The filters mean nothing.
     """
 
     def __init__(
@@ -88,6 +110,8 @@ class HybridRetriever(BaseRetriever):
         normalization: Normalization = "min-max",
         rank_constant: float = 60,
         similarity_top_k: int = DEFAULT_SIMILARITY_TOP_K,
+        filters: NodeFilter | None = None,
+        score_threshold: float | Mapping[str, float] | None = None,
         callback_manager: CallbackManager | None = None,
         verbose: bool = False,
     ) -> None:
@@ -112,6 +136,9 @@ class HybridRetriever(BaseRetriever):
         self._normalization: Normalization = normalization
         self._rank_constant = rank_constant
         self.similarity_top_k = similarity_top_k
+        self.filters = filters
+        self.score_threshold = score_threshold
+        self._asked_top_k: int | None = None
         self._check_identities: IdentityCheck[BaseNode] = IdentityCheck(_text, _CURE)
 
     @property
@@ -122,25 +149,81 @@ class HybridRetriever(BaseRetriever):
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
         check_whole_number("similarity_top_k", value)
-        self._similarity_top_k = value
+        self._similarity_top_k = int(value)  # numpy's become Python's
+
+    @property
+    def filters(self) -> NodeFilter | None:
+        """Which nodes count, as it was set."""
+        return self._filters
+
+    @filters.setter
+    def filters(self, value: NodeFilter | None) -> None:
+        translate(value)  # a mistake shows where it is made
+        self._filters = value
+
+    @property
+    def score_threshold(self) -> float | Mapping[str, float] | None:
+        """What parts drop that scores less."""
+        return self._score_threshold
+
+    @score_threshold.setter
+    def score_threshold(self, value: float | Mapping[str, float] | None) -> None:
+        check_thresholds(value, self._retrievers)
+        self._score_threshold = value
 
     @property
     def retrievers(self) -> Mapping[str, BaseRetriever]:
         """The parts by name."""
         return self._retrievers
 
+    def with_options(self, **options: Unpack[_CallOptions]) -> Self:
+        """A copy over the same parts with some settings replaced; this retriever stays as it is.
+
+        Args:
+            options: ``similarity_top_k``, ``filters`` and ``score_threshold``, as for the class.
+
+        Raises:
+            InvalidParameterError, FilterError: As for the class.
+            TypeError: There is no such option.
+        """
+        refuse = options.keys() - _CallOptions.__annotations__.keys()
+        if refuse:
+            raise TypeError(
+                f"with_options does not take {', '.join(map(repr, sorted(refuse)))}; it takes"
+                f" {', '.join(_CallOptions.__annotations__)}"
+            )
+        twin = copy(self)
+        for name, value in options.items():
+            setattr(twin, name, value)
+        vars(twin)["_asked_top_k"] = options.get("similarity_top_k", self._asked_top_k)
+        return twin
+
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         # Each part has a bundle of its own: dense retrievers leave their vector in it, which no other must find.
-        return self._joined([part.retrieve(replace(query_bundle)) for part in self._retrievers.values()])
+        told = self._told()
+        return self._joined([one.part.retrieve(replace(query_bundle)) for one in told.values()], told)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        parts = self._retrievers.values()
-        return self._joined(await asyncio.gather(*(part.aretrieve(replace(query_bundle)) for part in parts)))
+        told = self._told()
+        answers = await asyncio.gather(*(one.part.aretrieve(replace(query_bundle)) for one in told.values()))
+        return self._joined(answers, told)
 
-    def _joined(self, answers: Sequence[list[NodeWithScore]]) -> list[NodeWithScore]:
+    def _told(self) -> dict[str, Asked]:
+        given = self._score_threshold
+        return {
+            name: asked_of(
+                part,
+                top_k=self._asked_top_k,
+                filters=self._filters,
+                score_threshold=given.get(name) if isinstance(given, Mapping) else given,
+            )
+            for name, part in self._retrievers.items()
+        }
+
+    def _joined(self, answers: Sequence[list[NodeWithScore]], told: Mapping[str, Asked]) -> list[NodeWithScore]:
         ranked = {
-            name: [Ranked(hit.node.node_id, hit.node, hit.score) for hit in hits]
-            for name, hits in zip(self._retrievers, answers, strict=True)
+            name: [Ranked(hit.node.node_id, hit.node, hit.score) for hit in hits if one.passes(hit.node)]
+            for (name, one), hits in zip(told.items(), answers, strict=True)
         }
         self._check_identities(ranked)
         fused = fuse(

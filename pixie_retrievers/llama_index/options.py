@@ -9,7 +9,7 @@ from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from llama_index.core.callbacks.base import CallbackManager
 
@@ -37,7 +37,7 @@ class RetrieverOptions(TypedDict, total=False):
     verbose: bool
 
 
-def check_options(options: RetrieverOptions) -> None:
+def check_options(options: Mapping[str, Any]) -> None:
     """Refuse what a retriever would refuse, before a model is loaded for it or a file made."""
     refuse_unknown(
         "PixieRetriever",
@@ -46,4 +46,4 @@ def check_options(options: RetrieverOptions) -> None:
     )
     for name, check in _CHECKS.items():
         if name in options:
-            check(options[name])  # type: ignore[literal-required]
+            check(options[name])

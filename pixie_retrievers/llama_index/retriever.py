@@ -12,9 +12,10 @@ from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
-from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
+from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.llama_index.contents import Contents, storable, store, translate_choice
 from pixie_retrievers.llama_index.filters import translate
-from pixie_retrievers.llama_index.nodes import drop_empty_embeddings, to_document, to_node
+from pixie_retrievers.llama_index.nodes import to_node
 from pixie_retrievers.llama_index.options import RetrieverOptions, check_options
 from pixie_retrievers.llama_index.passing import query_text
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
@@ -22,7 +23,7 @@ from pixie_retrievers.parameters import check_score_threshold, check_top_k_token
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from llama_index.core.callbacks.base import CallbackManager
     from llama_index.core.indices.base import BaseIndex
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
     from llama_index.core.storage.docstore import BaseDocumentStore
     from typing_extensions import Self, Unpack
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.llama_index.filters import NodeFilter
+    from pixie_retrievers.models import EncoderChoice
     from pixie_retrievers.types import Document as Stored
 
 __all__ = ["PixieRetriever"]
 
 
-class PixieRetriever(Owner, BaseRetriever):
+class PixieRetriever(Owner, Contents, BaseRetriever):
     """Finds nodes by the tokens they share with a query, and says which tokens those were.
 
     A returned node is the node that went in, and its metadata also holds ``token_explanations``: one dict a token,
@@ -108,11 +109,15 @@ class PixieRetriever(Owner, BaseRetriever):
         self.top_k_tokens = top_k_tokens
 
     @classmethod
+    def _check_options(cls, **options: Any) -> None:
+        check_options(options)
+
+    @classmethod
     def from_nodes(
         cls,
-        nodes: Sequence[BaseNode],
+        nodes: Iterable[BaseNode],
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | os.PathLike[str] | None = None,
         weights: str | None = None,
         show_progress: bool = False,
@@ -122,7 +127,7 @@ class PixieRetriever(Owner, BaseRetriever):
 
         Args:
             nodes: Any LlamaIndex nodes; they are left as they are.
-            encoder: None loads the default model.
+            encoder: An encoder; or a model's name or folder, or ``"bundled"``; None loads the default model.
             path: A path or URL, added to when it exists; None puts the index into a temporary file that goes when the
                 retriever goes.
             weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an
@@ -136,8 +141,8 @@ class PixieRetriever(Owner, BaseRetriever):
             InvalidParameterError: There is no such format.
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
-        check_options(options)
-        nodes, documents = _storable(nodes)
+        cls._check_options(**options)
+        nodes, documents = storable(nodes)
         with cls._owning(SparseRetriever.open(path, encoder=encoder, weights=weights), **options) as retriever:
             _store(retriever, nodes, documents, show_progress=show_progress)
             return retriever
@@ -145,10 +150,10 @@ class PixieRetriever(Owner, BaseRetriever):
     @classmethod
     def from_documents(
         cls,
-        documents: Sequence[Document],
+        documents: Iterable[Document],
         *,
-        transformations: Sequence[TransformComponent] | None = None,
-        encoder: Encoder | None = None,
+        transformations: Iterable[TransformComponent] | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | os.PathLike[str] | None = None,
         weights: str | None = None,
         show_progress: bool = False,
@@ -167,10 +172,10 @@ class PixieRetriever(Owner, BaseRetriever):
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
         """
-        check_options(options)
+        cls._check_options(**options)
         nodes = run_transformations(
             list(documents),
-            Settings.transformations if transformations is None else transformations,
+            Settings.transformations if transformations is None else list(transformations),
             show_progress=show_progress,
         )
         return cls.from_nodes(
@@ -181,10 +186,10 @@ class PixieRetriever(Owner, BaseRetriever):
     def from_defaults(
         cls,
         index: BaseIndex[Any] | None = None,
-        nodes: Sequence[BaseNode] | None = None,
+        nodes: Iterable[BaseNode] | None = None,
         docstore: BaseDocumentStore | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         path: str | os.PathLike[str] | None = None,
         weights: str | None = None,
         show_progress: bool = False,
@@ -229,7 +234,7 @@ class PixieRetriever(Owner, BaseRetriever):
         cls,
         path_or_index: str | os.PathLike[str] | Index | SparseRetriever,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
         """Retrieve from an existing index, whoever wrote it; documents that were not nodes come back as TextNodes.
@@ -244,7 +249,6 @@ class PixieRetriever(Owner, BaseRetriever):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        check_options(options)
         return cls._over(path_or_index, encoder, **options)
 
     @property
@@ -260,7 +264,7 @@ class PixieRetriever(Owner, BaseRetriever):
     @similarity_top_k.setter
     def similarity_top_k(self, value: int) -> None:
         check_whole_number("similarity_top_k", value)
-        self._similarity_top_k = value
+        self._similarity_top_k = int(value)  # numpy's become Python's
 
     @property
     def filters(self) -> NodeFilter | None:
@@ -280,7 +284,7 @@ class PixieRetriever(Owner, BaseRetriever):
     @score_threshold.setter
     def score_threshold(self, value: float | None) -> None:
         check_score_threshold(value)
-        self._score_threshold = value
+        self._score_threshold = None if value is None else float(value)
 
     @property
     def top_k_tokens(self) -> int | None:
@@ -290,7 +294,7 @@ class PixieRetriever(Owner, BaseRetriever):
     @top_k_tokens.setter
     def top_k_tokens(self, value: int | None) -> None:
         check_top_k_tokens(value)
-        self._top_k_tokens = value
+        self._top_k_tokens = None if value is None else int(value)
 
     def with_options(self, **options: Unpack[RetrieverOptions]) -> Self:
         """A copy over the same index with some settings replaced; this retriever stays as it is.
@@ -319,35 +323,41 @@ class PixieRetriever(Owner, BaseRetriever):
         """A copy over the same index that these filters hold for: ``retriever.with_filters(mine).retrieve(query)``."""
         return self.with_options(filters=filters)
 
-    def add_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
-        """Index more nodes in one commit, replacing those whose id is known; return their ids.
+    def add_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
+        """Index more nodes, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: a node is at fault; nothing was stored.
             IndexLockedError: Another writer holds the index.
         """
-        return _store(self, *_storable(nodes), show_progress=show_progress)
+        return _store(self, *storable(nodes), show_progress=show_progress)
 
-    async def aadd_nodes(self, nodes: Sequence[BaseNode], *, show_progress: bool = False) -> list[str]:
+    async def aadd_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """As :meth:`add_nodes`, which holds the event loop up for the whole encoding."""
         return await asyncio.to_thread(self.add_nodes, nodes, show_progress=show_progress)
 
-    def get_nodes(self, node_ids: Sequence[str]) -> list[BaseNode | None]:
+    def get_nodes(self, node_ids: Iterable[str]) -> list[BaseNode | None]:
         """The nodes under the ids, in order; None for an id that is not there."""
         documents = self._sparse_retriever.get(node_ids)
         return [None if document is None else to_node(document) for document in documents]
 
-    async def aget_nodes(self, node_ids: Sequence[str]) -> list[BaseNode | None]:
+    async def aget_nodes(self, node_ids: Iterable[str]) -> list[BaseNode | None]:
         """As :meth:`get_nodes`."""
         return await asyncio.to_thread(self.get_nodes, node_ids)
 
-    def delete_nodes(self, node_ids: Sequence[str]) -> int:
-        """Remove nodes by their ids in one commit; return how many existed."""
-        return self._sparse_retriever.delete(node_ids)
+    def delete_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> int:
+        """Remove nodes by their ids, by filters, or those that both hold for, in one commit; return how many existed.
 
-    async def adelete_nodes(self, node_ids: Sequence[str]) -> int:
+        Raises:
+            InvalidParameterError: Neither is given.
+        """
+        return self._sparse_retriever.delete(node_ids, filter=translate_choice(filters))
+
+    async def adelete_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> int:
         """As :meth:`delete_nodes`."""
-        return await asyncio.to_thread(self.delete_nodes, node_ids)
+        return await asyncio.to_thread(self.delete_nodes, node_ids, filters)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         results = self._sparse_retriever.search(
@@ -363,18 +373,10 @@ class PixieRetriever(Owner, BaseRetriever):
         return await asyncio.to_thread(self._retrieve, query_bundle)
 
 
-def _storable(nodes: Sequence[BaseNode]) -> tuple[list[BaseNode], list[Stored]]:
-    if isinstance(nodes, BaseNode):
-        raise InvalidDocumentError("nodes is one node; pass a list of nodes")
-    nodes = list(nodes)
-    return nodes, [to_document(node) for node in nodes]
-
-
 def _store(
     retriever: PixieRetriever, nodes: list[BaseNode], documents: list[Stored], *, show_progress: bool
 ) -> list[str]:
-    ids = retriever.sparse_retriever.add(documents, show_progress=show_progress)
-    drop_empty_embeddings(nodes)
+    ids = store(nodes, documents, retriever.sparse_retriever, show_progress=show_progress)
     retriever.object_map.update(  # an index file has no place for a query engine
         {node.index_id: node.obj for node in nodes if isinstance(node, IndexNode) and node.obj is not None}
     )

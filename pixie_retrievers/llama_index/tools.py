@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.objects import ObjectRetriever, SimpleToolNodeMapping
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index.core.tools import BaseTool, FunctionTool, RetrieverTool, ToolMetadata, ToolOutput
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.llama_index.asking import Asked, asked_of
+from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import to_node
-from pixie_retrievers.tools import ToolDescription
+from pixie_retrievers.parameters import check_whole_number
+from pixie_retrievers.tools import ToolDescription, citation
 from pixie_retrievers.types import Document
 
 if TYPE_CHECKING:
@@ -30,25 +33,48 @@ def create_search_tool(
     name: str,
     description: str,
     *,
-    node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+    similarity_top_k: int | None = None,
+    filters: NodeFilter | None = None,
+    metadata_keys: Iterable[str] | None = None,
+    node_postprocessors: Iterable[BaseNodePostprocessor] = (),
     no_match: str = "No document matches.",
 ) -> RetrieverTool:
     """A tool that searches: the model reads the texts, the program keeps the nodes with their explanations.
 
     LlamaIndex's own ``RetrieverTool`` searches for ``input is ...`` where an agent calls it by the argument's name, so
-    that those two words count too. This one searches for the words alone, and says so when nothing was found.
+    that those two words count too. This one searches for the words alone, refuses arguments that the model made up, and
+    says so when nothing was found. The model sees a short id of each node, to cite
+    (:func:`pixie_retrievers.tools.citation`), and of the metadata what the node's ``excluded_llm_metadata_keys`` leave.
 
     Args:
         retriever: What searches.
         name: The tool's name, as the model sees it.
         description: When to use it, as the model sees it.
+        similarity_top_k: At most so many nodes; None for as many as the retriever gives.
+        filters: Which nodes count, beside the filters that the retriever has: as for :class:`PixieRetriever`.
+        metadata_keys: Of the metadata, what is shown before the text, a line each, where a node has it, whatever the
+            node leaves; None shows what it leaves.
         node_postprocessors: Applied to what was found.
         no_match: The tool's answer when nothing is left.
 
     Returns:
         A tool whose output has the texts as ``content`` and the scored nodes as ``raw_output``.
+
+    Raises:
+        InvalidParameterError: ``similarity_top_k`` is out of range.
+        FilterError: The filters mean nothing.
     """
-    return _SearchTool(retriever, ToolMetadata(description, name), list(node_postprocessors), no_match)
+    check_whole_number("similarity_top_k", similarity_top_k, none_means="as many as the retriever gives")
+    translate(filters)
+    return _SearchTool(
+        retriever,
+        ToolMetadata(description, name),
+        list(node_postprocessors),
+        no_match,
+        similarity_top_k,
+        filters,
+        None if metadata_keys is None else list(metadata_keys),
+    )
 
 
 class _SearchTool(RetrieverTool):
@@ -58,34 +84,56 @@ class _SearchTool(RetrieverTool):
         metadata: ToolMetadata,
         node_postprocessors: list[BaseNodePostprocessor],
         no_match: str,
+        top_k: int | None,
+        filters: NodeFilter | None,
+        metadata_keys: list[str] | None,
     ) -> None:
         super().__init__(retriever, metadata, node_postprocessors)
         self._no_match = no_match
+        self._top_k = top_k
+        self._filters = filters
+        self._metadata_keys = metadata_keys
 
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        query = _asked(args, kwargs)
-        return self._output(query, self._apply_node_postprocessors(self.retriever.retrieve(query), query))
+        query = self._query(args, kwargs)
+        asked = asked_of(self.retriever, top_k=self._top_k, filters=self._filters)
+        return self._output(query, self._chosen(asked.part.retrieve(query), asked, query))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:
-        query = _asked(args, kwargs)
-        hits = await self.retriever.aretrieve(query)
-        return self._output(query, await asyncio.to_thread(self._apply_node_postprocessors, hits, query))
+        query = self._query(args, kwargs)
+        asked = asked_of(self.retriever, top_k=self._top_k, filters=self._filters)
+        hits = await asked.part.aretrieve(query)
+        return self._output(query, await asyncio.to_thread(self._chosen, hits, asked, query))
+
+    def _query(self, args: Sequence[Any], kwargs: dict[str, Any]) -> QueryBundle:
+        if len(args) + len(kwargs) > 1 or kwargs.keys() - {"input"}:
+            raise TypeError(f"{self.metadata.get_name()} takes one argument, input: the words to search for")
+        words = " ".join(str(value) for value in (*args, *kwargs.values()))
+        if not words.strip():
+            raise InvalidParameterError("the tool was called without words to search for")
+        return QueryBundle(words)
+
+    def _chosen(self, hits: list[NodeWithScore], asked: Asked, query: QueryBundle) -> list[NodeWithScore]:
+        passing = [hit for hit in hits if asked.passes(hit.node)][: self._top_k]
+        return self._apply_node_postprocessors(passing, query)
+
+    def _shown(self, node: BaseNode) -> str:
+        """A node as the model reads it."""
+        if self._metadata_keys is None:
+            text = node.get_content(MetadataMode.LLM)
+        else:
+            shown = [f"{key}: {node.metadata[key]}" for key in self._metadata_keys if key in node.metadata]
+            text = "\n".join([*shown, node.get_content(MetadataMode.NONE)])
+        return f"[{citation(node.node_id)}] {text}"
 
     def _output(self, query: QueryBundle, hits: list[NodeWithScore]) -> ToolOutput:
-        texts = [hit.node.get_content(MetadataMode.LLM) for hit in hits]
+        texts = [self._shown(hit.node) for hit in hits]
         return ToolOutput(
             content="\n\n".join(texts) or self._no_match,
             tool_name=self.metadata.get_name(),
             raw_input={"input": query.query_str},
             raw_output=hits,
         )
-
-
-def _asked(args: Sequence[Any], kwargs: dict[str, Any]) -> QueryBundle:
-    words = " ".join(str(value) for value in (*args, *kwargs.values()))
-    if not words.strip():
-        raise InvalidParameterError("the tool was called without words to search for")
-    return QueryBundle(words)
 
 
 class ToolRetriever(ObjectRetriever[BaseTool]):
@@ -125,11 +173,11 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
     def __init__(
         self,
         index: ToolIndex,
-        tools: Sequence[BaseTool | Callable[..., Any]],
+        tools: Iterable[BaseTool | Callable[..., Any]],
         *,
         keep_others: bool = False,
         top_k_tokens: int | None = 10,
-        node_postprocessors: Sequence[BaseNodePostprocessor] = (),
+        node_postprocessors: Iterable[BaseNodePostprocessor] = (),
     ) -> None:
         ours = [tool if isinstance(tool, BaseTool) else FunctionTool.from_defaults(tool) for tool in tools]
         described = [ToolDescription(tool.metadata.name or "", tool.metadata.description) for tool in ours]

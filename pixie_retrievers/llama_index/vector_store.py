@@ -17,22 +17,23 @@ from llama_index.core.vector_stores.types import (
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.index.opening import names_no_file
+from pixie_retrievers.llama_index.contents import Contents, storable, store, translate_choice
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
-from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, drop_empty_embeddings, to_document, to_node
+from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_node
 from pixie_retrievers.llama_index.passing import announced_progress, text_for_store
 from pixie_retrievers.llama_index.persisting import keep_copy
+from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     import fsspec
     from llama_index.core.schema import BaseNode
     from typing_extensions import Self
 
-    from pixie_retrievers.encoder.base import Encoder
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.index.base import Index
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
@@ -45,14 +46,14 @@ _MANY_IDS = 100  # fewer are looked up one by one
 _OF_OTHERS = ("hybrid_top_k", "mmr_threshold", "embedding_field", "output_fields")
 
 
-class PixieVectorStore(Owner, BasePydanticVectorStore):
+class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
     """A vector store whose vectors are sparse: it encodes nodes and queries itself, and explains what it finds.
 
     It searches by tokens and by nothing else: dense vectors on nodes are not stored, and a query without a text, or in
     a mode that needs dense vectors, is an error. VectorStoreIndex and IngestionPipeline want an embedding model all the
     same: give them :class:`~pixie_retrievers.llama_index.SparseOnly`, which loads none.
 
-    Every write is one commit, on disk when it returns, so ``persist`` has nothing to do but for a temporary index;
+    Every write is on disk when it returns, so ``persist`` has nothing to do but for a temporary index;
     ``StorageContext.persist`` writes the rest. Serialised, a store is the path of its index and the fingerprint of its
     model.
 
@@ -73,7 +74,8 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
     Args:
         path_or_index: A path or URL, opened or begun; or an open index or facade, which stays open when the store
             closes; None or ``":memory:"`` puts the index into a temporary file that goes when the store goes.
-        encoder: None loads the model that an existing index was built with, and the default model for a new one.
+        encoder: An encoder; or a model's name or folder, or ``"bundled"``. None loads the model that an existing index
+            was built with, and the default model for a new one.
         weights: How a new index stores weights: "float32" (exact), "float16" or "uint8"; None takes what an existing
             index has, and "float32" for a new one.
         fingerprint: The model to load when no encoder is given; a serialised store says so of itself.
@@ -104,16 +106,14 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         self,
         path_or_index: str | os.PathLike[str] | Index | SparseRetriever | None = None,
         *,
-        encoder: Encoder | None = None,
+        encoder: EncoderChoice | None = None,
         weights: str | None = None,
         fingerprint: str | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:
         check_top_k_tokens(top_k_tokens)
         if encoder is None and fingerprint is not None:
-            from pixie_retrievers.encoder.pixie import PixieEncoder
-
-            encoder = PixieEncoder.from_fingerprint(fingerprint)
+            encoder = chosen_encoder(None, fingerprint)
         temporary = False
         if path_or_index is None or isinstance(path_or_index, (str, os.PathLike)):
             sparse_retriever, owned = SparseRetriever.open(path_or_index, encoder=encoder, weights=weights), True
@@ -149,8 +149,10 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """The encoder and index beneath, with ``search``, ``explain`` and the rest."""
         return self._sparse_retriever
 
-    def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Encode and store nodes in one commit, replacing those whose id is known; return their ids.
+    def add(self, nodes: Iterable[BaseNode], **kwargs: Any) -> list[str]:
+        """Store nodes, replacing those whose id is known; return their ids.
+
+        Only texts that are new to their ids are encoded.
 
         An empty embedding, as :class:`~pixie_retrievers.llama_index.SparseOnly` gives, is taken from the nodes; a dense
         one stays on them, and is not stored.
@@ -165,18 +167,16 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """
         show_progress = kwargs.pop("show_progress", announced_progress())
         refuse_unknown("add", kwargs, "show_progress")
-        ids = self._sparse_retriever.add([to_document(node) for node in nodes], show_progress=show_progress)
-        drop_empty_embeddings(nodes)
-        return ids
+        return store(*storable(nodes), self._sparse_retriever, show_progress=show_progress)
 
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+    async def async_add(self, nodes: Iterable[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
         return await asyncio.to_thread(self.add, nodes, **{"show_progress": announced_progress(), **kwargs})
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Remove all nodes that were cut from a document, and the document itself where it was stored whole."""
         refuse_unknown("delete", delete_kwargs, "ref_doc_id")
-        cut = self._sparse_retriever.index.ids(filter={REF_DOC_KEY: ref_doc_id})
+        cut = self._sparse_retriever.ids(filter={REF_DOC_KEY: ref_doc_id})
         self._sparse_retriever.delete([*cut, ref_doc_id])
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
@@ -184,7 +184,7 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
 
     def delete_nodes(
-        self, node_ids: list[str] | None = None, filters: NodeFilter | None = None, **delete_kwargs: Any
+        self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None, **delete_kwargs: Any
     ) -> None:
         """Remove nodes by their ids, by filters, or, when both are given, those that both hold for.
 
@@ -194,18 +194,18 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         refuse_unknown("delete_nodes", delete_kwargs, "node_ids and filters")
         if node_ids is None and filters is None:
             raise InvalidParameterError("pass node_ids or filters; clear() removes all nodes")
-        self._sparse_retriever.delete([node.node_id for node in self.get_nodes(node_ids, filters)])
+        self._sparse_retriever.delete(node_ids, filter=translate_choice(filters))
 
     async def adelete_nodes(
         self,
-        node_ids: list[str] | None = None,
+        node_ids: Iterable[str] | None = None,
         filters: NodeFilter | None = None,
         **delete_kwargs: Any,
     ) -> None:
         """As :meth:`delete_nodes`."""
         await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
 
-    def get_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
+    def get_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
         """The nodes under the ids that are there and pass the filters; all nodes when neither is given."""
         filter = translate(filters)
         if node_ids is None:
@@ -213,17 +213,17 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
             filter = None
         condition = parse_filter({} if filter is None else filter)
         documents = self._sparse_retriever.get(node_ids)
-        return [
-            to_node(document) for document in documents if document is not None and condition.matches(document.metadata)
-        ]
+        return [to_node(one) for one in documents if one is not None and condition.passes(one.id, one.metadata)]
 
-    async def aget_nodes(self, node_ids: list[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
+    async def aget_nodes(
+        self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None
+    ) -> list[BaseNode]:
         """As :meth:`get_nodes`."""
         return await asyncio.to_thread(self.get_nodes, node_ids, filters)
 
     def clear(self) -> None:
         """Remove all nodes."""
-        self._sparse_retriever.delete(self._sparse_retriever.index.ids())
+        self._sparse_retriever.delete(filter={})
 
     async def aclear(self) -> None:
         """As :meth:`clear`."""
@@ -286,12 +286,23 @@ class PixieVectorStore(Owner, BasePydanticVectorStore):
         """As :meth:`query`."""
         return await asyncio.to_thread(self.query, query, **kwargs)
 
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the index into a new file; where it was temporary, the store goes on in that file, which stays.
+
+        Raises:
+            StorageError, IndexNotFoundError, InvalidParameterError: As
+                :meth:`SparseRetriever.backup <pixie_retrievers.SparseRetriever.backup>`.
+        """
+        super().backup(path)
+        if self._temporary:
+            self.path_or_index, self._temporary = str(self._sparse_retriever.index.path), False  # type: ignore[attr-defined]
+
     def persist(self, persist_path: str, fs: fsspec.AbstractFileSystem | None = None) -> None:
         """Nothing, where the index has a file of its own: every write is on disk already.
 
         A temporary index is copied to where LlamaIndex would put the store, as ``...vector_store.db`` instead of
         ``...vector_store.json``: ``PixieVectorStore("storage/default__vector_store.db")`` opens it. The store itself
-        goes on over its temporary file.
+        goes on over its temporary file; after :meth:`backup` it goes on in the copy.
 
         Args:
             persist_path: As ``StorageContext.persist`` gives it.

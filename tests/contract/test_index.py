@@ -163,7 +163,13 @@ def test_ids_are_listed_in_insertion_order_filtered_and_limited(filled):
     assert filled.ids(limit=5) == everything[:5]
     assert filled.ids(limit=0) == []
     assert filled.ids(limit=1_000) == everything
+    assert filled.ids(offset=47) == everything[47:]
+    assert filled.ids(limit=5, offset=10) == everything[10:15]
+    assert filled.ids(limit=5, offset=50) == []
     assert filled.ids(filter={"even": False}, limit=3) == ["d5", "d7", "d9"]
+    assert filled.ids(filter={"even": False}, limit=2, offset=1) == ["d7", "d9"]
+    for filter in (None, {}, {"even": True}, {"n": {"$gte": 48}}, {"n": -1}, lambda metadata: metadata["n"] < 3):
+        assert filled.count(filter=filter) == len(filled.ids(filter=filter))
     assert filled.ids(filter=lambda metadata: metadata["n"] < 3) == ["d0", "d2", "d1"]
     with pytest.raises(InvalidParameterError, match="limit"):
         filled.ids(limit=-1)

@@ -21,7 +21,7 @@ from llama_index.core.tools import FunctionTool, RetrieverTool
 
 from pixie_retrievers.errors import DuplicateIdError, InvalidParameterError
 from pixie_retrievers.llama_index import PixieRetriever, ToolRetriever, create_search_tool
-from pixie_retrievers.tools import ToolIndex
+from pixie_retrievers.tools import ToolIndex, citation
 
 SPACE = "인공위성은 지구 궤도를 돈다."
 ABOUT = {
@@ -102,7 +102,7 @@ def names(tools):
 class TestTheRetrieverAsATool:
     def test_the_model_reads_texts_and_the_program_keeps_explained_nodes(self, retriever):
         output = create_search_tool(retriever, "search", "위성 자료를 찾는다.").call("지구를 도는 위성")
-        assert output.content.startswith("출처: 교과서\n\n" + SPACE)
+        assert output.content.startswith(f"[{citation(output.raw_output[0].node_id)}] 출처: 교과서\n\n{SPACE}")
         assert "token_explanations" not in output.content
         assert output.raw_output == retriever.retrieve("지구를 도는 위성")
         assert output.raw_output[0].metadata["token_explanations"]

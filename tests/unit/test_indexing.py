@@ -134,3 +134,86 @@ def test_a_worker_that_ends_is_reported(retriever, monkeypatch):
     with pytest.raises(ModelUnavailableError, match="could not load"):
         retriever.add_stream(documents(3), devices=["cpu"])
     assert len(retriever) == 0
+
+
+# What a call passes at once
+
+
+def test_adding_again_encodes_no_text_that_is_stored_under_its_id(retriever, encoded):
+    retriever.add(documents(30))
+    vectors = retriever.index.vectors(["d3"])
+    encoded.clear()
+    generation = retriever.index.stats().generation
+    assert retriever.add(documents(30)) == [f"d{n}" for n in range(30)]
+    assert (encoded, retriever.index.stats().generation) == ([], generation)
+    retriever.add([Document("d3", "위성 사진 3번", {"n": "셋"}), *documents(2, start=40)])
+    assert encoded == ["위성 사진 40번", "위성 사진 41번"]
+    assert retriever.get(["d3"])[0].metadata == {"n": "셋"}
+    assert retriever.index.vectors(["d3"]) == vectors
+    assert retriever.index.ids(filter={"n": "셋"}) == ["d3"]
+    retriever.add([Document("d3", "다른 글", {"n": "셋"})])
+    assert encoded[2:] == ["다른 글"]
+    assert retriever.index.vectors(["d3"]) != vectors
+    retriever.add_stream([Document("d3", "다른 글", {"n": 3})])
+    assert encoded[3:] == []
+
+
+@pytest.mark.parametrize("weights", ["float16", "uint8"])
+def test_a_vector_that_stays_is_not_rounded_again(encoder, tmp_path, weights):
+    with SparseRetriever.open(tmp_path / "index.db", encoder=encoder, weights=weights) as retriever:
+        retriever.add(documents(3))
+        before = retriever.index.vectors(["d0", "d1", "d2"])
+        for n in range(5):
+            retriever.add([Document(f"d{i}", f"위성 사진 {i}번", {"n": n + 10}) for i in range(3)])
+        after = retriever.index.vectors(["d0", "d1", "d2"])
+        assert after.weights.tolist() == pytest.approx(before.weights.tolist(), rel=1e-6)
+        assert after.term_ids.tolist() == before.term_ids.tolist()
+
+
+def test_documents_that_are_changed_lie_in_the_order_of_the_call(retriever):
+    retriever.add(documents(3))
+    retriever.add([Document("d2", "위성 사진 2번", {}), Document("x", "새 글"), Document("d0", "위성 사진 0번")])
+    assert retriever.index.ids() == ["d1", "d2", "x", "d0"]
+    assert retriever.search("새 글", 1)[0].document.id == "x"
+
+
+def test_a_vector_is_not_taken_from_a_text_that_another_writer_put_there(retriever, encoder, monkeypatch):
+    retriever.add([Document("a", "위성 사진", {"n": 1})])
+    read = type(retriever.index).vectors
+
+    def meanwhile(index, ids):
+        index.upsert([Document("a", "벼가 자란다", {})], encoder.encode_documents(["벼가 자란다"]))
+        return read(index, ids)
+
+    monkeypatch.setattr(type(retriever.index), "vectors", meanwhile)
+    retriever.add([Document("a", "위성 사진", {"n": 2})])
+    monkeypatch.undo()
+    assert [result.document.id for result in retriever.search("위성 사진")] == ["a"]
+    assert retriever.search("벼가 자란다") == []
+
+
+@pytest.mark.parametrize("show_progress", [False, True])
+def test_an_interrupted_call_keeps_whole_groups_and_goes_on_behind_them(
+    retriever, encoder, encoded, monkeypatch, capsys, show_progress
+):
+    monkeypatch.setattr(indexing, "_ADD_DOCUMENTS", 8)
+    everything = documents(30)
+    inner = encoder.encode_documents
+
+    def interrupted(texts, **_):
+        if everything[20].text in texts:
+            raise KeyboardInterrupt
+        return inner(texts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "encode_documents", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            retriever.add(everything, show_progress=show_progress)
+    assert len(retriever) == 16
+    encoded.clear()
+    retriever.add(everything, show_progress=show_progress)
+    assert encoded == [document.text for document in everything[16:]]
+    assert len(retriever) == 30
+    with pytest.raises(DuplicateIdError, match="document 31"):  # all are checked before the first is encoded
+        retriever.add([*documents(30, suffix=" 새"), Document("d0", "위성")])
+    assert retriever.get(["d0"]) == everything[:1]

@@ -78,7 +78,7 @@ def llama_index_retriever(value):
 
 
 @pytest.mark.parametrize("door", [ToolIndex, langchain_store, langchain_retriever, llama_index_retriever])
-@pytest.mark.parametrize("value", [3, None, "corpus.db"])
+@pytest.mark.parametrize("value", [3, None, b"corpus.db"])
 def test_what_is_not_a_facade_is_refused_at_once(door, value):
     message = rf"sparse_retriever is of type {type(value).__name__}; it must be a SparseRetriever: .*open makes one"
     with pytest.raises(InvalidParameterError, match=message):

@@ -119,7 +119,7 @@ class StandIn:
     vocabulary_size, fingerprint = 9, "stand-in"
 
 
-@pytest.mark.parametrize("wrong", [3, None, "PIXIE", b"x", object()])
+@pytest.mark.parametrize("wrong", [3, None, b"x", object()])
 def test_a_retriever_of_something_else_is_refused(tmp_path, wrong):
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=9, fingerprint="stand-in") as index:
         for parts in ((wrong, index), (StandIn(), wrong)):

@@ -20,10 +20,12 @@ from pixie_retrievers import (
     DuplicateIdError,
     FilterError,
     IncompatibleIndexError,
+    IndexNotFoundError,
     InvalidDocumentError,
     InvalidParameterError,
     InvalidTextError,
     SparseRetriever,
+    StorageError,
 )
 from pixie_retrievers.indexing import Indexed
 
@@ -341,3 +343,28 @@ def test_what_is_in_the_documents_is_there_at_every_moment(library, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         library.sync(kept)
     assert library.get([document.id for document in kept]) == kept
+
+
+# A temporary index that is to stay after all
+
+
+def test_a_temporary_index_is_saved_and_goes_on_where_it_was_saved(encoder, tmp_path, monkeypatch):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with SparseRetriever.open(encoder=encoder, weights="float16") as retriever:
+        with pytest.raises(IndexNotFoundError):
+            retriever.backup(tmp_path / "kept.db")
+        retriever.add_texts(TEXTS, ids=IDS)
+        before = found(retriever.search(QUERY))
+        retriever.backup(tmp_path / "kept.db")
+        assert found(retriever.search(QUERY)) == before
+        assert (retriever.index.path, retriever.index.weights) == (tmp_path / "kept.db", "float16")
+        assert list((tmp_path / "tmp").iterdir()) == []
+        retriever.add_texts(["새 위성"], ids=["new"])
+        assert pickle.loads(pickle.dumps(retriever)).ids() == [*IDS, "new"]
+        with pytest.raises(StorageError, match="already exists"):
+            retriever.backup(tmp_path / "kept.db")
+        retriever.backup(tmp_path / "copy.db")
+        assert retriever.index.path == tmp_path / "kept.db"
+    with SparseRetriever.from_index(tmp_path / "copy.db", encoder=encoder) as copied:
+        assert copied.ids() == [*IDS, "new"]

@@ -90,7 +90,7 @@ def _take(one: _Asked, candidates: Sequence[Candidate], condition: Condition | N
     new = {stored.id: stored for stored, _ in candidates if stored.id not in one.seen and stored.id not in one.dropped}
     rows = list(new.values())
     for stored, matches in zip(rows, matched(one.query, vectors_of(rows, one.query.vocabulary_size)), strict=True):
-        if len(matches) == 0 or (condition is not None and not condition.matches(stored.parsed_metadata())):
+        if len(matches) == 0 or (condition is not None and not condition.passes(stored.id, stored.parsed_metadata())):
             one.dropped.add(stored.id)
         else:
             one.seen[stored.id] = (matches.score, stored.seq, stored, matches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,7 +24,7 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
-from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
+from pixie_retrievers.index.documents import check_documents, check_ids, check_page, check_vectors
 from pixie_retrievers.index.matching import matched
 from pixie_retrievers.index.remote.attempts import Attempts
 from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, Tokens, all_of, bounded
@@ -138,7 +138,7 @@ class RemoteIndex:
         """The format of the stored weights: always exact."""
         return "float32"
 
-    def upsert(self, documents: Sequence[Document], vectors: SparseVectors) -> None:
+    def upsert(self, documents: Iterable[Document], vectors: SparseVectors) -> None:
         """Store documents, replacing those whose id is known; they can be found when it returns.
 
         Raises:
@@ -166,9 +166,9 @@ class RemoteIndex:
         if refused:
             raise PartialWriteError.of(self.location, refused, len(documents))
 
-    def delete(self, ids: Sequence[str]) -> int:
+    def delete(self, ids: Iterable[str]) -> int:
         """Remove documents; return how many existed."""
-        check_ids(ids)
+        ids = check_ids(ids)
         self._check_writable()
         keys = list(dict.fromkeys(map(key_of, ids)))
         n = 0
@@ -188,18 +188,28 @@ class RemoteIndex:
             self._attempt(self._engine.publish)
         return n
 
-    def get(self, ids: Sequence[str]) -> list[Document | None]:
+    def get(self, ids: Iterable[str]) -> list[Document | None]:
         """The documents under the ids, in order; None for an id that is not there."""
         return [None if stored is None else stored.document() for stored in self._fetched(ids)]
 
-    def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
-        """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order."""
-        check_limit(limit)
+    def ids(self, *, filter: Filter | None = None, limit: int | None = None, offset: int = 0) -> list[str]:
+        """The ids of the documents that pass a filter, in insertion order: ``limit`` of them, behind ``offset``."""
+        page = check_page(limit, offset)
         condition = None if filter is None else parse_filter(filter)
-        return [stored.id for stored in islice(self._scanned(condition), limit)]
+        return [stored.id for stored in islice(self._scanned(condition), page.start, page.stop)]
+
+    def count(self, *, filter: Filter | None = None) -> int:
+        """How many documents pass a filter; they are read where the engine cannot decide."""
+        if filter is None:
+            return len(self)
+        self._check_open()
+        condition = parse_filter(filter)
+        clauses = self._bounded(push_down(condition).certain, NOTHING), self._possible(condition)
+        least, most = (0 if one == NOTHING else self._attempt(partial(self._engine.count, one)) for one in clauses)
+        return least if least == most else sum(1 for _ in self._scanned(condition))
 
     def search(
-        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, ids: Sequence[str] | None = None
+        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, ids: Iterable[str] | None = None
     ) -> list[list[Hit]]:
         """The k best documents of each query, exactly: score descending, ties by insertion order.
 
@@ -211,7 +221,7 @@ class RemoteIndex:
         self._check_vectors(queries)
         condition = None if filter is None else parse_filter(filter)
         if ids is not None:
-            check_ids(ids)
+            ids = check_ids(ids)
         self._check_open()
         clause = self._possible(condition)
         if ids is not None:
@@ -230,9 +240,8 @@ class RemoteIndex:
                 found[row] = some
         return found
 
-    def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
+    def match(self, query: SparseVectors, ids: Iterable[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""
-        check_ids(ids)
         self._check_vectors(query)
         if len(query) != 1:
             raise InvalidVectorError(f"match takes one query, not {len(query)}")
@@ -241,9 +250,9 @@ class RemoteIndex:
         matches = iter(matched(query, vectors_of(there, self.vocabulary_size)))
         return [None if stored is None else next(matches) for stored in found]
 
-    def vectors(self, ids: Sequence[str]) -> SparseVectors:
+    def vectors(self, ids: Iterable[str]) -> SparseVectors:
         """The whole vectors of documents, one an id, in order, exactly as they were stored."""
-        rows = []
+        rows, ids = [], check_ids(ids)
         for id, stored in zip(ids, self._fetched(ids), strict=True):
             if stored is None:
                 raise DocumentNotFoundError(
@@ -348,7 +357,7 @@ class RemoteIndex:
             if stored.id in seen:
                 continue
             seen.add(stored.id)
-            if condition is None or condition.matches(stored.parsed_metadata()):
+            if condition is None or condition.passes(stored.id, stored.parsed_metadata()):
                 yield stored
 
     def _scan(self, clause: Clause, *, whole: bool) -> Iterator[Stored]:
@@ -362,8 +371,8 @@ class RemoteIndex:
             if rest is None:
                 return
 
-    def _fetched(self, ids: Sequence[str]) -> list[Stored | None]:
-        check_ids(ids)
+    def _fetched(self, ids: Iterable[str]) -> list[Stored | None]:
+        ids = check_ids(ids)
         self._check_open()
         keys = list(dict.fromkeys(map(key_of, ids)))
         found: dict[str, Stored | None] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from pixie_retrievers.errors import (
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
-from pixie_retrievers.index.documents import check_documents, check_ids, check_limit, check_vectors
+from pixie_retrievers.index.documents import check_documents, check_ids, check_page, check_vectors
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.files import is_begun, refuse_folder, resolved
 from pixie_retrievers.index.sqlite.forks import unforked
@@ -101,11 +101,7 @@ class SqliteIndex(Handle):
             self._begin(self._manifest, has_begun=True)
             return
         if read_only or vocabulary_size is None:
-            how = (
-                "build one there first"
-                if read_only
-                else "begin a new one with SparseRetriever.open, or with SqliteIndex and its vocabulary_size"
-            )
+            how = "build one there first" if read_only else "begin a new one with SparseRetriever.open"
             raise IndexNotFoundError(f"there is no index at {self.path}: check the path, or {how}")
         refuse_folder(self.path.parent)
         self._manifest = Manifest(vocabulary_size, fingerprint or "", weights or "float32")
@@ -136,7 +132,7 @@ class SqliteIndex(Handle):
         """The format of the stored weights."""
         return self._manifest.weights
 
-    def upsert(self, documents: Sequence[Document], vectors: SparseVectors) -> None:
+    def upsert(self, documents: Iterable[Document], vectors: SparseVectors) -> None:
         """Store documents, replacing those whose id is known, in one atomic and durable commit.
 
         A replaced document counts as newly inserted. On any error nothing is stored.
@@ -163,7 +159,7 @@ class SqliteIndex(Handle):
         if documents:
             self._write(lambda writer: writer.upsert(documents, vectors))
 
-    def delete(self, ids: Sequence[str]) -> int:
+    def delete(self, ids: Iterable[str]) -> int:
         """Remove documents in one atomic and durable commit; return how many existed.
 
         Raises:
@@ -171,16 +167,15 @@ class SqliteIndex(Handle):
             IndexLockedError: Another writer holds the index.
             StorageError: The index was opened read-only, or the file system refused.
         """
-        check_ids(ids)
-        unique = list(dict.fromkeys(ids))
+        unique = list(dict.fromkeys(check_ids(ids)))
         self._check_open()
         if not unique or self._is_empty():
             return 0
         return self._write(lambda writer: writer.delete(unique))
 
-    def get(self, ids: Sequence[str]) -> list[Document | None]:
+    def get(self, ids: Iterable[str]) -> list[Document | None]:
         """The documents under the ids, in order; None for an id that is not there."""
-        check_ids(ids)
+        ids = check_ids(ids)
         with unforked(), self._snapshot() as snapshot:
             if snapshot is None:
                 return [None] * len(ids)
@@ -188,20 +183,26 @@ class SqliteIndex(Handle):
             documents = dict(zip(docnos, snapshot.documents(list(docnos.values())), strict=True))
             return [documents.get(id) for id in ids]
 
-    def ids(self, *, filter: Filter | None = None, limit: int | None = None) -> list[str]:
-        """The ids of all documents, or of the first ``limit`` that pass a filter, in insertion order.
+    def ids(self, *, filter: Filter | None = None, limit: int | None = None, offset: int = 0) -> list[str]:
+        """The ids of the documents that pass a filter, in insertion order: ``limit`` of them, behind ``offset``.
 
         Raises:
             FilterError: The filter means nothing.
-            InvalidParameterError: ``limit`` is not a whole number of 0 or more.
+            InvalidParameterError: ``limit`` or ``offset`` is not a whole number of 0 or more.
 
         Complexity:
             Reads every document that it names, and with a filter what a search with it would read.
         """
-        check_limit(limit)
+        page = check_page(limit, offset)
         condition = None if filter is None else parse_filter(filter)
         with unforked(), self._snapshot() as snapshot:
-            return [] if snapshot is None else snapshot.ids(condition, limit)
+            return [] if snapshot is None else snapshot.ids(condition, page)
+
+    def count(self, *, filter: Filter | None = None) -> int:
+        """How many documents pass a filter; of one that columns decide, no document is read."""
+        condition = None if filter is None else parse_filter(filter)
+        with unforked(), self._snapshot() as snapshot:
+            return 0 if snapshot is None else snapshot.count(condition)
 
     def search(
         self,
@@ -209,7 +210,7 @@ class SqliteIndex(Handle):
         k: int,
         *,
         filter: Filter | None = None,
-        ids: Sequence[str] | None = None,
+        ids: Iterable[str] | None = None,
     ) -> list[list[Hit]]:
         """The k best documents of each query: score descending, ties by insertion order.
 
@@ -234,7 +235,7 @@ class SqliteIndex(Handle):
         self._check_vectors(queries)
         condition = None if filter is None else parse_filter(filter)
         if ids is not None:
-            check_ids(ids)
+            ids = check_ids(ids)
         try:
             with self._turn(condition), unforked(), self._snapshot() as snapshot:
                 if snapshot is None:
@@ -251,7 +252,7 @@ class SqliteIndex(Handle):
                 raise KeyboardInterrupt from None
             raise
 
-    def vectors(self, ids: Sequence[str]) -> SparseVectors:
+    def vectors(self, ids: Iterable[str]) -> SparseVectors:
         """The whole vectors of documents, one an id, in order, with their weights as the index stores them.
 
         Which texts the model read only in part, ``cut``, comes back with them.
@@ -261,7 +262,7 @@ class SqliteIndex(Handle):
             DocumentNotFoundError: There is no document under an id.
             CorruptIndexError: A stored vector does not verify.
         """
-        check_ids(ids)
+        ids = check_ids(ids)
         with unforked(), self._snapshot() as snapshot:
             docnos = {} if snapshot is None else snapshot.docnos(list(dict.fromkeys(ids)))
             for id in ids:
@@ -299,9 +300,9 @@ class SqliteIndex(Handle):
             last = docnos[-1]
             yield documents, vectors
 
-    def match(self, query: SparseVectors, ids: Sequence[str]) -> list[TermMatches | None]:
+    def match(self, query: SparseVectors, ids: Iterable[str]) -> list[TermMatches | None]:
         """The terms that one query shares with each document; None for an id that is not there."""
-        check_ids(ids)
+        ids = check_ids(ids)
         self._check_vectors(query)
         if len(query) != 1:
             raise InvalidVectorError(f"match takes one query, not {len(query)}")

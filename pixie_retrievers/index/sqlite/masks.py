@@ -254,7 +254,7 @@ class Masks:
         passes: list[bool] = []
         for start in range(0, len(docnos), _DOCUMENTS_AT_ONCE):
             part = docnos[start : start + _DOCUMENTS_AT_ONCE]
-            passes += [condition.matches(document.metadata) for document in self._documents(part)]
+            passes += [condition.passes(document.id, document.metadata) for document in self._documents(part)]
         return np.array(passes, np.uint8)
 
 

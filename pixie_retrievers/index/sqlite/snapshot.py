@@ -108,17 +108,26 @@ class Snapshot:
         rows = self.store.get_many(VECTORS, docnos)
         return decode_vectors(docnos, rows, self.manifest.weights, self.manifest.vocabulary_size)
 
-    def ids(self, condition: Condition | None, limit: int | None) -> list[str]:
-        """The ids of the first live documents that pass, in insertion order."""
+    def ids(self, condition: Condition | None, page: slice) -> list[str]:
+        """The ids of a part of the live documents that pass, in insertion order."""
         found: list[str] = []
-        for position, view in enumerate(self.views):
-            if limit is not None and len(found) >= limit:
+        start, stop = page.start, page.stop
+        for position in range(len(self.views)):
+            if stop is not None and stop <= 0:
                 break
-            allowed, docnos = self._masks.of_segment(position, condition), view.head.docnos
-            passing = docnos[allowed == 1] if len(allowed) else docnos
-            wanted = passing[: None if limit is None else limit - len(found)].tolist()
-            found.extend(document.id for document in self.documents(wanted))
+            passing = self._passing(position, condition)
+            found.extend(document.id for document in self.documents(passing[start:stop].tolist()))
+            start, stop = max(0, start - len(passing)), None if stop is None else stop - len(passing)
         return found
+
+    def count(self, condition: Condition | None) -> int:
+        """How many live documents pass."""
+        return sum(len(self._passing(position, condition)) for position in range(len(self.views)))
+
+    def _passing(self, position: int, condition: Condition | None) -> NDArray[np.int64]:
+        """The insertion numbers of a segment's live documents that pass."""
+        allowed, docnos = self._masks.of_segment(position, condition), self.views[position].head.docnos
+        return docnos[allowed == 1] if len(allowed) else docnos
 
     def docnos_after(self, docno: int, n: int) -> list[int]:
         """The first n insertion numbers above one, of live documents, ascending."""
@@ -126,8 +135,7 @@ class Snapshot:
         for position, view in enumerate(self.views):
             docnos = view.head.docnos
             if docnos[-1] > docno:
-                allowed = self._masks.of_segment(position, None)
-                live = docnos[allowed == 1] if len(allowed) else docnos
+                live = self._passing(position, None)
                 found += live[live > docno][: n - len(found)].tolist()
                 if len(found) == n:
                     break

@@ -11,6 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from pixie_retrievers.index.sqlite.engine import SqliteIndex
+from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Document, SparseVectors
 
 PASSAGES = [
@@ -710,3 +711,15 @@ def test_every_command_is_documented():
     pages = "".join(page.read_text("utf-8") for page in (root / "README.md", *(root / "docs").glob("*.md")))
     for name in get_command(app).commands:
         assert f"pixie {name}" in pages, name
+
+
+def test_an_index_that_encodes_fields_is_searched_and_added_to(pixie, encoder, tmp_path):
+    path = tmp_path / "fields.db"
+    with SparseRetriever.open(path, encoder=encoder, text_fields=("title", "text")) as retriever:
+        retriever.add_texts(["지구를 돈다."], [{"title": "달"}], ["moon"])
+    (tmp_path / "more.jsonl").write_text('{"id": "rice", "title": "벼", "text": "논에서 자란다."}', encoding="utf-8")
+    assert pixie("index", tmp_path / "more.jsonl", "-o", path).exit_code == 0
+    with SparseRetriever.from_index(path, encoder=encoder) as retriever:
+        assert [one.text for one in retriever.get(["moon", "rice"])] == ["달\n지구를 돈다.", "벼\n논에서 자란다."]
+    assert "지구를 돈다" in pixie("search", path, "달").stdout
+    assert "{title}" in pixie("info", path).stdout

@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
+from langchain_core.vectorstores import InMemoryVectorStore
 
-from pixie_retrievers.errors import InvalidParameterError, PixieWarning
-from pixie_retrievers.langchain import HybridRetriever, PixieRetriever
+from pixie_retrievers.errors import FilterError, InvalidParameterError, PixieWarning
+from pixie_retrievers.filters import parse_filter
+from pixie_retrievers.langchain import HybridRetriever, PixieRetriever, PixieVectorStore
 
 TEXTS = ["위성 위성 위성", "위성 위성 발사", "위성 농업"]
 IDS = ["a", "b", "c"]
@@ -157,8 +160,8 @@ def test_k_is_taken_at_construction_and_at_invoke(sparse):
 
 
 def test_what_belongs_to_a_part_is_refused_by_name(hybrid):
-    with pytest.raises(TypeError, match=r"'filter'.*at the part"):
-        hybrid.invoke("위성", filter={"n": 1})
+    with pytest.raises(TypeError, match=r"'fetch_k'.*at the part"):
+        hybrid.invoke("위성", fetch_k=1)
 
 
 def test_parts_of_a_list_are_named_after_their_classes(sparse):
@@ -217,8 +220,8 @@ async def test_async_asks_the_parts_at_the_same_time(words, sparse):
 
 
 async def test_async_refuses_what_sync_refuses(hybrid):
-    with pytest.raises(TypeError, match="'filter'"):
-        await hybrid.ainvoke("위성", filter={"n": 1})
+    with pytest.raises(TypeError, match="'fetch_k'"):
+        await hybrid.ainvoke("위성", fetch_k=1)
 
 
 def test_an_error_of_a_part_is_raised(sparse):
@@ -270,3 +273,80 @@ def test_documents_meet_by_content_when_their_metadata_is_not_json(words):
     with PixieRetriever.from_texts(["위성"], [{"when": when}], encoder=words) as sparse:
         other = Dense(documents=[Document("위성", metadata={"when": when})])
         assert len(HybridRetriever(retrievers=[sparse, other]).invoke("위성")) == 1
+
+
+# What is said at a call
+
+
+async def test_a_filter_reaches_every_part_and_holds_for_those_that_do_not_know_it(hybrid, sparse):
+    assert ids(hybrid.invoke("위성", filter={"n": {"$gte": 1}})) == ["b", "c"]
+    assert ids(await hybrid.ainvoke("위성", filter={"lang": "ko"})) == ["c"]
+    assert ids(hybrid.invoke("위성", filter=lambda metadata: "n" not in metadata)) == ["c", "a", "d"]
+    asking = HybridRetriever(retrievers=hybrid.retrievers, filter={"n": 0})
+    assert ids(asking.invoke("위성")) == ["a"]
+    assert ids(asking.invoke("위성", filter={})) == ids(hybrid.invoke("위성"))
+    with pytest.raises(FilterError):
+        hybrid.invoke("위성", filter={"n": {"$near": 1}})
+    with pytest.raises(FilterError):
+        HybridRetriever(retrievers=[sparse], filter={"n": {"$near": 1}})
+
+
+def test_a_filter_of_a_part_stays_beside_that_of_a_call(words, sparse):
+    store = PixieVectorStore(sparse.sparse_retriever)
+    for part in (
+        PixieRetriever(sparse_retriever=sparse.sparse_retriever, filter={"n": {"$lt": 2}}),
+        sparse.bind(filter={"n": {"$lt": 2}}),
+        store.as_retriever(search_kwargs={"filter": {"n": {"$lt": 2}}}),
+        HybridRetriever(retrievers=[sparse], filter={"n": {"$lt": 2}}),
+    ):
+        assert ids(HybridRetriever(retrievers=[part]).invoke("위성", filter={"n": {"$gte": 1}})) == ["b"]
+
+
+def test_k_at_a_call_asks_no_part_for_less_than_it_is_set_to(sparse):
+    store = PixieVectorStore(sparse.sparse_retriever)
+    few = PixieRetriever(sparse_retriever=sparse.sparse_retriever, k=1)
+    for part in (few, store.as_retriever(search_kwargs={"k": 1}), few.with_config(tags=["x"]), sparse.bind(k=1)):
+        hybrid = HybridRetriever(retrievers={"one": part})
+        assert ids(hybrid.invoke("위성")) == ["a"]
+        assert ids(hybrid.invoke("위성", k=2)) == ["a", "b"]
+    assert len(HybridRetriever(retrievers={"all": sparse}).invoke("위성", k=1)[0].metadata["fusion_parts"]) == 1
+
+
+def test_a_threshold_reaches_the_parts_and_what_another_part_has_survives(hybrid):
+    found = hybrid.invoke("위성", score_threshold=2)
+    assert ids(found) == ["a", "c", "b", "d"]
+    by_id = {document.id: document.metadata["fusion_parts"] for document in found}
+    assert by_id["c"]["sparse"]["rank"] is None
+    assert by_id["c"]["dense"]["rank"] == 1
+    assert ids(hybrid.invoke("위성", score_threshold={"sparse": 3})) == ["a", "c", "d"]
+    for threshold, error in ((True, "score_threshold"), ("2", "score_threshold"), ({"other": 1}, "'other'")):
+        with pytest.raises(InvalidParameterError, match=error):
+            hybrid.invoke("위성", score_threshold=threshold)
+        with pytest.raises(InvalidParameterError, match=error):
+            HybridRetriever(retrievers=hybrid.retrievers, score_threshold=threshold)
+
+
+def test_a_store_with_a_filter_language_of_its_own_is_told_in_it(sparse):
+    store = InMemoryVectorStore(DeterministicFakeEmbedding(size=8))
+    store.add_documents([Document(f"위성 {n}", id=f"m{n}", metadata={"n": n}) for n in range(20)])
+
+    def translated(filter):
+        return lambda document: parse_filter(filter).matches(document.metadata)
+
+    parts = {"sparse": sparse, "dense": store.as_retriever(search_kwargs={"k": 2})}
+    hybrid = HybridRetriever(retrievers=parts, filter_translators={"dense": translated})
+    found = hybrid.invoke("위성", filter={"n": {"$gte": 17}}, k=3)
+    assert sorted(ids(found)) == ["m17", "m18", "m19"]
+    with pytest.raises(TypeError, match="'other'"):
+        HybridRetriever(retrievers=parts, filter_translators={"other": translated})
+
+
+def test_an_id_that_one_part_alone_has_survives(sparse):
+    without = Dense(documents=[Document("위성 농업", metadata={"n": 2}), Document("바다")])
+    for parts in ({"other": without, "sparse": sparse}, {"sparse": sparse, "other": without}):
+        found = HybridRetriever(retrievers=parts).invoke("위성")
+        assert sorted(ids(found), key=str) == [None, "a", "b", "c"]
+        assert found[[document.id for document in found].index("c")].metadata["fusion_parts"]["other"]["rank"] == 1
+    named = Dense(documents=[Document("다른 글", metadata={"n": 1})])
+    (best, *_) = HybridRetriever(retrievers=[named, sparse], id_key="n").invoke("위성")
+    assert (best.page_content, best.id) == ("다른 글", "b")

@@ -120,3 +120,42 @@ def test_what_index_passes_on_is_taken_and_anything_else_refused_by_name(words, 
         index(FIRST, records, retriever, key_encoder="sha256", upsert_kwargs={"show_progress": False})
         with pytest.raises(TypeError, match="vector_field"):
             index(SECOND, records, retriever, key_encoder="sha256", upsert_kwargs={"vector_field": "x"})
+
+
+DOORS = {
+    "from_documents": lambda kind, _, encoder, path, pages: kind.from_documents(pages, encoder=encoder, path=path),
+    "from_texts": lambda kind, _, encoder, path, pages: kind.from_texts(
+        [page.page_content for page in pages],
+        metadatas=[page.metadata for page in pages],
+        ids=[page.id for page in pages],
+        encoder=encoder,
+        path=path,
+    ),
+    "add_documents": lambda _, there, *__: there.add_documents(__[-1]),
+    "upsert": lambda _, there, *__: there.upsert(__[-1]),
+    "add_texts": lambda _, there, *__: there.add_texts(
+        [page.page_content for page in __[-1]], [page.metadata for page in __[-1]], ids=[page.id for page in __[-1]]
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "door"),
+    [
+        *((PixieRetriever, door) for door in ("from_documents", "from_texts", "add_documents", "upsert")),
+        *((PixieVectorStore, door) for door in ("from_documents", "from_texts", "add_documents", "add_texts")),
+    ],
+)
+def test_no_door_encodes_what_is_stored_under_its_id(kind, door, words, tmp_path, monkeypatch):
+    path = tmp_path / "index.db"
+    pages = [Document(f"위성 {n}", id=str(n), metadata={"n": n}) for n in range(3)]
+    with kind.from_documents(pages, encoder=words, path=path) as there:
+        encoded, inner = [], words.encode_documents
+        monkeypatch.setattr(words, "encode_documents", lambda texts, **_: (encoded.extend(texts), inner(texts))[1])
+        pages[1].metadata["n"] = "하나"
+        pages.append(Document("농업", id="3"))
+        again = DOORS[door](kind, there, words, path, pages)
+        assert encoded == ["농업"]
+        assert there.sparse_retriever.get(["1"])[0].metadata == {"n": "하나"}
+        if isinstance(again, kind):
+            again.close()

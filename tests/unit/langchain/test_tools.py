@@ -9,13 +9,21 @@ from agents import call, script
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
+from langchain_core.prompts import PromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import create_retriever_tool, tool
 from langchain_core.tools.structured import StructuredTool
+from pydantic import ValidationError
 
-from pixie_retrievers.errors import DuplicateIdError, InvalidParameterError
-from pixie_retrievers.langchain import PixieRetriever, create_search_tool, retrieve_tools_functions
+from pixie_retrievers.errors import DuplicateIdError, FilterError, InvalidParameterError
+from pixie_retrievers.langchain import (
+    PixieRetriever,
+    PixieVectorStore,
+    create_search_tool,
+    retrieve_tools_functions,
+)
 from pixie_retrievers.langchain.tools import describe_tool
-from pixie_retrievers.tools import ToolDescription, ToolIndex
+from pixie_retrievers.tools import ToolDescription, ToolIndex, citation
 
 CALL = {"name": "search", "args": {"query": "위성"}, "id": "1", "type": "tool_call"}
 
@@ -147,7 +155,54 @@ class TestBigtool:
 
 
 def test_documents_without_an_id_are_shown_with_their_text():
-    from langchain_core.runnables import RunnableLambda
 
     found = create_search_tool(RunnableLambda(lambda _: [Document("글")]), "search", "찾는다.").invoke(CALL)
     assert found.content.endswith("글")
+
+
+class TestWhatTheModelSees:
+    def test_a_long_id_is_short_and_the_same_everywhere(self, words):
+        long = "문서/2024/감사원 결정문 제12호.pdf#page=7"
+        with PixieRetriever.from_texts(["위성"], ids=[long], encoder=words) as retriever:
+            message = create_search_tool(retriever, "search", "찾는다.").invoke(CALL)
+        assert message.content == f"[{citation(long)}] 위성"
+        assert (len(citation(long)), citation("rules.md#12"), len(citation("a]b"))) == (8, "rules.md#12", 8)
+        assert message.artifact[0].id == long
+
+    def test_metadata_are_shown_by_name_and_only_those(self, retriever):
+        retriever.update_metadata({"title": "하나", "page": {"number": 3}}, ids=["a"])
+        shown = create_search_tool(retriever, "s", "찾는다.", metadata_keys=["title", "page.number", "score"], k=2)
+        assert shown.invoke(CALL).content == "[a] title: 하나\npage.number: 3\n위성 위성\n\n[b] 위성 발사"
+
+    def test_a_prompt_says_how_a_document_is_shown(self, retriever):
+        prompt = PromptTemplate.from_template("<{citation} {secret}>{page_content}</>")
+        shown = create_search_tool(retriever, "s", "찾는다.", document_prompt=prompt, separator="")
+        assert shown.invoke(CALL).content == "<a x>위성 위성</><b x>위성 발사</>"
+        with pytest.raises(InvalidParameterError, match="leave metadata_keys out"):
+            create_search_tool(retriever, "s", "찾는다.", document_prompt=prompt, metadata_keys=["secret"])
+
+
+class TestWhatTheToolSearches:
+    @pytest.mark.parametrize("kind", ["retriever", "store", "any"])
+    async def test_k_and_a_filter_hold_whatever_the_retriever_is(self, retriever, kind):
+        retriever.update_metadata({"n": 1}, ids=["b"])
+        everything = retriever.invoke("위성")
+        searched = {
+            "retriever": retriever,
+            "store": PixieVectorStore(retriever.sparse_retriever).as_retriever(),
+            "any": RunnableLambda(lambda _: everything),
+        }[kind]
+        one = create_search_tool(searched, "s", "찾는다.", k=1)
+        assert one.invoke(CALL).content == (await one.ainvoke(CALL)).content == "[a] 위성 위성"
+        some = create_search_tool(searched, "s", "찾는다.", filter={"n": 1})
+        assert some.invoke(CALL).content == (await some.ainvoke(CALL)).content == "[b] 위성 발사"
+        with pytest.raises(FilterError):
+            create_search_tool(searched, "s", "찾는다.", filter={"n": {"$near": 1}})
+        with pytest.raises(InvalidParameterError, match="k is 0"):
+            create_search_tool(searched, "s", "찾는다.", k=0)
+
+    def test_arguments_that_the_model_made_up_are_refused(self, search):
+        with pytest.raises(ValidationError, match="year"):
+            search.invoke({**CALL, "args": {"query": "위성", "year": 2020}})
+        with pytest.raises(TypeError, match="top_k"):
+            create_search_tool(search, "s", "찾는다.", top_k=3)

@@ -637,3 +637,24 @@ class TestAsyncWriting:
             assert await retriever.adelete_nodes(["bread", "none"]) == 1
             assert await retriever.aget_nodes(["bread", "rice"]) == [None, nodes[2]]
             retriever.sparse_retriever.close()
+
+
+class TestAddingAgain:
+    @pytest.mark.parametrize("door", ["from_nodes", "add_nodes", "store"])
+    def test_nodes_that_are_stored_are_not_encoded_again(self, door, nodes, encoder, tmp_path, monkeypatch):
+        path = tmp_path / "index.db"
+        with PixieRetriever.from_nodes(nodes, encoder=encoder, path=path) as there:
+            encoded, inner = [], encoder.encode_documents
+            monkeypatch.setattr(
+                encoder, "encode_documents", lambda texts, **_: (encoded.extend(texts), inner(texts))[1]
+            )
+            nodes[0].metadata["year"] = 2021  # not a part of what is embedded
+            more = [*nodes, TextNode(id_="new", text="새 글")]
+            if door == "from_nodes":
+                PixieRetriever.from_nodes(more, encoder=encoder, path=path).close()
+            elif door == "add_nodes":
+                there.add_nodes(more)
+            else:
+                PixieVectorStore(there.sparse_retriever).add(more)
+            assert encoded == ["새 글"]
+            assert there.get_nodes(["orbit"])[0].metadata["year"] == 2021

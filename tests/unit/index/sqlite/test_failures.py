@@ -11,6 +11,7 @@ import pytest
 from pixie_retrievers import (
     CorruptIndexError,
     Document,
+    FilterError,
     IndexClosedError,
     IndexLockedError,
     InvalidDocumentError,
@@ -56,6 +57,7 @@ def test_an_error_of_a_callers_own_filter_is_not_taken_for_a_damaged_file(tmp_pa
     with SqliteIndex(tmp_path / "index.db", vocabulary_size=2) as index:
         one = SparseVectors.from_dicts([{0: 1.0}], 2)
         index.upsert([Document("a", "")], one)
-        with pytest.raises(sqlite3.OperationalError, match="disk"):
+        with pytest.raises(FilterError, match="raised OperationalError for document 'a'") as caught:
             index.search(one, 1, filter=broken)
+        assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
         assert len(index.search(one, 1)[0]) == 1

@@ -67,10 +67,15 @@ def test_ids_narrow_what_is_allowed_and_never_widen_it(snapshot):
     assert allowed_docnos(snapshot, snapshot.only(np.array([], np.int64), everything)) == []
 
 
-def test_ids_are_listed_in_the_order_of_insertion_up_to_a_limit(snapshot):
-    assert snapshot.ids(None, None) == [f"d{docno}" for docno in LIVE]
-    assert snapshot.ids(None, 4) == ["d0", "d1", "d2", "d4"]
-    assert snapshot.ids(parse_filter({"n": {"$gt": 23}}), 3) == ["d24", "d26", "d27"]
+def test_ids_are_listed_in_the_order_of_insertion_page_by_page(snapshot):
+    everything = [f"d{docno}" for docno in LIVE]
+    for start in range(len(LIVE) + 2):
+        for stop in (*range(start, len(LIVE) + 2), None):
+            assert snapshot.ids(None, slice(start, stop)) == everything[start:stop]
+    late = parse_filter({"n": {"$gt": 23}})
+    assert snapshot.ids(late, slice(0, 3)) == ["d24", "d26", "d27"]
+    assert snapshot.ids(late, slice(1, 3)) == ["d26", "d27"]
+    assert (snapshot.count(None), snapshot.count(late)) == (len(LIVE), len(snapshot.ids(late, slice(0, None))))
 
 
 def test_what_ids_allow_is_kept_by_ids_and_condition(snapshot):
