@@ -134,9 +134,8 @@ class Measurements:
         took: dict[str, list[float]] = {}
         for question in self.questions:
             for name, encoder in encoders.items():
-                took.setdefault(name, []).append(
-                    1e3 * timed(lambda e=encoder: e.encode_queries([question]), self.device)
-                )  # noqa: B023
+                ask = lambda e=encoder, q=question: e.encode_queries([q])
+                took.setdefault(name, []).append(1e3 * timed(ask, self.device))
             for name, plain in self.plain.items():
                 call = lambda p=plain, q=question: p.encode_query(q, show_progress_bar=False)
                 took.setdefault(f"plain {name}", []).append(1e3 * timed(call, self.device))
