@@ -55,6 +55,11 @@ class ModernBert:
         self._normalised: Callable[[Any, torch.Tensor], torch.Tensor] = _normalised
 
     @property
+    def size(self) -> int:
+        """How many numbers it has, those of the last layer not among them."""
+        return sum(parameter.numel() for parameter in self._network.parameters())
+
+    @property
     def device(self) -> torch.device:
         """Where it runs."""
         device: torch.device = self._network.device

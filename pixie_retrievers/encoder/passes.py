@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pixie_retrievers.encoder.batches import MOST_TEXTS, by_tokens, plan_batches
+from pixie_retrievers.encoder.batches import MOST_TEXTS, by_tokens, packed_budget, plan_batches
 from pixie_retrievers.encoder.forward import Kind, forward, prepare, prompt_of
 from pixie_retrievers.encoder.head import BlockwisePooling, masked_language_model
 from pixie_retrievers.encoder.modernbert import ModernBert, packed_network
@@ -143,9 +143,9 @@ class PackedPasses:
         self._network = network
         self._head = head
         self._sparsify = sparsify
-        self._max_batch_tokens = max_batch_tokens
-        self._turn = turn
         self._on_gpu = network.device.type == "cuda"
+        self._max_batch_tokens = max_batch_tokens if self._on_gpu else packed_budget(max_batch_tokens, network.size)
+        self._turn = turn
         self._most_texts = _MOST_TEXTS_ON_GPU if self._on_gpu else MOST_TEXTS
         self._is_fused: bool | None = None
         self._graphs = QuestionGraphs(network, head) if network.runs_on_gpu_alone else None
