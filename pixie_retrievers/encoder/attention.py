@@ -2,7 +2,7 @@
 
 Two of three layers of ModernBERT see only the 64 tokens on each side (Warner et al. 2024, section 2.1.2). A GPU takes
 all texts at once, told where each ends: by a kernel of this package, which turns queries and keys on its way (see
-:mod:`~pixie_retrievers.encoder.kernels`), or where Triton cannot compile, by torch's flash attention (Dao 2023,
+:mod:`~pixie_retrievers.encoder.gpu_kernels`), or where Triton cannot compile, by torch's flash attention (Dao 2023,
 arXiv 2307.08691). Elsewhere texts come one after the other, and in local layers a strip of tokens meets only the keys
 that it may see: a mask of (length x length) would have 67 million entries at 8,192 tokens.
 
@@ -84,7 +84,7 @@ class FusedAttention:
         self, projected: torch.Tensor, rotation: Rotation, packing: Packing, reach: int | None
     ) -> torch.Tensor:
         """See :class:`Attention`."""
-        from pixie_retrievers.encoder.kernels import attend
+        from pixie_retrievers.encoder.gpu_kernels import attend
 
         wide = reach is None
         tiles = packing.wide_tiles if wide else packing.tiles

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.vocabulary import Reading
 
-__all__ = ["MOST_TEXTS", "by_tokens", "plan_batches", "token_budget"]
+__all__ = ["MOST_TEXTS", "by_tokens", "packed_budget", "plan_batches", "token_budget"]
 
 _MOST_TOKENS = {"cpu": 8192, "mps": 8192, "cuda": 65536}  # more makes nothing faster
 _FEWEST_TOKENS = 512
+_HOST_FLOP, _FEWEST_PACKED_TOKENS = 10e9, 128  # a tenth of a second on two cores, or less
 MOST_TEXTS = 128  # the vectors of a batch are dense for a moment: 26 MB at 50,000 terms
 _SHARE = 0.25  # of the free memory: others live there too
 
@@ -31,6 +32,19 @@ def token_budget(device: str, free_bytes: int | None, bytes_per_token: int) -> i
     if free_bytes is None:
         return min(most, 8192)
     return max(_FEWEST_TOKENS, min(most, int(free_bytes * _SHARE) // bytes_per_token))
+
+
+def packed_budget(max_batch_tokens: int, n_parameters: int) -> int:
+    """How many tokens of texts that lie behind each other a processor is given at once.
+
+    More make nothing faster there: what a few layers leave behind is in no cache any more, and who has a question waits
+    longer for the end of a batch.
+
+    Args:
+        max_batch_tokens: More are never allowed.
+        n_parameters: How many numbers the model has, each of which is used twice a token.
+    """
+    return min(max_batch_tokens, max(_FEWEST_PACKED_TOKENS, int(_HOST_FLOP / (2 * n_parameters))))
 
 
 def by_tokens(readings: Iterator[list[Reading]], most_tokens: int, most_texts: int) -> Iterator[list[Reading]]:

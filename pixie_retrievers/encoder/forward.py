@@ -19,7 +19,7 @@ def prompt_of(model: Any, kind: Kind) -> str:
     return model.prompts.get(chosen) or ""
 
 
-def forward(model: Any, texts: Sequence[str], kind: Kind) -> Any:
+def forward(model: Any, features: dict[str, Any], kind: Kind) -> Any:
     """The pooled vectors, a tensor of (n, vocabulary) on the model's device.
 
     ``encode_query`` and ``encode_document`` give the same; they look at every module and every weight of the model
@@ -27,25 +27,25 @@ def forward(model: Any, texts: Sequence[str], kind: Kind) -> Any:
 
     Args:
         model: A ``SparseEncoder`` that is set to evaluate.
-        texts: All of them go through at once.
-        kind: Decides prompt and route.
+        features: What :func:`prepare` gave, or the same; they may be changed.
+        kind: Decides the route.
     """
     import torch
     from sentence_transformers.util import batch_to_device, select_max_active_dims
 
-    prompted = [prompt_of(model, kind) + text for text in texts]
     most = {} if model.max_active_dims is None else {"max_active_dims": model.max_active_dims}
     with torch.inference_mode():
-        features = batch_to_device(prepare(model, prompted, kind), model.device)
-        pooled = model(features, task=kind, **most)["sentence_embedding"]
+        pooled = model(batch_to_device(features, model.device), task=kind, **most)["sentence_embedding"]
         return select_max_active_dims(pooled, **most) if most else pooled
 
 
 @panics_refused()
-def prepare(model: Any, prompted: Sequence[str], kind: Kind) -> Any:
-    """What sentence-transformers gives a model for texts that already have their prompt.
+def prepare(model: Any, texts: Sequence[str], kind: Kind) -> dict[str, Any]:
+    """What sentence-transformers makes of texts for a model, prompt and all.
 
     Raises:
         UnsafeModelError: The tokenizer panics at one of them.
     """
-    return (getattr(model, "preprocess", None) or model.tokenize)(list(prompted), task=kind)  # renamed in version 6
+    prompted = [prompt_of(model, kind) + text for text in texts]
+    made = getattr(model, "preprocess", None) or model.tokenize  # renamed in version 6
+    return dict(made(prompted, task=kind))

@@ -21,6 +21,7 @@ from pixie_retrievers.encoder.packing import Packing
 __all__ = ["BlockwisePooling", "masked_language_model", "split_heads"]
 
 _BLOCK_BYTES = 1 << 26
+_HOST_BLOCK_TOKENS = 192  # a processor has what it made of so many in its cache while it looks for the maxima
 
 _logger = logging.getLogger("pixie_retrievers")
 
@@ -75,7 +76,7 @@ class BlockwisePooling(nn.Module):
         """
         if not fused or self.pooling_strategy != "max":
             return self._pooled(hidden, packing.ends)
-        from pixie_retrievers.encoder.kernels import text_maxima
+        from pixie_retrievers.encoder.gpu_kernels import text_maxima
 
         decoder: Any = self.decoder
         maxima = text_maxima(hidden, decoder.weight, decoder.bias, packing.owners, len(packing.ends) - 1)
@@ -85,11 +86,16 @@ class BlockwisePooling(nn.Module):
     def _pooled(self, hidden: torch.Tensor, ends: list[int]) -> torch.Tensor:
         """One row a text from its positions ``ends[i]:ends[i + 1]`` of ``hidden``, shape (n_tokens, hidden)."""
         by_max = self.pooling_strategy == "max"
-        # Zero is what relu makes of a text whose logits are all negative.
-        pooled = torch.zeros(len(ends) - 1, self.embedding_dimension, dtype=torch.float32, device=hidden.device)
+        shape = len(ends) - 1, self.embedding_dimension
+        pooled = torch.full(shape, -torch.inf if by_max else 0, dtype=torch.float32, device=hidden.device)
+        weight, bias = self._apart() if by_max else (None, None)
+        size = self.block_tokens if hidden.is_cuda else min(self.block_tokens, _HOST_BLOCK_TOKENS)
+        # New memory for each block would cost a quarter of the product: the system has to clear it first.
+        room = hidden.new_empty(0 if weight is None else min(size, len(hidden)), self.embedding_dimension)
         text = 0
-        for start in range(0, len(hidden), self.block_tokens):
-            logits = self.decoder(hidden[start : start + self.block_tokens])
+        for start in range(0, len(hidden), size):
+            block = hidden[start : start + size]
+            logits = self.decoder(block) if weight is None else torch.mm(block, weight.t(), out=room[: len(block)])
             stop = start + len(logits)
             if not by_max:
                 logits = self._activated(logits.float().relu_())
@@ -102,7 +108,20 @@ class BlockwisePooling(nn.Module):
                 if ends[text + 1] > stop:  # the text goes on in the next block
                     break
                 text += 1
-        return self._activated(pooled) if by_max else pooled
+        if bias is not None:
+            pooled += bias
+        return self._activated(pooled.relu_()) if by_max else pooled
+
+    def _apart(self) -> tuple[Any, Any]:
+        """The decoder's weights, and its bias, where that can be added to a maximum instead of to each logit.
+
+        In float32 it can, to the same number: the sum, rounded, rises with the logit. With shorter numbers the layer
+        adds it before it rounds. Who watches the layer wants all of what it gives.
+        """
+        decoder: Any = self.decoder
+        if type(decoder) is nn.Linear and decoder.weight.dtype == torch.float32 and not decoder._forward_hooks:  # noqa: SLF001
+            return decoder.weight, decoder.bias
+        return None, None
 
     def pooled_logits(self, logits: torch.Tensor) -> torch.Tensor:
         """The vector of one text, float32 of (1, vocabulary), without a word from the host.

@@ -18,7 +18,7 @@ from contextlib import suppress
 import torch
 from torch import nn
 
-from pixie_retrievers.encoder.forward import forward
+from pixie_retrievers.encoder.forward import forward, prepare
 from pixie_retrievers.errors import DeviceUnavailableError
 
 __all__ = ["Int8Linear", "PackedLinear", "multiplies_bytes_exactly", "pack", "quantise"]
@@ -155,8 +155,8 @@ def _replace(model: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:
             if id(child) not in made:
                 made[id(child)] = make(child)
             setattr(parent, name, made[id(child)])
-        forward(model, ["a"], "query")
-        forward(model, ["a"], "document")
+        forward(model, prepare(model, ["a"], "query"), "query")
+        forward(model, prepare(model, ["a"], "document"), "document")
     except _REFUSALS:
         for parent, name, child in places:
             setattr(parent, name, child)

@@ -55,6 +55,11 @@ class ModernBert:
         self._normalised: Callable[[Any, torch.Tensor], torch.Tensor] = _normalised
 
     @property
+    def size(self) -> int:
+        """How many numbers it has, those of the last layer not among them."""
+        return sum(parameter.numel() for parameter in self._network.parameters())
+
+    @property
     def device(self) -> torch.device:
         """Where it runs."""
         device: torch.device = self._network.device
@@ -70,11 +75,11 @@ class ModernBert:
             return False
         before = self._attention, self._gated, self._normalised
         try:
-            from pixie_retrievers.encoder import kernels
+            from pixie_retrievers.encoder import gpu_kernels
 
             self._attention = FusedAttention()
             if self._network.config.hidden_activation == "gelu":
-                self._gated = kernels.gated
+                self._gated = gpu_kernels.gated
             self._normalised = _fused_normalised
             self(Packing.of([np.arange(1, 4, dtype=np.int32)], self.device))
         except Exception as error:  # noqa: BLE001  # what a missing compiler raises has many names
@@ -126,7 +131,7 @@ def _normalised(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
 def _fused_normalised(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
     if type(norm) is not nn.LayerNorm:  # the first layer has none
         return _normalised(norm, hidden)
-    from pixie_retrievers.encoder.kernels import normalised
+    from pixie_retrievers.encoder.gpu_kernels import normalised
 
     return normalised(hidden, norm.weight, norm.bias, norm.eps)
 

@@ -8,12 +8,14 @@ padded to the longest, so that texts of similar length go together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pixie_retrievers.encoder.batches import MOST_TEXTS, by_tokens, plan_batches
+from pixie_retrievers.encoder.batches import MOST_TEXTS, by_tokens, packed_budget, plan_batches
 from pixie_retrievers.encoder.forward import Kind, forward, prepare, prompt_of
 from pixie_retrievers.encoder.head import BlockwisePooling, masked_language_model
 from pixie_retrievers.encoder.modernbert import ModernBert, packed_network
@@ -31,6 +33,9 @@ _MOST_TEXTS_ON_GPU = 512  # their vectors are dense for a moment: 100 MB at 50,0
 # What sentence-transformers may do to texts before they are tokens, and this package's tokenizer does not.
 _CHANGES_TEXTS = ("do_lower_case", "query_expansion", "query_length", "document_length", "processing_kwargs")
 _SAMPLES = ["a", " 한국어 Text, 1\u20e3 ", "\u1112\u1161\u11ab [MASK] \U0001f34e\ufe0f\n\ttwo  spaces"]
+
+# cuDNN's would plan anew for every length of texts: half of the time on a GPU.
+_BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 Sparsify = Callable[[torch.Tensor], SparseRows]
 
@@ -59,6 +64,8 @@ class PaddedPasses:
         model: A ``SparseEncoder`` that is set to evaluate.
         kind: Decides prompt and route.
         sparsify: Which weights are kept.
+        beside: What its transformer is given beside tokens, where it is given the tokens of readings; None where only
+            sentence-transformers knows what it makes of a text.
         n_terms: The number of terms.
         max_batch_tokens: How many tokens, padding included, go through it at once.
         turn: Held while it computes.
@@ -70,6 +77,7 @@ class PaddedPasses:
         kind: Kind,
         sparsify: Sparsify,
         *,
+        beside: dict[str, Any] | None,
         n_terms: int,
         max_batch_tokens: int,
         turn: AbstractContextManager[Any],
@@ -77,6 +85,7 @@ class PaddedPasses:
         self._model = model
         self._kind = kind
         self._sparsify = sparsify
+        self._beside = beside
         self._n_terms = n_terms
         self._max_batch_tokens = max_batch_tokens
         self._turn = turn
@@ -89,11 +98,26 @@ class PaddedPasses:
         """See :class:`Passes`."""
         rows = []
         for batch in plan_batches([reading.n_tokens for reading in readings], self._max_batch_tokens):
-            with self._turn:
-                dense = forward(self._model, [readings[n].text for n in batch], self._kind)
+            with self._turn, self._backends():
+                dense = forward(self._model, self._features([readings[n] for n in batch]), self._kind)
                 rows.append((batch, self._sparsify(dense)))
         vectors = assemble(rows, len(readings), self._n_terms)
         return lambda: vectors
+
+    def _backends(self) -> AbstractContextManager[Any]:
+        on_gpu = self._model.device.type == "cuda"
+        return sdpa_kernel(_BACKENDS) if on_gpu else nullcontext()
+
+    def _features(self, readings: list[Reading]) -> dict[str, Any]:
+        if self._beside is None:
+            return prepare(self._model, [reading.text for reading in readings], self._kind)
+        shape = len(readings), max(reading.n_tokens for reading in readings)
+        ids = np.full(shape, self._model.tokenizer.pad_token_id, np.int64)
+        mask = np.zeros(shape, np.int64)
+        for row, reading in enumerate(readings):
+            ids[row, : reading.n_tokens] = reading.ids
+            mask[row, : reading.n_tokens] = 1
+        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask), **self._beside}
 
 
 class PackedPasses:
@@ -119,13 +143,17 @@ class PackedPasses:
         self._network = network
         self._head = head
         self._sparsify = sparsify
-        self._max_batch_tokens = max_batch_tokens
-        self._turn = turn
         self._on_gpu = network.device.type == "cuda"
+        self._max_batch_tokens = max_batch_tokens if self._on_gpu else packed_budget(max_batch_tokens, network.size)
+        self._turn = turn
         self._most_texts = _MOST_TEXTS_ON_GPU if self._on_gpu else MOST_TEXTS
         self._is_fused: bool | None = None
         self._graphs = QuestionGraphs(network, head) if network.runs_on_gpu_alone else None
         self._fetching = torch.cuda.Stream(network.device, priority=-1) if self._on_gpu else None
+
+    def is_of(self, network: ModernBert, head: BlockwisePooling) -> bool:
+        """Whether these are its parts."""
+        return network is self._network and head is self._head
 
     def groups(self, readings: Iterator[list[Reading]]) -> Iterator[list[Reading]]:
         """See :class:`Passes`."""
@@ -185,43 +213,47 @@ def passes_of(
         sparsify, max_batch_tokens, turn: As for :class:`PackedPasses`.
     """
     found: dict[Kind, Passes] = {}
-    packed: dict[int, PackedPasses] = {}  # both kinds mostly take the same way
+    packed: dict[int, ModernBert | None] = {}  # both kinds mostly take the same way
     for kind in ("query", "document"):
-        found[kind] = PaddedPasses(
-            model, kind, sparsify, n_terms=vocabulary.size, max_batch_tokens=max_batch_tokens, turn=turn
-        )
-        steps = _transformer_and_head(model, kind)
-        if steps is None or not _reads_alike(model, kind, vocabulary):
-            continue
-        network, head = steps
-        if id(head) not in packed:
-            modern_bert = packed_network(network, vocabulary.max_length)
-            if modern_bert is None:
+        steps = _steps(model, kind)
+        beside = _beside(model, steps[0], kind, vocabulary)
+        head = steps[1] if len(steps) == 2 and isinstance(steps[1], BlockwisePooling) else None
+        if beside is not None and head is not None and model.max_active_dims is None:
+            network = masked_language_model(steps[0])
+            if id(network) not in packed:
+                packed[id(network)] = packed_network(network, vocabulary.max_length)
+            modern_bert = packed[id(network)]
+            if modern_bert is not None:
+                others = [passes for passes in found.values() if isinstance(passes, PackedPasses)]
+                found[kind] = next((one for one in others if one.is_of(modern_bert, head)), None) or PackedPasses(
+                    modern_bert, head, sparsify, max_batch_tokens=max_batch_tokens, turn=turn
+                )
                 continue
-            packed[id(head)] = PackedPasses(modern_bert, head, sparsify, max_batch_tokens=max_batch_tokens, turn=turn)
-        found[kind] = packed[id(head)]
+        found[kind] = PaddedPasses(
+            model, kind, sparsify,
+            beside=beside, n_terms=vocabulary.size, max_batch_tokens=max_batch_tokens, turn=turn,
+        )  # fmt: skip
     return found
 
 
-def _transformer_and_head(model: Any, kind: Kind) -> tuple[Any, BlockwisePooling] | None:
-    """The network and the head, where nothing else is on the way of a kind of texts."""
+def _steps(model: Any, kind: Kind) -> list[Any]:
+    """The modules that texts of a kind go through, one after the other."""
     steps = list(model.children())
     if len(steps) == 1 and kind in getattr(steps[0], "sub_modules", {}):  # a router
         steps = list(steps[0].sub_modules[kind])
-    if len(steps) != 2 or not isinstance(steps[1], BlockwisePooling) or model.max_active_dims is not None:
-        return None
-    if any(getattr(steps[0], name, None) for name in _CHANGES_TEXTS):
-        return None
-    return masked_language_model(steps[0]), steps[1]
+    return steps
 
 
-def _reads_alike(model: Any, kind: Kind, vocabulary: Vocabulary) -> bool:
-    """Whether a model's texts become the tokens that this package's reading of them says."""
-    prompt = prompt_of(model, kind)
-    prepared = prepare(model, [prompt + text for text in _SAMPLES], kind)
-    if "attention_mask" not in prepared:
-        return False
-    seen = [
-        ids[mask.bool()].tolist() for ids, mask in zip(prepared["input_ids"], prepared["attention_mask"], strict=True)
-    ]
-    return seen == [reading.ids.tolist() for reading in vocabulary.read(_SAMPLES, prompt)]
+def _beside(model: Any, transformer: Any, kind: Kind, vocabulary: Vocabulary) -> dict[str, Any] | None:
+    """What a transformer is given beside tokens, where its tokens are those of readings; else None."""
+    if any(getattr(transformer, name, None) for name in _CHANGES_TEXTS) or model.tokenizer.padding_side != "right":
+        return None
+    prepared = prepare(model, _SAMPLES, kind)
+    beside = {name: value for name, value in prepared.items() if not isinstance(value, torch.Tensor)}
+    tensors = prepared.keys() - beside.keys() - {"token_type_ids"}  # all zeros for single texts, as where they lack
+    if tensors != {"input_ids", "attention_mask"}:
+        return None
+    padded = zip(prepared["input_ids"], prepared["attention_mask"], strict=True)
+    seen = [ids[mask.bool()].tolist() for ids, mask in padded]
+    readings = vocabulary.read(_SAMPLES, prompt_of(model, kind))
+    return beside if seen == [reading.ids.tolist() for reading in readings] else None

@@ -53,7 +53,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def say(name: str, value: Any) -> None:
-    print(name, json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value, flush=True)
+    print(name, json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value, flush=True)  # noqa: T201
 
 
 class Measurements:
@@ -134,11 +134,10 @@ class Measurements:
         took: dict[str, list[float]] = {}
         for question in self.questions:
             for name, encoder in encoders.items():
-                took.setdefault(name, []).append(
-                    1e3 * timed(lambda e=encoder: e.encode_queries([question]), self.device)
-                )  # noqa: B023
+                ask = lambda e=encoder, q=question: e.encode_queries([q])
+                took.setdefault(name, []).append(1e3 * timed(ask, self.device))
             for name, plain in self.plain.items():
-                call = lambda p=plain: p.encode_query(question, show_progress_bar=False)  # noqa: B023
+                call = lambda p=plain, q=question: p.encode_query(q, show_progress_bar=False)
                 took.setdefault(f"plain {name}", []).append(1e3 * timed(call, self.device))
         self.found["question_first_ms"] = {name: values[0] for name, values in took.items()}
         self.found["question_ms"] = {name: spread(values[10:]) for name, values in took.items()}
@@ -229,7 +228,7 @@ def main() -> None:
             began = time.perf_counter()
             try:
                 getattr(measurements, name)()
-            except Exception as error:  # what else was measured is worth having
+            except Exception as error:  # noqa: BLE001  # what else was measured is worth having
                 measurements.found[name] = repr(error)
                 say(f"{name} failed", repr(error))
                 import traceback

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixie_retrievers.encoder.batches import plan_batches, token_budget
+from pixie_retrievers.encoder.batches import packed_budget, plan_batches, token_budget
 
 
 @given(st.lists(st.integers(0, 300)), st.integers(1, 1000))
@@ -20,6 +21,14 @@ def test_every_text_with_tokens_is_in_one_batch_and_no_batch_is_over_budget(leng
 def test_longest_texts_come_first(lengths, budget):
     planned = [lengths[n] for batch in plan_batches(lengths, budget) for n in batch]
     assert planned == sorted(lengths, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("most", "n_parameters", "budget"),
+    [(8192, 4_700_000, 1063), (8192, 149_000_000, 128), (60, 4_700_000, 60), (8192, 1, 8192)],
+)
+def test_a_processor_gets_what_it_does_quickly(most, n_parameters, budget):
+    assert packed_budget(most, n_parameters) == budget
 
 
 def test_a_text_over_budget_goes_alone():

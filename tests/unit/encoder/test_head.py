@@ -1,4 +1,4 @@
-"""The blockwise head and strip-wise attention give what the ordinary path gives, in a fraction of the memory."""
+"""The blockwise head and texts behind each other give what the ordinary path gives, in a fraction of the memory."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ print(json.dumps([status("VmHWM") - before, len(vectors.term_ids)]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
-@pytest.mark.skipif(transformers.__version__ < "5", reason="attention in strips needs transformers 5")
+@pytest.mark.skipif(transformers.__version__ < "5", reason="texts behind each other need transformers 5")
 def test_two_long_texts_take_a_fraction_of_what_their_logits_would(long_folder, sentences):
     peak, n_terms = script(PEAK, str(long_folder), " ".join(sentences), OMP_NUM_THREADS="1")
     assert n_terms > 0

@@ -16,7 +16,7 @@ import torch
 
 import pixie_retrievers.encoder.pixie as pixie_module
 from pixie_retrievers import Document, PixieEncoder
-from pixie_retrievers.encoder.forward import forward
+from pixie_retrievers.encoder.forward import prepare
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 from pixie_retrievers.passages import split_documents
 
@@ -218,7 +218,7 @@ def test_a_tokenizer_that_panics_is_refused(content, copy_of, today_folder, capf
         lambda encoder, text: encoder.encode_queries([text]),
         lambda encoder, text: encoder.count_tokens([text]),
         lambda encoder, text: encoder._vocabulary.characters(text),  # what names a part of a character for a result
-        lambda encoder, text: forward(encoder._model, [text], "document"),
+        lambda encoder, text: prepare(encoder._model, [text], "document"),
         lambda encoder, text: list(split_documents([Document("a", text)], encoder)),
     ],
     ids=["documents", "queries", "tokens", "names", "forward", "passages"],
