@@ -16,6 +16,7 @@ from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.matching import matched
 from pixie_retrievers.parameters import check_top_k_tokens, check_whole_number
+from pixie_retrievers.text_fields import split_fingerprint
 from pixie_retrievers.types import (
     Comparison,
     Document,
@@ -76,8 +77,8 @@ class Reasons:
 
         Args:
             query: A text.
-            documents: They are looked up by their ids, all at once. Those that the index lacks are encoded by their
-                texts, in one batch; an empty id is in no index.
+            documents: They are looked up by their ids, all at once. Those that the index lacks are encoded as it
+                would encode them, in one batch; an empty id is in no index.
             top_k_tokens: At most so many tokens in an explanation; None for all.
 
         Returns:
@@ -88,7 +89,8 @@ class Reasons:
             InvalidTextError: A text is not a string or cannot be written as UTF-8.
         """
         check_top_k_tokens(top_k_tokens)
-        documents = list(documents)
+        _, fields = split_fingerprint(self.index.fingerprint)
+        documents = [one if fields is None else fields.whole(one) for one in documents]
         vector = self.encoder.encode_queries([query])
         ids = list({document.id: None for document in documents if document.id})
         known = dict(zip(ids, self.index.match(vector, ids), strict=True)) if ids else {}

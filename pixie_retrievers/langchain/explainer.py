@@ -12,7 +12,7 @@ from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Document as Stored
-from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS, TOKEN_SCORE
+from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS, TOKEN_SCORE, without_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +97,10 @@ class TokenExplainer(Owner, BaseDocumentCompressor):
         documents = list(documents)
         explanations = self._sparse_retriever.explain_many(
             query,
-            [Stored(one.id or content_identity(one), one.page_content) for one in documents],
+            [
+                Stored(one.id or content_identity(one), one.page_content, without_annotations(one.metadata))
+                for one in documents
+            ],
             top_k_tokens=self.top_k_tokens,
         )
         return [

@@ -181,15 +181,16 @@ class TestVectorStoreIndex:
             index.as_retriever(vector_store_query_mode="mmr").retrieve(bundle)
         assert store.query(VectorStoreQuery(query_str=QUERY)).ids == [index.as_retriever().retrieve(QUERY)[0].node_id]
 
-    async def test_show_progress_follows_the_encoding(self, encoder, documents):
+    async def test_show_progress_reaches_what_encodes(self, encoder, documents, monkeypatch):
         shown = []
 
-        class Watched(Counting):
-            def encode_documents(self, texts, *, show_progress=False):
-                shown.append(show_progress)
-                return encoder.encode_documents(texts)
-
-        with PixieVectorStore(encoder=Watched(encoder)) as store:
+        with PixieVectorStore(encoder=encoder) as store:
+            add = store.sparse_retriever.add
+            monkeypatch.setattr(
+                store.sparse_retriever,
+                "add",
+                lambda documents, *, show_progress: (shown.append(show_progress), add(documents))[1],
+            )
             options = {"storage_context": context(store), "embed_model": SparseOnly()}
             index = VectorStoreIndex(documents, show_progress=True, **options)
             VectorStoreIndex(documents, show_progress=True, use_async=False, **options)

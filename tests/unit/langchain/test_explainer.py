@@ -51,6 +51,14 @@ def test_what_was_explained_is_stored_without_its_explanation(retriever):
     assert retriever.get(["a"]) == STORED[:1]
 
 
+def test_what_an_index_of_fields_lacks_is_encoded_with_them(words):
+    with PixieRetriever.from_documents(STORED, encoder=words, text_fields=("title", "text")) as retriever:
+        titled = Document("지구", metadata={"title": "위성"})
+        (explained,) = TokenExplainer(retriever).compress_documents([titled], "위성 발사")
+    assert explained.page_content == "지구"
+    assert [one["token"] for one in explained.metadata["token_explanations"]] == ["위성"]
+
+
 async def test_asynchronously_it_says_the_same_and_the_number_of_tokens_is_set(retriever):
     explainer = TokenExplainer(retriever, top_k_tokens=1)
     explained = await explainer.acompress_documents(STORED, "위성 발사")
