@@ -6,7 +6,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -107,14 +107,10 @@ class SparseRetriever(Contents, Reasons):
         if path is not None and is_there(path):
             if weights is not None:
                 begin_index(path, vocabulary_size=None, fingerprint=None, weights=weights).close()  # refuses another
-            retriever = cls.from_index(path, encoder=encoder)
-            if fields is not None and fields.template != retriever.text_fields:
-                retriever.close()
-                raise IncompatibleIndexError(
-                    f"{path} encodes {retriever.text_fields or '{text}'!r} of a document, not {fields.template!r}:"
-                    " leave text_fields out, or build a new index"
-                )
-            return retriever
+            if fields is not None:
+                with closing(open_index(path, read_only=True)) as index:
+                    fields.check_index(index.fingerprint, path)
+            return cls.from_index(path, encoder=encoder)
         check_weights(weights)  # before a model is loaded
         encoder = chosen_encoder(encoder)
         check_parts(encoder=encoder)

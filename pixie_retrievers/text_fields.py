@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError
 from pixie_retrievers.filters import MISSING, resolve
 from pixie_retrievers.types import Document
 
@@ -53,6 +53,19 @@ class TextFields:
     def marked(self, fingerprint: str) -> str:
         """The fingerprint of an index: an encoder's, and this."""
         return f"{fingerprint}{_MARK}{json.dumps(self.template, ensure_ascii=False)}"
+
+    def check_index(self, fingerprint: str, location: object) -> None:
+        """Hold an index, by its fingerprint, to encoding these fields.
+
+        Raises:
+            IncompatibleIndexError: It encodes others, or the text alone.
+        """
+        _, other = split_fingerprint(fingerprint)
+        if other != self:
+            raise IncompatibleIndexError(
+                f"{location} encodes {other.template if other else _TEXT!r} of a document, not {self.template!r}: leave"
+                " text_fields out, or build a new index"
+            )
 
     def whole(self, document: Document) -> Document:
         """The document with the text that is encoded; one that has it already, as a search returned it, stays."""

@@ -19,6 +19,11 @@ ADVICE = {
     "try again, or let programs wait longer with lock_timeout_s": "try again when it is done",
     "device='auto'": "--device auto",
     "device='cpu'": "--device cpu",
+    "leave text_fields out, or build a new index": "leave --template out, or name a new file with -o",
+    "text_fields is ": "--template is ",
+    "pass field names with 'text' among them once, as in ('title', 'text'), or a template such as": (
+        "pass fields with {text} among them once, as in"
+    ),
 }
 
 

@@ -86,6 +86,15 @@ def index(
             show_default=False,
         ),
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What a new index encodes, and shows, of a document: '{title} ({year})\\n{text}', fields on lines of"
+            " their own or beside each other. Left out: what an existing index has, or title and text.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         str,
         typer.Option(
@@ -108,14 +117,23 @@ def index(
     """
     from pixie_retrievers.cli.inputs import read_documents
     from pixie_retrievers.files.fields import Fields
+    from pixie_retrievers.index.opening import begin_index, is_there, open_index, without_credentials
+    from pixie_retrievers.text_fields import TextFields, split_fingerprint
 
-    fields = Fields(text_field, id_field, title_field)
     parts, max_tokens = _split(split)
+    wanted = None if template is None else TextFields.of(template.replace("\\n", "\n"))
+    fingerprint: str | None = None
+    if is_there(target):
+        with closing(open_index(target, read_only=True)) as existing:
+            fingerprint = existing.fingerprint
+        if wanted is not None:
+            wanted.check_index(fingerprint, without_credentials(target))
+        _, wanted = split_fingerprint(fingerprint)
+    fields = Fields(text_field, id_field, title_field, title_in_text=wanted is None)
     whole = read_documents(inputs, fields=fields, split=parts, encoding=encoding)
 
     from pixie_retrievers.cli.models import encoder_for_index, load_encoder
     from pixie_retrievers.cli.storing import store
-    from pixie_retrievers.index.opening import begin_index, is_there, open_index, without_credentials
     from pixie_retrievers.indexing import left_over
     from pixie_retrievers.passages import split_documents
     from pixie_retrievers.retriever import SparseRetriever
@@ -124,10 +142,6 @@ def index(
     console = notes()
     devices = [device or "auto"] * processes if processes > 1 else None
     shown = without_credentials(target)
-    fingerprint: str | None = None
-    if is_there(target):
-        with closing(open_index(target, read_only=True)) as existing:
-            fingerprint = existing.fingerprint
 
     def documents() -> Iterable[Document]:
         return whole if max_tokens is None else split_documents(whole, encoder, max_tokens)
@@ -152,7 +166,7 @@ def index(
     opened = begin_index(
         target,
         vocabulary_size=encoder.vocabulary_size,
-        fingerprint=fingerprint or encoder.fingerprint,
+        fingerprint=fingerprint or (wanted.marked(encoder.fingerprint) if wanted else encoder.fingerprint),
         weights=weights.value if weights else None,
     )
     with SparseRetriever(encoder, opened) as retriever:

@@ -114,7 +114,7 @@ def _documents(sources: Sequence[Source], fields: Fields) -> Iterator[tuple[str,
             text, metadata = row.text, json_form(row.metadata)
             if row.title is not None:
                 metadata.setdefault("title", row.title)  # where whoever shows a document looks for it
-                text = f"{row.title}\n{text}"
+                text = f"{row.title}\n{text}" if fields.title_in_text else text
             if isinstance(metadata.get("source"), str):  # by custom a file's name, whoever wrote it down
                 metadata["source"] = composed(metadata["source"])
             id = row.id

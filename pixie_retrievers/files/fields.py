@@ -42,11 +42,13 @@ class Fields:
         text: text, content, contents, page_content, body, 본문 or 내용; it must be there.
         id: id or _id; the content's hash where there is none.
         title: title or 제목.
+        title_in_text: The title is to stand in front of the text; False where an index puts it there itself.
     """
 
     text: str | None = None
     id: str | None = None
     title: str | None = None
+    title_in_text: bool = True
 
     def of(self, row: Mapping[str, Any], place: str, *, is_table: bool = False) -> Row:
         """Tell a row's text, id and title from its metadata.

@@ -723,3 +723,24 @@ def test_an_index_that_encodes_fields_is_searched_and_added_to(pixie, encoder, t
         assert [one.text for one in retriever.get(["moon", "rice"])] == ["달\n지구를 돈다.", "벼\n논에서 자란다."]
     assert "지구를 돈다" in pixie("search", path, "달").stdout
     assert "{title}" in pixie("info", path).stdout
+
+
+def test_a_template_says_what_a_new_index_encodes(pixie, encoder, tmp_path):
+    path, rows = tmp_path / "books.db", tmp_path / "books.jsonl"
+    rows.write_text('{"id": "rice", "title": "벼", "year": 2020, "text": "논에서 자란다."}', encoding="utf-8")
+    template = "{title} ({year})\\n{text}"
+    assert pixie("index", rows, "-o", path, "--model", "bundled", "--template", template).exit_code == 0
+    with SparseRetriever.from_index(path, encoder=encoder) as retriever:
+        assert [one.text for one in retriever.get(["rice"])] == ["벼 (2020)\n논에서 자란다."]
+    again = pixie("index", rows, "-o", path, "--split", "64", "--sync", "--yes", "--json")
+    assert again.exit_code == 0  # remembered
+    with SparseRetriever.from_index(path, encoder=encoder) as retriever:
+        assert [one.text for one in retriever.get(["rice#1"])] == ["벼 (2020)\n논에서 자란다."]
+    for other, messages in (
+        ("{year}: {text}", ("encodes '{title} ({year})", "leave --template out")),
+        ("{year}", ("--template is '{year}'; pass fields with {text} among them once",)),
+    ):
+        refused = pixie("index", rows, "-o", path, "--template", other)
+        assert refused.exit_code == 1
+        for message in messages:
+            assert message in refused.stderr
