@@ -31,7 +31,9 @@ class Contents:
     def update_metadata(
         self, changes: MetadataChanges, *, ids: Iterable[str] | None = None, filter: Filter | None = None
     ) -> int:
-        """Change the metadata of documents, without encoding them; return how many there were.
+        """Change the metadata of documents; return how many there were.
+
+        Their texts are not encoded again, unless the index encodes a field of what changed (``text_fields``).
 
         Args:
             changes: The entries to set; or a function from a document's metadata to what it is to be.
