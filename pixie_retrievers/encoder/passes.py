@@ -177,7 +177,7 @@ class PackedPasses:
                 rows = self._sparsify(self._graphs(texts[0]))
             _passed(turns)
             return lambda: assemble([(present, rows)], len(readings), self._head.embedding_dimension)
-        with _turn(turns), torch.inference_mode():
+        with _turn(turns), torch.inference_mode(), self._device():
             if self._is_fused is None:
                 self._is_fused = self._network.fuse()
             packing = Packing.of(texts, self._network.device)
@@ -196,10 +196,14 @@ class PackedPasses:
 
         return finish
 
+    def _device(self) -> AbstractContextManager[object]:
+        """Kernels and events are those of the current device, which need not be the model's."""
+        return torch.cuda.device(self._network.device) if self._on_gpu else nullcontext()
+
     def _fetched(self, pooled: torch.Tensor, done: torch.cuda.Event) -> SparseRows:
         """What is kept of a batch, found beside what the GPU is computing by now."""
         assert self._fetching is not None
-        with torch.cuda.stream(self._fetching):
+        with self._device(), torch.cuda.stream(self._fetching):
             self._fetching.wait_event(done)
             rows = self._sparsify(pooled)
         pooled.record_stream(self._fetching)
