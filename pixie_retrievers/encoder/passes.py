@@ -22,6 +22,7 @@ from pixie_retrievers.encoder.modernbert import ModernBert, packed_network
 from pixie_retrievers.encoder.packing import Packing
 from pixie_retrievers.encoder.questions import QuestionGraphs
 from pixie_retrievers.encoder.sparsify import SparseRows, assemble
+from pixie_retrievers.encoder.turns import Turns
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.types import SparseVectors
 
@@ -41,17 +42,20 @@ Sparsify = Callable[[torch.Tensor], SparseRows]
 
 
 class Passes(Protocol):
-    """What gives vectors for readings. Safe to use from many threads: they take turns at the model."""
+    """What gives vectors for readings; only one thread may be inside the model at a time."""
 
     def groups(self, readings: Iterator[list[Reading]]) -> Iterator[list[Reading]]:
         """The readings in the order in which they came, as many together as :meth:`start` is to be given."""
         ...
 
-    def start(self, readings: Sequence[Reading], *, watched: bool = False) -> Callable[[], SparseVectors]:
+    def start(
+        self, readings: Sequence[Reading], turns: Turns | None = None, *, watched: bool = False
+    ) -> Callable[[], SparseVectors]:
         """Compute their vectors, or begin to; what it returns waits for the end, and gives one row a reading.
 
         Args:
             readings: A group of :meth:`groups`.
+            turns: Where it has to ask for the model; None where the caller has it.
             watched: The head's last layer is to be called, since someone looks at what it gives.
         """
         ...
@@ -68,7 +72,6 @@ class PaddedPasses:
             sentence-transformers knows what it makes of a text.
         n_terms: The number of terms.
         max_batch_tokens: How many tokens, padding included, go through it at once.
-        turn: Held while it computes.
     """
 
     def __init__(
@@ -80,7 +83,6 @@ class PaddedPasses:
         beside: dict[str, Any] | None,
         n_terms: int,
         max_batch_tokens: int,
-        turn: AbstractContextManager[Any],
     ) -> None:
         self._model = model
         self._kind = kind
@@ -88,19 +90,25 @@ class PaddedPasses:
         self._beside = beside
         self._n_terms = n_terms
         self._max_batch_tokens = max_batch_tokens
-        self._turn = turn
 
     def groups(self, readings: Iterator[list[Reading]]) -> Iterator[list[Reading]]:
         """See :class:`Passes`."""
         return by_tokens(readings, _WINDOW * self._max_batch_tokens, _WINDOW * MOST_TEXTS)
 
-    def start(self, readings: Sequence[Reading], *, watched: bool = False) -> Callable[[], SparseVectors]:  # noqa: ARG002
+    def start(
+        self,
+        readings: Sequence[Reading],
+        turns: Turns | None = None,
+        *,
+        watched: bool = False,  # noqa: ARG002
+    ) -> Callable[[], SparseVectors]:
         """See :class:`Passes`."""
         rows = []
         for batch in plan_batches([reading.n_tokens for reading in readings], self._max_batch_tokens):
-            with self._turn, self._backends():
+            with _turn(turns), self._backends():
                 dense = forward(self._model, self._features([readings[n] for n in batch]), self._kind)
                 rows.append((batch, self._sparsify(dense)))
+            _passed(turns)
         vectors = assemble(rows, len(readings), self._n_terms)
         return lambda: vectors
 
@@ -128,7 +136,6 @@ class PackedPasses:
         head: The head.
         sparsify: Which weights are kept.
         max_batch_tokens: How many tokens go through it at once.
-        turn: Held while it computes; on a GPU, while it is told what to.
     """
 
     def __init__(
@@ -138,14 +145,12 @@ class PackedPasses:
         sparsify: Sparsify,
         *,
         max_batch_tokens: int,
-        turn: AbstractContextManager[Any],
     ) -> None:
         self._network = network
         self._head = head
         self._sparsify = sparsify
         self._on_gpu = network.device.type == "cuda"
         self._max_batch_tokens = max_batch_tokens if self._on_gpu else packed_budget(max_batch_tokens, network.size)
-        self._turn = turn
         self._most_texts = _MOST_TEXTS_ON_GPU if self._on_gpu else MOST_TEXTS
         self._is_fused: bool | None = None
         self._graphs = QuestionGraphs(network, head) if network.runs_on_gpu_alone else None
@@ -159,17 +164,20 @@ class PackedPasses:
         """See :class:`Passes`."""
         return by_tokens(readings, self._max_batch_tokens, self._most_texts)
 
-    def start(self, readings: Sequence[Reading], *, watched: bool = False) -> Callable[[], SparseVectors]:
+    def start(
+        self, readings: Sequence[Reading], turns: Turns | None = None, *, watched: bool = False
+    ) -> Callable[[], SparseVectors]:
         """See :class:`Passes`."""
         present = [n for n, reading in enumerate(readings) if reading.n_tokens]
         if not present:
             return lambda: assemble([], len(readings), self._head.embedding_dimension)
         texts = [readings[n].ids for n in present]
         if self._graphs is not None and not watched and len(texts) == 1 and self._graphs.takes(len(texts[0])):
-            with self._turn, torch.inference_mode():
+            with _turn(turns), torch.inference_mode():
                 rows = self._sparsify(self._graphs(texts[0]))
+            _passed(turns)
             return lambda: assemble([(present, rows)], len(readings), self._head.embedding_dimension)
-        with self._turn, torch.inference_mode():
+        with _turn(turns), torch.inference_mode(), self._device():
             if self._is_fused is None:
                 self._is_fused = self._network.fuse()
             packing = Packing.of(texts, self._network.device)
@@ -180,6 +188,7 @@ class PackedPasses:
             done = torch.cuda.Event() if self._on_gpu else None
             if done is not None:
                 done.record()
+        _passed(turns)
 
         def finish() -> SparseVectors:
             found = rows if done is None else self._fetched(pooled, done)
@@ -187,14 +196,27 @@ class PackedPasses:
 
         return finish
 
+    def _device(self) -> AbstractContextManager[object]:
+        """Kernels and events are those of the current device, which need not be the model's."""
+        return torch.cuda.device(self._network.device) if self._on_gpu else nullcontext()
+
     def _fetched(self, pooled: torch.Tensor, done: torch.cuda.Event) -> SparseRows:
         """What is kept of a batch, found beside what the GPU is computing by now."""
         assert self._fetching is not None
-        with torch.cuda.stream(self._fetching):
+        with self._device(), torch.cuda.stream(self._fetching):
             self._fetching.wait_event(done)
             rows = self._sparsify(pooled)
         pooled.record_stream(self._fetching)
         return rows
+
+
+def _turn(turns: Turns | None) -> AbstractContextManager[object]:
+    return nullcontext() if turns is None else turns.of_documents()
+
+
+def _passed(turns: Turns | None) -> None:
+    if turns is not None:
+        turns.passed()
 
 
 def passes_of(
@@ -203,14 +225,13 @@ def passes_of(
     sparsify: Sparsify,
     *,
     max_batch_tokens: int,
-    turn: AbstractContextManager[Any],
 ) -> dict[Kind, Passes]:
     """The way in which a model's questions, and its documents, go through it.
 
     Args:
         model: A ``SparseEncoder`` as it was loaded and changed.
         vocabulary: The model's.
-        sparsify, max_batch_tokens, turn: As for :class:`PackedPasses`.
+        sparsify, max_batch_tokens: As for :class:`PackedPasses`.
     """
     found: dict[Kind, Passes] = {}
     packed: dict[int, ModernBert | None] = {}  # both kinds mostly take the same way
@@ -226,12 +247,12 @@ def passes_of(
             if modern_bert is not None:
                 others = [passes for passes in found.values() if isinstance(passes, PackedPasses)]
                 found[kind] = next((one for one in others if one.is_of(modern_bert, head)), None) or PackedPasses(
-                    modern_bert, head, sparsify, max_batch_tokens=max_batch_tokens, turn=turn
+                    modern_bert, head, sparsify, max_batch_tokens=max_batch_tokens
                 )
                 continue
         found[kind] = PaddedPasses(
             model, kind, sparsify,
-            beside=beside, n_terms=vocabulary.size, max_batch_tokens=max_batch_tokens, turn=turn,
+            beside=beside, n_terms=vocabulary.size, max_batch_tokens=max_batch_tokens,
         )  # fmt: skip
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,10 @@ from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
-from pixie_retrievers.encoder.sparsify import sparsify
 from pixie_retrievers.encoder.special import read_special_tokens_as_text, specials_stay_special
-from pixie_retrievers.encoder.stream import encode_stream
+from pixie_retrievers.encoder.stream import streams_of
 from pixie_retrievers.encoder.texts import checked_texts
+from pixie_retrievers.encoder.turns import Turns
 from pixie_retrievers.encoder.unread import Unread, report_unread
 from pixie_retrievers.encoder.vocabulary import Vocabulary
 from pixie_retrievers.errors import IncompatibleIndexError, ModelUnavailableError
@@ -84,8 +83,6 @@ class PixieEncoder:
         check_whole_number("max_length", max_length, none_means="the model's own limit")
         check_whole_number("max_batch_tokens", max_batch_tokens, none_means="what the memory allows")
         check_packages()
-        from pixie_retrievers.encoder.passes import passes_of
-
         machine = this_machine()
         device = choose_device(device, machine)
         choose_precision(precision, device, machine, n_parameters=0)  # refused before anything is fetched
@@ -107,18 +104,14 @@ class PixieEncoder:
         )
         if special_is_text:
             read_special_tokens_as_text(self._model)
-        self._turn = threading.RLock()
-        self._passes = passes_of(
+        self._turns = Turns()
+        self._streams = streams_of(
             self._model,
             self._vocabulary,
-            partial(
-                sparsify,
-                special_ids=self._vocabulary.special_ids,
-                min_weight=self._min_weight,
-                max_active_terms=max_active_terms,
-            ),
+            self._turns,
+            min_weight=self._min_weight,
+            max_active_terms=max_active_terms,
             max_batch_tokens=self._max_batch_tokens,
-            turn=self._turn,
         )
         self._process = os.getpid()
         self._queries = VectorCache(_CACHED_QUERIES)
@@ -360,7 +353,7 @@ class PixieEncoder:
         self._check_process()
         (checked,) = checked_texts([text])
         return raised_by(
-            self._model, self._vocabulary, checked, term_ids, kind, passes=self._passes[kind], turn=self._turn
+            self._model, self._vocabulary, checked, term_ids, kind, passes=self._streams[kind].passes, turns=self._turns
         )
 
     def _check_process(self) -> None:
@@ -383,14 +376,8 @@ class PixieEncoder:
         self._check_process()
         unread = Unread(0, len(checked), self.max_length)
         done = 0
-        for readings, vectors in encode_stream(
-            checked,
-            self._vocabulary,
-            prompt_of(self._model, kind),
-            self._passes[kind],
-            min_weight=self._min_weight,
-            max_active_terms=self._max_active_terms,
-        ):
+        stream = self._streams[kind]
+        for readings, vectors in stream.documents(checked) if kind == "document" else stream.questions(checked):
             for text, reading in zip(checked[done : done + len(readings)], readings, strict=True):
                 if reading.cut:
                     unread.add(Unread(1, 0, 0, len(text), reading.n_read))

@@ -7,7 +7,7 @@ does so, for the terms that are asked for: the numbers are those that the weight
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pixie_retrievers.encoder.forward import Kind, prompt_of
 from pixie_retrievers.encoder.head import BlockwisePooling
 from pixie_retrievers.encoder.passes import Passes
+from pixie_retrievers.encoder.turns import Turns
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.types import RaisedBy
 
@@ -32,7 +33,7 @@ def raised_by(
     kind: Kind,
     *,
     passes: Passes,
-    turn: AbstractContextManager[Any],
+    turns: Turns,
 ) -> dict[int, RaisedBy]:
     """Which token of a text raised each of some terms; terms without a weight are not in the result.
 
@@ -43,7 +44,7 @@ def raised_by(
         term_ids: The terms.
         kind: Decides prompt and route.
         passes: How texts of the kind go through the model.
-        turn: Held while the model runs; ``passes`` takes it again.
+        turns: Where the model is asked for.
 
     Raises:
         InvalidParameterError: A term is outside the vocabulary.
@@ -55,8 +56,9 @@ def raised_by(
     if not asked or not reading.n_tokens:
         return {}
     ids, spans, _ = vocabulary.located(text, prompt)
-    with turn:
+    with turns.of_documents():
         positions, weights = strongest_positions(model, passes, reading, asked)
+    turns.passed()
     found: dict[int, RaisedBy] = {}
     for term, position, weight in zip(asked, positions.tolist(), weights.tolist(), strict=False):
         span = spans[position]

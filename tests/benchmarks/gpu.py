@@ -100,7 +100,7 @@ class Measurements:
             differences[precision] = float(np.abs(found - expected).max())
             singly = np.concatenate([encoder.encode_queries([one]).to_scipy().toarray() for one in self.mixed[:60]])
             differences[f"{precision}, one by one and together"] = float(np.abs(singly - found[:60]).max())
-            passes: Any = encoder._passes["document"]
+            passes: Any = encoder._streams["document"].passes
             if passes._is_fused:
                 passes._is_fused = False
                 blocks = encoder.encode_documents(self.mixed).to_scipy().toarray()
@@ -172,7 +172,7 @@ class Measurements:
         if self.device == "cpu":
             return
         encoder = self.ours("auto")
-        passes: Any = encoder._passes["document"]
+        passes: Any = encoder._streams["document"].passes
         readings = encoder._vocabulary.read(self.sets["short"][:400])
         group = next(passes.groups(iter([readings])))
         network, head = passes._network, passes._head

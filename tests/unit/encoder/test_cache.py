@@ -41,9 +41,11 @@ def test_many_threads_get_their_own_vectors_from_a_cache_that_keeps_its_bound(si
 def test_an_encoder_asks_the_model_once_for_a_query_and_once_for_a_batch(today_folder, sentences, monkeypatch):
     encoder = PixieEncoder(today_folder, device="cpu")
     passes = []
-    start = encoder._passes["query"].start
+    start = encoder._streams["query"].passes.start
     monkeypatch.setattr(
-        encoder._passes["query"], "start", lambda readings: (passes.append(len(readings)), start(readings))[1]
+        encoder._streams["query"].passes,
+        "start",
+        lambda readings, *_: (passes.append(len(readings)), start(readings))[1],
     )
     first = encoder.encode_queries(sentences)
     assert encoder.encode_queries(sentences[::-1]).to_dicts() == first.to_dicts()[::-1]

@@ -31,7 +31,7 @@ def test_every_precision_gives_what_the_processor_gives(on_cpu, precision, toler
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_kernels_give_what_torch_gives(precision):
     encoder = PixieEncoder.bundled(device="cuda", precision=precision)
-    passes = encoder._passes["document"]
+    passes = encoder._streams["document"].passes
     passes._is_fused = False
     plain = dense(encoder.encode_documents(TEXTS))
     passes._is_fused = None

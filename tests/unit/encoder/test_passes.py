@@ -15,7 +15,6 @@ from pixie_retrievers import PixieEncoder
 from pixie_retrievers.encoder.batches import by_tokens
 from pixie_retrievers.encoder.modernbert import ModernBert
 from pixie_retrievers.encoder.passes import PackedPasses, PaddedPasses
-from pixie_retrievers.encoder.stream import encode_stream
 from pixie_retrievers.errors import InvalidVectorError, UnsafeModelError
 
 
@@ -34,8 +33,8 @@ def test_groups_keep_the_order_and_hold_no_more_than_they_may(pieces, most_token
 
 
 def test_a_modernbert_takes_texts_behind_each_other_and_both_kinds_share_its_parts(encoder):
-    assert isinstance(encoder._passes["document"], PackedPasses)
-    assert encoder._passes["query"] is encoder._passes["document"]
+    assert isinstance(encoder._streams["document"].passes, PackedPasses)
+    assert encoder._streams["query"].passes is encoder._streams["document"].passes
 
 
 def test_where_its_states_differ_it_is_run_as_transformers_does_and_the_log_says_so(
@@ -44,7 +43,7 @@ def test_where_its_states_differ_it_is_run_as_transformers_does_and_the_log_says
     monkeypatch.setattr(ModernBert, "__call__", lambda self, packing: self._network.model.embeddings(packing.ids))
     with caplog.at_level("INFO", logger="pixie_retrievers"):
         padded = PixieEncoder(today_folder, device="cpu")
-    assert isinstance(padded._passes["document"], PaddedPasses)
+    assert isinstance(padded._streams["document"].passes, PaddedPasses)
     assert "with padding: its states differ" in caplog.text
     monkeypatch.undo()
     difference = np.abs(dense(padded.encode_documents(sentences)) - dense(encoder.encode_documents(sentences)))
@@ -55,7 +54,7 @@ def test_where_transformers_is_another_release_it_is_run_as_that_does(today_fold
     monkeypatch.setattr(ModernBert, "_table", lambda *_: {}["rotary_emb"])
     with caplog.at_level("INFO", logger="pixie_retrievers"):
         padded = PixieEncoder(today_folder, device="cpu")
-    assert isinstance(padded._passes["document"], PaddedPasses)
+    assert isinstance(padded._streams["document"].passes, PaddedPasses)
     assert "with padding: KeyError" in caplog.text
     assert len(padded.encode_documents(sentences)) == len(sentences)
 
@@ -65,7 +64,7 @@ def test_where_the_model_changes_texts_before_they_are_tokens_it_tokenises_them_
 
     other = SimpleNamespace(ids=np.array([7], np.int32))
     monkeypatch.setattr(passes.Vocabulary, "read", lambda _, texts, __="": [other] * len(texts))
-    padded = PixieEncoder(today_folder, device="cpu")._passes["document"]
+    padded = PixieEncoder(today_folder, device="cpu")._streams["document"].passes
     assert isinstance(padded, PaddedPasses)
     assert padded._beside is None
 
@@ -73,7 +72,7 @@ def test_where_the_model_changes_texts_before_they_are_tokens_it_tokenises_them_
 def test_tokens_of_readings_give_a_padded_model_what_its_own_tokenizer_gives(today_folder, sentences, monkeypatch):
     monkeypatch.setattr("pixie_retrievers.encoder.passes.packed_network", lambda *_: None)
     encoder = PixieEncoder(today_folder, device="cpu")
-    passes = encoder._passes["document"]
+    passes = encoder._streams["document"].passes
     assert passes._beside is not None
     ours = dense(encoder.encode_documents(sentences))
     passes._beside = None
@@ -93,11 +92,11 @@ def test_each_text_is_tokenised_once(today_folder, sentences, monkeypatch):
 
 def test_parts_come_in_order_while_later_ones_are_not_computed_yet(encoder, sentences, monkeypatch):
     texts = [*sentences, "", *sentences] * 30
-    passes = encoder._passes["document"]
+    passes = encoder._streams["document"].passes
     monkeypatch.setattr(passes, "_max_batch_tokens", 100)
     started = []
     start = passes.start
-    monkeypatch.setattr(passes, "start", lambda readings: (started.append(len(readings)), start(readings))[1])
+    monkeypatch.setattr(passes, "start", lambda readings, *_: (started.append(len(readings)), start(readings))[1])
     parts = encoder.stream_documents(texts)
     first = next(parts)
     assert sum(started) < len(texts) / 10
@@ -124,17 +123,9 @@ def test_what_a_later_text_does_to_the_tokenizer_is_raised_and_the_parts_before_
             raise UnsafeModelError("the model's tokenizer breaks down at a text")
         return read(texts, prompt)
 
-    vocabulary = SimpleNamespace(read=reads, rare=encoder._vocabulary.rare)
-    stream = encode_stream(
-        ["위성"] * 200 + ["break"] * 200,
-        vocabulary,
-        "",
-        encoder._passes["document"],
-        min_weight=0,
-        max_active_terms=None,
-    )
+    monkeypatch.setattr(encoder._vocabulary, "read", reads)
     with pytest.raises(UnsafeModelError):
-        assert all(len(vectors) for _, vectors in stream)
+        assert all(len(vectors) for vectors in encoder.stream_documents(["위성"] * 200 + ["break"] * 200))
 
 
 def test_states_that_are_not_finite_are_refused(today_folder, copy_of):

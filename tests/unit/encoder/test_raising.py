@@ -102,5 +102,5 @@ def test_whatever_the_weights_are_made_with(today_folder, copy_of, sentences, ch
 
 def test_on_a_route_without_a_head_no_term_raises_another(encoder, monkeypatch):
     """As a query of an inference-free model takes it: what a term weighs is looked up."""
-    monkeypatch.setattr(encoder._passes["document"], "start", lambda *_, **__: lambda: None)
+    monkeypatch.setattr(encoder._streams["document"].passes, "start", lambda *_, **__: lambda: None)
     assert encoder.raised_by("위성", [7, 8]) == {}
