@@ -244,7 +244,7 @@ class _Adaptive:
             start += len(vectors)
             took = time.perf_counter() - began
             if took < _BATCH_S / 2:
-                self._size = min(1024, self._size * 2)
+                self._size = min(_COMMIT_DOCUMENTS, self._size * 2)  # a GPU takes thousands in that time
             elif took > _BATCH_S * 2:
                 self._size = max(8, self._size // 2)
             yield vectors
