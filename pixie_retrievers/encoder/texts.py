@@ -17,7 +17,10 @@ def checked_texts(texts: Sequence[str]) -> list[str]:
     """
     if isinstance(texts, str):
         raise InvalidTextError("texts is one string; pass a list of strings")
-    checked = list(texts)
+    try:
+        checked = list(texts)
+    except TypeError:
+        raise InvalidTextError(f"texts is of type {type(texts).__name__}; pass a list of strings") from None
     for position, text in enumerate(checked):
         if not isinstance(text, str):
             raise InvalidTextError(f"text {position} is of type {type(text).__name__}; it must be a string")

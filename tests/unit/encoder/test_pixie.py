@@ -249,6 +249,7 @@ def test_texts_without_content_keep_their_place(encoder, sentences):
     ("texts", "message"),
     [
         ("위성", "one string; pass a list"),
+        (5, "of type int; pass a list"),
         (["위성", None], "text 1 is of type NoneType"),
         ([b"bytes"], "text 0 is of type bytes"),
         (["위성", "비밀\ud800"], "text 1 holds half of a surrogate pair"),
