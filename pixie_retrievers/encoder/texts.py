@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pixie_retrievers.errors import InvalidTextError
 
@@ -17,10 +17,9 @@ def checked_texts(texts: Sequence[str]) -> list[str]:
     """
     if isinstance(texts, str):
         raise InvalidTextError("texts is one string; pass a list of strings")
-    try:
-        checked = list(texts)
-    except TypeError:
-        raise InvalidTextError(f"texts is of type {type(texts).__name__}; pass a list of strings") from None
+    if not isinstance(texts, Iterable):
+        raise InvalidTextError(f"texts is of type {type(texts).__name__}; pass a list of strings")
+    checked = list(texts)
     for position, text in enumerate(checked):
         if not isinstance(text, str):
             raise InvalidTextError(f"text {position} is of type {type(text).__name__}; it must be a string")
