@@ -64,7 +64,8 @@ class Contents:
         where it stopped.
 
         Args:
-            documents: Read once, and only as far ahead as a group of at most 10,000 documents, which is one commit.
+            documents: Read once, a group of at most 10,000 documents, which is one commit, after the other; a group is
+                stored while the next is encoded, so that two are in memory.
             total: How many there are, for the progress bar; None where nobody knows.
             show_progress: Show how many are done, how fast, and how long it will take.
             devices: One process for each, as ``["cuda:0", "cuda:1"]`` or ``["cpu"] * 4``; None encodes in this process.

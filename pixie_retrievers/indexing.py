@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.progress import progress
@@ -26,10 +27,13 @@ from pixie_retrievers.parameters import check_number
 from pixie_retrievers.text_fields import split_fingerprint
 from pixie_retrievers.types import Document, SparseVectors
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["Indexed", "add_documents", "index_documents", "left_over", "sync_documents"]
 
 _COMMIT_DOCUMENTS = 10_000  # an interrupted run loses at most so many ...
-_COMMIT_CHARACTERS = 20_000_000  # ... or so much text and metadata, which is also what is in memory at once
+_COMMIT_CHARACTERS = 20_000_000  # ... or so much text and metadata; twice as much is in memory at once
 _ADD_DOCUMENTS = 1000  # what is passed at once is checked at once, and then committed so many at a time
 _BATCH_S = 0.5  # a batch is made so large that a progress bar moves about twice a second
 
@@ -68,7 +72,9 @@ def add_documents(
     encode = _Adaptive(encoder) if show_progress else _Whole(encoder)
     with collect_unread() as unread, progress(len(documents), shown=show_progress) as advance:
         for group in _groups(documents, _ADD_DOCUMENTS):
-            _store(index, group, encode, advance)
+            changed, vectors = _made(index, group, encode, advance)
+            if changed:
+                index.upsert(changed, vectors)
     report_unread(unread)
     return [document.id for document in documents]
 
@@ -84,13 +90,14 @@ def index_documents(
     """Encode and store every document that the index does not hold already, word for word.
 
     Documents are committed in groups of at most 10,000, or 20 million characters of text and metadata. What a run that
-    was interrupted committed stays; run it again, and only the rest is encoded. One ``PixieWarning`` at the end says
+    was interrupted committed stays; run it again, and only the rest is encoded. A group is stored while the next is
+    encoded. One ``PixieWarning`` at the end says
     how many texts were longer than the model reads.
 
     Args:
         index: Where they go.
         encoder: The encoder that the index belongs to.
-        documents: Read once, and only as far ahead as a group.
+        documents: Read once, and only as far ahead as the group behind the one that is being stored.
         devices: One process for each, as ``["cuda:0", "cuda:1"]`` or ``["cpu"] * 4``; None encodes in this process.
         advance: Called with the number of documents that were dealt with since the last call.
 
@@ -112,9 +119,15 @@ def index_documents(
             from pixie_retrievers.encoder.workers import EncodingWorkers
 
             encode = stack.enter_context(EncodingWorkers(encoder, devices))
+        writer = stack.enter_context(_Writer(index))
         for group in _groups(documents, _COMMIT_DOCUMENTS):
-            n_changed += _store(index, _prepared(index, group, start=n_documents), encode, advance)
+            group = _prepared(index, group, start=n_documents)  # noqa: PLW2901
+            writer.wait_for(group)
+            changed, vectors = _made(index, group, encode, advance)
+            writer.put(changed, vectors)
+            n_changed += len(changed)
             n_documents += len(group)
+        writer.wait()
     report_unread(unread)
     added = len(index) - n_before
     return Indexed(added=added, updated=n_changed - added, unchanged=n_documents - n_changed, cut=unread.n_cut)
@@ -257,8 +270,56 @@ def _encoded(encoder: Encoder, texts: Sequence[str]) -> SparseVectors:
     return vectors
 
 
-def _store(index: Index, group: Sequence[Document], encode: _Encode, advance: Callable[[int], Any]) -> int:
-    """Store what of a group is not there word for word, in one commit; return how many documents that were."""
+class _Writer:
+    """Stores a group in a thread while the next one is encoded; never two at a time. Leaving it waits for the last.
+
+    Args:
+        index: Where they go.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._pool = ThreadPoolExecutor(1, "pixie-store")
+        self._storing: Future[Any] | None = None
+        self._ids: frozenset[str] = frozenset()
+
+    def put(self, documents: Sequence[Document], vectors: SparseVectors) -> None:
+        """Begin to store documents, when those before are stored.
+
+        Raises:
+            Exception: What storing those before raised.
+        """
+        self.wait()
+        if documents:
+            self._ids = frozenset(document.id for document in documents)
+            self._storing = self._pool.submit(self._index.upsert, documents, vectors)
+
+    def wait_for(self, documents: Sequence[Document]) -> None:
+        """Wait if any of some documents is being stored: only then does the index say what is new in them."""
+        if not self._ids.isdisjoint(document.id for document in documents):
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait for what is being stored.
+
+        Raises:
+            Exception: What storing it raised.
+        """
+        storing, self._storing, self._ids = self._storing, None, frozenset()
+        if storing is not None:
+            storing.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+
+def _made(
+    index: Index, group: Sequence[Document], encode: _Encode, advance: Callable[[int], Any]
+) -> tuple[list[Document], SparseVectors]:
+    """What of a group is not there word for word, and its vectors."""
     stored = index.get([document.id for document in group]) if len(index) else [None] * len(group)
     changed: list[Document] = []
     same_text: list[Document] = []
@@ -274,14 +335,12 @@ def _store(index: Index, group: Sequence[Document], encode: _Encode, advance: Ca
     for vectors in encode(texts) if texts else ():
         parts.append(vectors)
         advance(len(vectors))
-    if changed:
-        vectors = SparseVectors.concatenate(parts, index.vocabulary_size)
-        if known:  # in the group's order, which decides between equal scores
-            made = iter(range(len(vectors)))
-            rows = [known[document.id] if document.id in known else vectors[next(made)] for document in changed]
-            vectors = SparseVectors.concatenate(rows, index.vocabulary_size)
-        index.upsert(changed, vectors)
-    return len(changed)
+    vectors = SparseVectors.concatenate(parts, index.vocabulary_size)
+    if known:  # in the group's order, which decides between equal scores
+        made = iter(range(len(vectors)))
+        rows = [known[document.id] if document.id in known else vectors[next(made)] for document in changed]
+        vectors = SparseVectors.concatenate(rows, index.vocabulary_size)
+    return changed, vectors
 
 
 def _vectors_of(index: Index, documents: Sequence[Document]) -> dict[str, SparseVectors]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from pixie_retrievers import Document, SparseRetriever, indexing
-from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidParameterError, InvalidVectorError
+from pixie_retrievers.errors import (
+    DuplicateIdError,
+    InvalidDocumentError,
+    InvalidParameterError,
+    InvalidVectorError,
+    StorageError,
+)
 from pixie_retrievers.indexing import Indexed
 
 
@@ -37,7 +45,7 @@ def test_only_what_is_new_or_has_changed_is_encoded(retriever, encoded):
     assert len(retriever) == 33
 
 
-def test_documents_are_read_no_further_than_the_group_that_is_stored(retriever, monkeypatch):
+def test_documents_are_read_no_further_than_the_group_behind_the_one_that_is_being_stored(retriever, monkeypatch):
     monkeypatch.setattr(indexing, "_COMMIT_DOCUMENTS", 10)
     ahead = []
 
@@ -47,7 +55,7 @@ def test_documents_are_read_no_further_than_the_group_that_is_stored(retriever, 
             yield document
 
     assert retriever.add_stream(stream()).added == 35
-    assert max(ahead) < 10
+    assert max(ahead) < 20
 
 
 def test_long_texts_make_smaller_groups(retriever, monkeypatch):
@@ -217,3 +225,42 @@ def test_an_interrupted_call_keeps_whole_groups_and_goes_on_behind_them(
     with pytest.raises(DuplicateIdError, match="document 31"):  # all are checked before the first is encoded
         retriever.add([*documents(30, suffix=" 새"), Document("d0", "위성")])
     assert retriever.get(["d0"]) == everything[:1]
+
+
+class _Recording:
+    """An index that says when it is stored to, and can fail there."""
+
+    def __init__(self, index, error=None):
+        self._index, self._error, self.threads = index, error, []
+
+    def __getattr__(self, name):
+        return getattr(self._index, name)
+
+    def __len__(self):
+        return len(self._index)
+
+    def upsert(self, documents, vectors):
+        self.threads.append(threading.current_thread().name)
+        if self._error is not None and len(self.threads) == 2:
+            raise self._error
+        self._index.upsert(documents, vectors)
+
+
+def test_a_group_is_stored_while_the_next_is_encoded_and_an_id_in_both_is_counted_once(retriever, monkeypatch):
+    monkeypatch.setattr(indexing, "_COMMIT_DOCUMENTS", 3)
+    given, recording = documents(6), _Recording(retriever.index)
+    again = [given[5], Document("d4", "농업")]
+    found = indexing.index_documents(recording, retriever.encoder, [*given, *again])
+    assert found == Indexed(added=6, updated=1, unchanged=1)
+    assert len(recording.threads) == 3
+    assert all(name.startswith("pixie-store") for name in recording.threads)
+    assert retriever.get(["d4"])[0].text == "농업"
+    assert not any(thread.name.startswith("pixie-store") for thread in threading.enumerate())
+
+
+def test_what_storing_a_group_raises_is_raised_and_the_groups_before_are_stored(retriever, monkeypatch):
+    monkeypatch.setattr(indexing, "_COMMIT_DOCUMENTS", 2)
+    recording = _Recording(retriever.index, StorageError("the disk is full"))
+    with pytest.raises(StorageError, match="the disk is full"):
+        indexing.index_documents(recording, retriever.encoder, documents(8))
+    assert retriever.ids() == ["d0", "d1"]
