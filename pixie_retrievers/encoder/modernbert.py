@@ -66,7 +66,7 @@ class ModernBert:
         return device
 
     def fuse(self) -> bool:
-        """Take this package's kernels, which Triton compiles in about a second, once on a machine.
+        """Take this package's kernels, which Triton compiles in a few seconds, once on a machine.
 
         Where it cannot, as without a C compiler, nothing changes, the log says why, and this is False.
         """

@@ -288,15 +288,6 @@ class PixieEncoder:
         with progress(len(checked), shown=show_progress) as advance:
             return self._encode(checked, "document", advance)
 
-    def stream_documents(self, texts: Sequence[str]) -> Iterator[SparseVectors]:
-        """The vectors of :meth:`encode_documents`, in order, a part as soon as it is computed.
-
-        Raises:
-            InvalidTextError, InvalidVectorError, UnsafeModelError, ModelUnavailableError: As it does; parts that came
-                before are sound.
-        """
-        return self._stream(checked_texts(texts), "document", lambda _: None)
-
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has as a document, all of it, prompt and special tokens included.
 

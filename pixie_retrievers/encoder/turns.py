@@ -102,8 +102,9 @@ class Turns:
                 time.sleep(_GATHER_S)
             while self._waiting:
                 taken.append(self._waiting.popleft())
-            self._has_company = len(taken) > 1
-            _answered(taken, answer)
+            if taken:  # another thread may have answered them all just now
+                self._has_company = len(taken) > 1
+                _answered(taken, answer)
         finally:
             # An interrupt of this thread is not one of the others: they ask again.
             self._waiting.extendleft(one for one in reversed(taken) if not one.is_done)

@@ -97,7 +97,7 @@ def test_parts_come_in_order_while_later_ones_are_not_computed_yet(encoder, sent
     started = []
     start = passes.start
     monkeypatch.setattr(passes, "start", lambda readings, *_: (started.append(len(readings)), start(readings))[1])
-    parts = encoder.stream_documents(texts)
+    parts = (vectors for _, vectors in encoder._streams["document"].documents(texts))
     first = next(parts)
     assert sum(started) < len(texts) / 10
     rest = list(parts)
@@ -108,7 +108,7 @@ def test_parts_come_in_order_while_later_ones_are_not_computed_yet(encoder, sent
 
 def test_who_stops_listening_leaves_no_thread_behind(encoder, sentences):
     before = threading.active_count()
-    parts = encoder.stream_documents(sentences * 60)
+    parts = encoder._streams["document"].documents(sentences * 60)
     next(parts)
     parts.close()
     gc.collect()
@@ -124,8 +124,13 @@ def test_what_a_later_text_does_to_the_tokenizer_is_raised_and_the_parts_before_
         return read(texts, prompt)
 
     monkeypatch.setattr(encoder._vocabulary, "read", reads)
+    monkeypatch.setattr(encoder._streams["document"].passes, "_max_batch_tokens", 20)
+    parts = encoder._streams["document"].documents(["위성"] * 200 + ["break"] * 200)
+    readings, vectors = next(parts)
+    alone = dense(encoder.encode_documents(["위성"]))
+    assert np.abs(dense(vectors) - np.repeat(alone, len(readings), axis=0)).max() <= 1e-5
     with pytest.raises(UnsafeModelError):
-        assert all(len(vectors) for vectors in encoder.stream_documents(["위성"] * 200 + ["break"] * 200))
+        list(parts)
 
 
 def test_states_that_are_not_finite_are_refused(today_folder, copy_of):
