@@ -72,7 +72,7 @@ def add_documents(
     encode = _Adaptive(encoder) if show_progress else _Whole(encoder)
     with collect_unread() as unread, progress(len(documents), shown=show_progress) as advance:
         for group in _groups(documents, _ADD_DOCUMENTS):
-            changed, vectors = _made(index, group, encode, advance)
+            changed, vectors = _changed_with_vectors(index, group, encode, advance)
             if changed:
                 index.upsert(changed, vectors)
     report_unread(unread)
@@ -123,7 +123,7 @@ def index_documents(
         for group in _groups(documents, _COMMIT_DOCUMENTS):
             group = _prepared(index, group, start=n_documents)  # noqa: PLW2901
             writer.wait_for(group)
-            changed, vectors = _made(index, group, encode, advance)
+            changed, vectors = _changed_with_vectors(index, group, encode, advance)
             writer.put(changed, vectors)
             n_changed += len(changed)
             n_documents += len(group)
@@ -316,7 +316,7 @@ class _Writer:
         self._pool.shutdown()
 
 
-def _made(
+def _changed_with_vectors(
     index: Index, group: Sequence[Document], encode: _Encode, advance: Callable[[int], Any]
 ) -> tuple[list[Document], SparseVectors]:
     """What of a group is not there word for word, and its vectors."""
