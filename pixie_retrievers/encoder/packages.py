@@ -1,28 +1,32 @@
-"""The packages that run a model: an extra, because an index is searched without them."""
+"""The packages that run a model, or read a question without one: extras, because an index is searched without them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from pixie_retrievers.errors import OptionalDependencyError
 
-__all__ = ["check_packages", "import_packages"]
+__all__ = ["MODEL_PACKAGES", "TABLE_PACKAGES", "check_packages", "import_packages"]
 
-_NEEDED = ("torch", "transformers", "sentence_transformers", "tokenizers", "safetensors", "huggingface_hub")
+TABLE_PACKAGES = ("tokenizers", "safetensors")
+MODEL_PACKAGES = ("torch", "transformers", "sentence_transformers", *TABLE_PACKAGES, "huggingface_hub")
 
 
-def check_packages() -> None:
+def check_packages(needed: Sequence[str] = MODEL_PACKAGES) -> None:
     """Refuse to begin where a package is missing.
 
     Raises:
-        OptionalDependencyError: The extra ``encoder`` is not installed.
+        OptionalDependencyError: The extra ``encoder``, or ``inference-free``, is not installed.
     """
-    missing = [name for name in _NEEDED if not _is_installed(name)]
-    if missing:
-        raise OptionalDependencyError(
-            f'running a model needs {", ".join(missing)}: pip install "pixie-retrievers[encoder]"; without them'
-            " an index is searched with your own vectors or encoder"
-        )
+    missing = [name for name in needed if not _is_installed(name)]
+    if not missing:
+        return
+    what, extra = ("running a model", "encoder") if "torch" in needed else ("reading questions", "inference-free")
+    raise OptionalDependencyError(
+        f'{what} needs {", ".join(missing)}: pip install "pixie-retrievers[{extra}]"; without them an index is searched'
+        " with your own vectors or encoder"
+    )
 
 
 def import_packages() -> None:

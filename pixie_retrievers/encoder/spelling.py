@@ -86,14 +86,12 @@ class TokenizerDescription:
         content: What ``tokenizer.json`` holds.
         spelling: How it writes the pieces of a word.
         special_ids: Its special tokens, ascending.
-        n_ids: One more than the highest token.
         side: From which side it cuts a long text, "right" or "left".
     """
 
     content: str
     spelling: Spelling
     special_ids: tuple[int, ...]
-    n_ids: int
     side: str
 
     @classmethod
@@ -104,7 +102,6 @@ class TokenizerDescription:
             content,
             Spelling.of(json.loads(content)),
             tuple(sorted(set(tokenizer.all_special_ids))),
-            1 + max(tokenizer.get_vocab().values(), default=-1),
             getattr(tokenizer, "truncation_side", "right"),
         )
 

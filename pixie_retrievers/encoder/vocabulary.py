@@ -85,11 +85,11 @@ class Vocabulary:
         self.special_ids = tuple(id for id in described.special_ids if 0 <= id < size)
         self.special_is_text = special_is_text
         self._special = frozenset(self.special_ids)
-        self._is_special = np.zeros(max(size, described.n_ids), np.bool_)
-        self._is_special[list(self.special_ids)] = True
         self._spelling = described.spelling
         self._names: dict[int, _Named] = {}
         self._backend = Tokenizer.from_str(described.content)
+        self._is_special = np.zeros(max(size, 1 + max(self._backend.get_vocab().values(), default=0)), np.bool_)
+        self._is_special[list(self.special_ids)] = True
         self.rare = RareCharacters(self._backend.token_to_id)
         self._backend.no_padding()
         if special_is_text:
@@ -204,6 +204,11 @@ class Vocabulary:
             _NOTHING if n in empty else self._reading(encoding, len(prompt), prefix)
             for n, (prefix, encoding) in enumerate(prefixed)
         ]
+
+    def tokens_of(self, reading: Reading) -> NDArray[np.int32]:
+        """The tokens of a text that was read without a prompt, ascending, each once: rare characters as their bytes."""
+        ids = np.unique(reading.ids[~self._is_special[reading.ids]])
+        return ids[: np.searchsorted(ids, self.size)]
 
     @panics_refused()
     def count(self, texts: Sequence[str], prompt: str = "") -> list[int]:

@@ -1,0 +1,1 @@
+"""Questions without a model: what it would give their tokens, read off it beforehand."""
