@@ -48,7 +48,8 @@ class Copied:
 def copy_index(source: Index, target: Index, *, advance: Callable[[int], Any] = lambda _: None) -> Copied:
     """Store every document of one index in another, in its order of insertion, and hold the two against each other.
 
-    A copy that was interrupted goes on where it stopped: what the target has alike is not stored again. At the end the
+    A copy that was interrupted goes on where it stopped: what the target has alike is not stored again. What is attached
+    to the source is attached to the target, where its engine has a place for it. At the end the
     counts are compared, and the answers to queries made of a sample of the documents.
 
     Args:
@@ -61,6 +62,7 @@ def copy_index(source: Index, target: Index, *, advance: Callable[[int], Any] = 
     """
     sample = _Sample()
     copied, unchanged = add_index(source, target, advance=advance, look_at=sample.look_at)
+    _copy_attachments(source, target)
     return Copied(copied, unchanged, len(sample.queries), tuple(_differences(source, target, sample.queries)))
 
 
@@ -97,6 +99,14 @@ def add_index(
             copied += len(documents)
         advance(len(documents))
     return copied, unchanged
+
+
+def _copy_attachments(source: Any, target: Any) -> None:
+    if hasattr(source, "attachments") and hasattr(target, "attach"):
+        for name in source.attachments():
+            content = source.attachment(name)
+            if content != target.attachment(name):
+                target.attach(name, content)
 
 
 def _read_ahead(groups: Iterator[_Group]) -> Iterator[_Group]:

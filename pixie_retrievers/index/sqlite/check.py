@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.index.base import CheckReport
+from pixie_retrievers.index.sqlite.attachment_rows import attachment_key, decode_attachment
 from pixie_retrievers.index.sqlite.codec import decode_row
 from pixie_retrievers.index.sqlite.columns.among import sums_of
 from pixie_retrievers.index.sqlite.columns.building import build_column, field_values
@@ -58,6 +59,11 @@ def _problems(store: ReadStore) -> Iterator[str]:
             yield "the identity row and the manifest name different models, vocabularies, weight formats or files"
     except CorruptIndexError as error:
         yield str(error)
+    for name, _ in manifest.attachments:
+        try:
+            decode_attachment(name, store.get(META, attachment_key(name)))
+        except CorruptIndexError as error:
+            yield str(error)
     n_blocks = n_tombstones = n_columns = 0
     last_docno = -1
     for entry in manifest.segments:
@@ -95,6 +101,7 @@ def _problems(store: ReadStore) -> Iterator[str]:
         VECTORS: manifest.n_live,
         IDS: manifest.n_live,
         COLUMNS: n_columns,
+        META: 2 + len(manifest.attachments),
     }
     for table, expected in counts.items():
         found = store.count(table)

@@ -53,6 +53,7 @@ class Kind(enum.IntEnum):
     TOMBSTONES = 3
     COLUMN = 4
     IDS = 5
+    ATTACHMENT = 6
 
 
 def encode_arrays(kind: Kind, key: str, arrays: Sequence[NDArray[Any]]) -> bytes:

@@ -19,10 +19,10 @@ from pixie_retrievers.errors import (
 from pixie_retrievers.filters import Condition, Filter, parse_filter
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_page, check_vectors
+from pixie_retrievers.index.sqlite.attachments import Attachments
 from pixie_retrievers.index.sqlite.check import check_file
 from pixie_retrievers.index.sqlite.files import is_begun, refuse_folder, resolved
 from pixie_retrievers.index.sqlite.forks import unforked
-from pixie_retrievers.index.sqlite.handle import Handle
 from pixie_retrievers.index.sqlite.interrupts import was_interrupted
 from pixie_retrievers.index.sqlite.manifest import MAX_VOCABULARY, WEIGHT_FORMATS, Manifest
 from pixie_retrievers.index.sqlite.matching import match_documents
@@ -44,7 +44,7 @@ _LARGE = 30_000_000
 """With so many postings, some 300,000 documents, a search spends most of its time in compiled code."""
 
 
-class SqliteIndex(Handle):
+class SqliteIndex(Attachments):
     """An inverted index in one file: add, update and delete in durable commits, search exactly.
 
     Any number of handles, in any process, may be open on one file. Those that write take turns, a commit each; those

@@ -92,6 +92,8 @@ class Manifest:
         next_docno: The insertion number that the next document gets; numbers are never used again.
         next_segment: The number that the next segment gets.
         segments: In insertion order: every document of one is older than every document of the next.
+        attachments: The names of what is kept beside the documents, ascending, each with a stamp that was drawn when it
+            was written.
     """
 
     vocabulary_size: int
@@ -102,6 +104,7 @@ class Manifest:
     next_docno: int = 0
     next_segment: int = 0
     segments: tuple[SegmentEntry, ...] = ()
+    attachments: tuple[tuple[str, int], ...] = ()
 
     @cached_property
     def n_live(self) -> int:
@@ -138,8 +141,9 @@ class Manifest:
             )
         try:
             segments = tuple(SegmentEntry(*numbers) for numbers in content.pop("segments"))
-            manifest = cls(**content | {"segments": segments})
-        except (TypeError, KeyError, AttributeError) as error:
+            attachments = tuple((name, stamp) for name, stamp in content.pop("attachments", ()))
+            manifest = cls(**content | {"segments": segments, "attachments": attachments})
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise CorruptIndexError(
                 "the manifest does not hold what it should: restore the file from a copy"
             ) from error
@@ -170,6 +174,8 @@ class Manifest:
                 for entry in self.segments
             )
             and len({entry.number for entry in self.segments}) == len(self.segments)
+            and all(type(name) is str and _is_whole(stamp, 1, 1 << 53) for name, stamp in self.attachments)
+            and len(dict(self.attachments)) == len(self.attachments)
         )
 
     def fits(self, n_bytes: int) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from pixie_retrievers.errors import CorruptIndexError, IndexNotFoundError, PixieError, StorageError
+from pixie_retrievers.index.sqlite.attachment_rows import attachment_key, attachment_name, decode_attachment
 from pixie_retrievers.index.sqlite.codec import Kind, decode_arrays, decode_row, encode_row
 from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.stored import encode_columns
@@ -157,6 +158,7 @@ class _Found:
     ids: dict[int, str] = field(default_factory=dict)
     documents: dict[int, tuple[str, Place]] = field(default_factory=dict)
     vectors: dict[int, Place] = field(default_factory=dict)
+    attachments: dict[str, Place] = field(default_factory=dict)
     last_segment: int = -1
 
     def add(self, place: Place, key: bytes | int, value: bytes) -> None:
@@ -177,6 +179,10 @@ class _Found:
         elif value[5:6] == bytes([Kind.HEAD]):
             decode_arrays(Kind.HEAD, key.decode(), value, HEAD_DTYPES)
             self.last_segment = max(self.last_segment, int(key[:_SEGMENT_DIGITS]))
+        elif value[5:6] == bytes([Kind.ATTACHMENT]):
+            name = attachment_name(key.decode())
+            decode_attachment(name, value)
+            self.attachments[name] = place
 
     def _add_row(self, key: str, row: bytes) -> None:
         if key == MANIFEST_KEY:
@@ -220,6 +226,9 @@ class _Salvage:
                 self._found.add(place, key, value)
         self._next_docno = max([*self._found.ids, *self._found.documents, *self._found.vectors, -1]) + 1
         self._manifest = self._found.manifest or self._without_manifest(vocabulary_size, fingerprint)
+        for name, _ in self._manifest.attachments:
+            if name not in self._found.attachments:
+                self._lose(f"attachment {name!r}", "its row does not verify")
         self._sort()
 
     def _lose(self, what: str, why: str) -> None:
@@ -297,10 +306,14 @@ class _Salvage:
             generation=min(self._manifest.generation, MAX_DOCNO // 2) + 1,
             next_docno=max(min(self._manifest.next_docno, MAX_DOCNO // 2), self._next_docno),
             next_segment=min(self._manifest.next_segment, MAX_SEGMENT // 2),
+            attachments=tuple((name, new_stamp()) for name in sorted(self._found.attachments)),
         )
         create_store(draft, manifest)
         store = WriteStore(draft)
         try:
+            with store.transaction():
+                for name, place in self._found.attachments.items():
+                    store.put(META, [(attachment_key(name), self._value(place))])
             for start in range(0, len(self.saved), MAX_DOCUMENTS):
                 docnos, number = self.saved[start : start + MAX_DOCUMENTS], manifest.next_segment
                 segment = build_segment(

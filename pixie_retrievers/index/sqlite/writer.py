@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.errors import CorruptIndexError, StorageError
+from pixie_retrievers.index.sqlite.attachment_rows import attachment_key, encode_attachment
 from pixie_retrievers.index.sqlite.codec import Kind, encode_arrays, encode_row
 from pixie_retrievers.index.sqlite.columns.building import build_columns
 from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
@@ -155,6 +156,21 @@ class Writer:
         except BaseException:
             self._store = None  # it is closed
             raise
+
+    def attach(self, name: str, content: bytes | None) -> None:
+        """Keep something under a name beside the documents, or nothing any more, in one commit."""
+        with self._committing() as store:
+            with self._reader.snapshot() as snapshot:
+                manifest = snapshot.manifest
+            kept = dict(manifest.attachments)
+            kept.pop(name, None)
+            if content is None:
+                store.remove(META, [attachment_key(name)])
+            else:
+                kept[name] = new_stamp()
+                store.put(META, [(attachment_key(name), encode_attachment(name, content))])
+            changed = replace(manifest, generation=manifest.generation + 1, attachments=tuple(sorted(kept.items())))
+            store.put(META, [(MANIFEST_KEY, changed.encode())])
 
     def close(self) -> None:
         """Fold the log into the file, and close it."""

@@ -55,6 +55,11 @@ def test_a_manifest_of_a_newer_format_is_refused_and_said_to_be_newer():
         {"segments": [[0, 1, 2, 0, 1, 0]]},
         {"segments": [[9, 1, 0, 1, 1, 0]]},
         {"segments": [[0, 1, 0, 1, 1, 0]] * 2},
+        {"attachments": [["rules", 0]]},
+        {"attachments": [[1, 1]]},
+        {"attachments": [["rules"]]},
+        {"attachments": [["rules", 1]] * 2},
+        {"attachments": 3},
     ],
 )
 def test_a_manifest_that_says_what_cannot_be_is_refused(change):
