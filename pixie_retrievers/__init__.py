@@ -45,7 +45,11 @@ if TYPE_CHECKING:
     from pixie_retrievers.passages import split_documents
     from pixie_retrievers.render import show, to_html, to_text
     from pixie_retrievers.retriever import SparseRetriever
+    from pixie_retrievers.rules.rules import Rules
+    from pixie_retrievers.rules.words import rules_of
+    from pixie_retrievers.tuning.report import TuningReport
     from pixie_retrievers.types import (
+        AppliedRule,
         Comparison,
         Document,
         Explanation,
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AppliedRule",
     "Comparison",
     "CorruptIndexError",
     "DeviceUnavailableError",
@@ -92,6 +97,7 @@ __all__ = [
     "PixieError",
     "PixieWarning",
     "RaisedBy",
+    "Rules",
     "SearchResult",
     "SearchResults",
     "SparseRetriever",
@@ -103,11 +109,13 @@ __all__ = [
     "TextExplanation",
     "TextSpans",
     "TokenContribution",
+    "TuningReport",
     "UnsafeModelError",
     "WhyNot",
     "copy_index",
     "export_index",
     "open_index",
+    "rules_of",
     "show",
     "split_documents",
     "to_html",
@@ -127,11 +135,15 @@ _HOMES = {
     "show": "render",
     "to_text": "render",
     "to_html": "render",
+    "TuningReport": "tuning.report",
+    "AppliedRule": "types",
     "Comparison": "types",
     "Document": "types",
     "Explanation": "types",
     "Hit": "types",
     "RaisedBy": "types",
+    "Rules": "rules.rules",
+    "rules_of": "rules.words",
     "SearchResult": "types",
     "SearchResults": "types",
     "SparseVectors": "types",
