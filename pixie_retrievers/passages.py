@@ -12,13 +12,18 @@ from pixie_retrievers.models import chosen_encoder
 from pixie_retrievers.parameters import check_whole_number
 from pixie_retrievers.types import Document
 
-__all__ = ["TokenCounter", "split_documents"]
+__all__ = ["TokenCounter", "sentences", "split_documents"]
 
 _FEWEST_TOKENS = 16
 _CHARACTERS_A_TOKEN = 16  # of a longer text nobody need ask whether it fits
 _OVERLAP = 8  # a passage begins with an eighth of the last
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…。！？])[\"'”’」』)\]]*\s+|\n\s*")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, or its lines, without the white space around them."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
 
 
 class TokenCounter(Protocol):

@@ -7,12 +7,15 @@ import shutil
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.contents import Contents
+from pixie_retrievers.deriving.deriving import derive_table
+from pixie_retrievers.deriving.report import TableReport
 from pixie_retrievers.diversity import max_marginal_relevance
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import listed, results_of
@@ -29,6 +32,7 @@ from pixie_retrievers.parameters import (
     check_top_k_tokens,
     check_whole_number,
 )
+from pixie_retrievers.queries import QueriesChoice, check_queries, encoder_for, keep_table, keeps_tables
 from pixie_retrievers.reasons import Reasons
 from pixie_retrievers.rules.asking import RulesChoice
 from pixie_retrievers.text_fields import TextFields, split_fingerprint
@@ -85,6 +89,7 @@ class SparseRetriever(Contents, Reasons):
         encoder: EncoderChoice | None = None,
         weights: str | None = None,
         text_fields: str | Iterable[str] | None = None,
+        queries: QueriesChoice = None,
     ) -> Self:
         """Open the index at a path, or begin a new one there.
 
@@ -100,13 +105,18 @@ class SparseRetriever(Contents, Reasons):
                 them, as in ``("title", "text")``, each on a line of its own, or a template such as
                 ``"{title}: {text}"``; a field that a document lacks is left out. The index remembers it; None takes
                 what an existing index has, and the text alone for a new one.
+            queries: Who encodes questions: "model" or None for the model itself; "inference-free" for the table that
+                :meth:`derive_query_table` put into the index, without loading a model; or a
+                :class:`~pixie_retrievers.QueryTable`, or the path of a saved one.
 
         Raises:
             ModelUnavailableError: A model was needed and cannot be loaded.
             IncompatibleIndexError: The index was built with another encoder, stores weights in another format, or
                 encodes other fields.
-            InvalidParameterError: There is no such format, or the fields do not have the text among them.
+            InvalidParameterError: There is no such format, the fields do not have the text among them, or a table is
+                asked for that is not there.
         """
+        check_queries(queries)
         fields = None if text_fields is None else TextFields.of(text_fields)
         if names_no_file(path):
             path = None
@@ -116,7 +126,9 @@ class SparseRetriever(Contents, Reasons):
             if fields is not None:
                 with closing(open_index(path, read_only=True)) as index:
                     fields.check_index(index.fingerprint, path)
-            return cls.from_index(path, encoder=encoder)
+            return cls.from_index(path, encoder=encoder, queries=queries)
+        if queries not in (None, "model"):
+            raise InvalidParameterError("a new index keeps no query table yet: leave queries out, and derive one later")
         check_weights(weights)  # before a model is loaded
         encoder = chosen_encoder(encoder)
         check_parts(encoder=encoder)
@@ -135,7 +147,12 @@ class SparseRetriever(Contents, Reasons):
 
     @classmethod
     def from_index(
-        cls, source: str | os.PathLike[str] | Index, *, encoder: EncoderChoice | None = None, read_only: bool = False
+        cls,
+        source: str | os.PathLike[str] | Index,
+        *,
+        encoder: EncoderChoice | None = None,
+        read_only: bool = False,
+        queries: QueriesChoice = None,
     ) -> Self:
         """Retrieve from an index that is there already.
 
@@ -144,6 +161,7 @@ class SparseRetriever(Contents, Reasons):
             encoder: The one the index was built with, or the model's name or folder; None loads it, as the index's
                 fingerprint names it.
             read_only: Open the file without the right to write. It is not locked before the first write anyway.
+            queries: Who encodes questions, as for :meth:`open`.
 
         Raises:
             IndexNotFoundError: Nothing is at the path.
@@ -152,7 +170,7 @@ class SparseRetriever(Contents, Reasons):
         """
         index = open_index(source, read_only=read_only) if isinstance(source, (str, os.PathLike)) else source
         try:
-            return cls(chosen_encoder(encoder, index.fingerprint), index)
+            return cls(encoder_for(index, encoder, queries), index)
         except BaseException:
             if index is not source:
                 index.close()
@@ -160,13 +178,17 @@ class SparseRetriever(Contents, Reasons):
 
     @classmethod
     def from_source(
-        cls, source: str | os.PathLike[str] | Index | SparseRetriever, *, encoder: EncoderChoice | None = None
+        cls,
+        source: str | os.PathLike[str] | Index | SparseRetriever,
+        *,
+        encoder: EncoderChoice | None = None,
+        queries: QueriesChoice = None,
     ) -> tuple[SparseRetriever, bool]:
         """Whatever a caller has of an index, as a facade, and whether it was opened here and is theirs to close.
 
         Args:
             source: The path or URL of an index; or an open index or facade, which whoever opened it closes.
-            encoder: As for :meth:`from_index`; a facade has its own.
+            encoder, queries: As for :meth:`from_index`; a facade has its own.
 
         Raises:
             IndexNotFoundError, ModelUnavailableError, IncompatibleIndexError: As for :meth:`from_index`.
@@ -175,14 +197,16 @@ class SparseRetriever(Contents, Reasons):
         if isinstance(source, SparseRetriever):
             if encoder is not None and encoder is not source.encoder:
                 raise InvalidParameterError("the SparseRetriever has an encoder of its own: leave encoder out")
+            if queries is not None:
+                raise InvalidParameterError("the SparseRetriever was opened with its own queries: leave queries out")
             return source, False
         if isinstance(source, (str, os.PathLike)):
-            return cls.from_index(source, encoder=encoder), True
+            return cls.from_index(source, encoder=encoder, queries=queries), True
         if not isinstance(source, Index):
             raise InvalidParameterError(
                 f"the index is of type {type(source).__name__}: pass a path, an open index or a SparseRetriever"
             )
-        return cls.from_index(source, encoder=encoder), False
+        return cls.from_index(source, encoder=encoder, queries=queries), False
 
     def search(
         self,
@@ -330,6 +354,47 @@ class SparseRetriever(Contents, Reasons):
             InvalidParameterError: Fewer than 30 questions can be learned from, or a row is at fault.
         """
         return tune(self.index, self.encoder, self.rules, judged, encoding=encoding, show_progress=show_progress)
+
+    def derive_query_table(
+        self,
+        questions: Iterable[str] | None = None,
+        *,
+        judged: Judged | None = None,
+        max_texts: int = 5000,
+        keep: bool = True,
+        show_progress: bool = False,
+    ) -> TableReport:
+        """Learn what the model gives the tokens of questions, as a table that answers in its place, and what it costs.
+
+        The report compares the two on texts that were kept out. ``queries="inference-free"`` then opens the index with
+        the table; this retriever goes on with the model.
+
+        Args:
+            questions: Questions as people ask them; None takes sentences and titles of the documents.
+            judged: Questions with their relevant documents, as :meth:`tune` takes them: a file, or rows.
+            max_texts: At most so many texts are put through the model.
+            keep: Put the table into the index, in place of one that is there.
+            show_progress: Show how far it is.
+
+        Raises:
+            InvalidParameterError: There are fewer than 50 texts, the encoder does not say how it reads a text, or the
+                index has no place for a table.
+            InvalidTextError: A question is not a string, or cannot be written as UTF-8.
+            IndexLockedError: Another writer holds the index.
+        """
+        check_whole_number("max_texts", max_texts)
+        if keep and not keeps_tables(self.index):
+            raise InvalidParameterError(
+                f"a {type(self.index).__name__} has no place for a query table: pass keep=False, and save the report's"
+                " table to a file"
+            )
+        model = getattr(self.encoder, "model", self.encoder)
+        report = derive_table(
+            self.index, model, questions, judged=judged, max_texts=max_texts, show_progress=show_progress
+        )
+        if keep:
+            keep_table(self.index, report.table)
+        return replace(report, kept=keep)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the index into a new file; where it was temporary, this retriever goes on in that file, which stays.

@@ -237,14 +237,31 @@ class PixieEncoder:
             precision=self._precision,
         )
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The terms, and how texts are read."""
+        return self._vocabulary
+
+    @property
+    def document_prompt(self) -> str:
+        """What stands before a document when the model reads it."""
+        return prompt_of(self._model, "document")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What decides the vectors beside the model itself: min_weight, max_active_terms, max_length."""
+        return {
+            "min_weight": self._min_weight,
+            "max_active_terms": self._max_active_terms,
+            "max_length": self.max_length,
+        }
+
     def worker_options(self) -> dict[str, Any]:
         """What an encoder in another process is made with, but for its device, to give the same vectors."""
         return {
             "model": str(self._source.folder),
             "precision": self._precision,
-            "min_weight": self._min_weight,
-            "max_active_terms": self._max_active_terms,
-            "max_length": self.max_length,
+            **self.options,
         }
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:

@@ -37,6 +37,16 @@ class RareCharacters:
         self._is_byte = np.zeros(1 + max(self._bytes, default=0), np.bool_)
         self._is_byte[self._terms] = True
 
+    @property
+    def term_ids(self) -> NDArray[np.int32]:
+        """The terms that are bytes, ascending; empty for a vocabulary without byte pieces."""
+        return self._terms
+
+    @property
+    def share(self) -> float:
+        """What part of a character's weight each of its terms has."""
+        return _SHARE
+
     def __contains__(self, term_id: object) -> bool:
         return term_id in self._bytes
 

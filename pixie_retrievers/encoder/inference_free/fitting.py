@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def fit_expansions(seen: Observations, *, least_share: float, least_texts: int, 
     """
     size = seen.vectors.vocabulary_size
     keys: list[NDArray[np.int64]] = []
-    sums: list[NDArray[np.float64]] = []
+    sums: list[NDArray[Any]] = []
     times: list[NDArray[np.intp]] = []
     for start in range(0, len(seen.tokens), _AT_ONCE):
         pairs, weights = _pairs(seen, range(start, min(start + _AT_ONCE, len(seen.tokens))))

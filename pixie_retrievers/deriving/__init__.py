@@ -1,0 +1,1 @@
+"""A query table for an index: learned from a model, and measured beside it."""
