@@ -35,7 +35,10 @@ from pixie_retrievers.errors import (
 )
 
 if TYPE_CHECKING:
+    from pixie_retrievers.deriving.report import TableReport
     from pixie_retrievers.encoder.base import Encoder
+    from pixie_retrievers.encoder.inference_free.encoder import InferenceFreeEncoder
+    from pixie_retrievers.encoder.inference_free.table import QueryTable
     from pixie_retrievers.encoder.pixie import PixieEncoder
     from pixie_retrievers.exports.exporting import export_index
     from pixie_retrievers.index.base import Index
@@ -86,6 +89,7 @@ __all__ = [
     "IndexClosedError",
     "IndexLockedError",
     "IndexNotFoundError",
+    "InferenceFreeEncoder",
     "InvalidDocumentError",
     "InvalidParameterError",
     "InvalidTextError",
@@ -96,6 +100,7 @@ __all__ = [
     "PixieEncoder",
     "PixieError",
     "PixieWarning",
+    "QueryTable",
     "RaisedBy",
     "Rules",
     "SearchResult",
@@ -105,6 +110,7 @@ __all__ = [
     "SqliteIndex",
     "StorageError",
     "StorageFullError",
+    "TableReport",
     "TermMatches",
     "TextExplanation",
     "TextSpans",
@@ -124,7 +130,10 @@ __all__ = [
 
 _HOMES = {
     "Encoder": "encoder.base",
+    "InferenceFreeEncoder": "encoder.inference_free.encoder",
     "PixieEncoder": "encoder.pixie",
+    "QueryTable": "encoder.inference_free.table",
+    "TableReport": "deriving.report",
     "Index": "index.base",
     "copy_index": "index.copying",
     "export_index": "exports.exporting",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.models import EncoderChoice
+from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -54,11 +55,15 @@ class Owner:
 
     @classmethod
     def _over(
-        cls, source: str | os.PathLike[str] | Index | SparseRetriever, encoder: EncoderChoice | None, **options: Any
+        cls,
+        source: str | os.PathLike[str] | Index | SparseRetriever,
+        encoder: EncoderChoice | None,
+        queries: QueriesChoice = None,
+        **options: Any,
     ) -> Self:
         """One over an index that is there already, which it owns if it is opened here."""
         cls._check_options(**options)
-        sparse_retriever, opened_here = SparseRetriever.from_source(source, encoder=encoder)
+        sparse_retriever, opened_here = SparseRetriever.from_source(source, encoder=encoder, queries=queries)
         if not opened_here:
             return cls(sparse_retriever=sparse_retriever, **options)  # type: ignore[call-arg]
         with cls._owning(sparse_retriever, **options) as made:

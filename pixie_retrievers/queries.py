@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, StorageError
+from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError
 from pixie_retrievers.fingerprints import differences
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
@@ -17,7 +17,15 @@ from pixie_retrievers.text_fields import split_fingerprint
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.inference_free.table import QueryTable
 
-__all__ = ["QueriesChoice", "check_queries", "encoder_for", "keep_table", "keeps_tables", "load_table", "stored_table"]
+__all__ = [
+    "INFERENCE_FREE",
+    "QueriesChoice",
+    "check_queries",
+    "encoder_for",
+    "keep_table",
+    "keeps_tables",
+    "stored_table",
+]
 
 QueriesChoice: TypeAlias = "QueryTable | str | os.PathLike[str] | None"
 """``"model"`` or None: the model encodes questions. ``"inference-free"``: the table that the index keeps. Or a
@@ -60,6 +68,7 @@ def encoder_for(index: Index, encoder: EncoderChoice | None, queries: QueriesCho
     if queries is None or queries == "model":
         return chosen_encoder(encoder, index.fingerprint)
     from pixie_retrievers.encoder.inference_free.encoder import InferenceFreeEncoder
+    from pixie_retrievers.encoder.inference_free.table import QueryTable
 
     if queries == INFERENCE_FREE:
         table = stored_table(index)
@@ -69,7 +78,7 @@ def encoder_for(index: Index, encoder: EncoderChoice | None, queries: QueriesCho
                 " `pixie inference-free`), or ask with queries='model'"
             )
     else:
-        table = load_table(queries) if isinstance(queries, (str, os.PathLike)) else queries
+        table = QueryTable.load(queries) if isinstance(queries, (str, os.PathLike)) else queries
     fingerprint, _ = split_fingerprint(index.fingerprint)
     if found := differences(fingerprint, table.origin.model):
         raise IncompatibleIndexError(
@@ -110,19 +119,3 @@ def stored_table(index: Any) -> QueryTable | None:
 
     content = index.attachment(_NAME) if hasattr(index, "attachment") else None
     return None if content is None else table_from_bytes(content)
-
-
-def load_table(path: str | os.PathLike[str]) -> QueryTable:
-    """A table that was saved.
-
-    Raises:
-        StorageError: The file cannot be read.
-        CorruptIndexError: It is not a table, or a damaged one.
-    """
-    from pixie_retrievers.encoder.inference_free.table_file import table_from_bytes
-
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}: check the path of the query table") from error
-    return table_from_bytes(content)

@@ -81,6 +81,12 @@ class SparseRetriever(Contents, Reasons):
         """The template of what is encoded: metadata around the text; None for the text alone."""
         return None if self._text_fields is None else self._text_fields.template
 
+    @property
+    def query_fingerprint(self) -> str:
+        """What questions are encoded with: the model, or the table in its place, and the rules of the index."""
+        own = getattr(self.encoder, "query_fingerprint", self.encoder.fingerprint)
+        return " rules=".join(filter(None, [own, self.rules.fingerprint]))
+
     @classmethod
     def open(
         cls,

@@ -26,6 +26,7 @@ from pixie_retrievers.cli.explain import explain
 from pixie_retrievers.cli.explore import explore
 from pixie_retrievers.cli.export import export
 from pixie_retrievers.cli.index import index
+from pixie_retrievers.cli.inference_free import inference_free
 from pixie_retrievers.cli.info import info
 from pixie_retrievers.cli.mcp import mcp
 from pixie_retrievers.cli.repair import repair
@@ -88,7 +89,7 @@ app = typer.Typer(
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(demo, index, search, explain, compare, why_not, rules, tune, explore, mcp),
-    *(delete, compact, info, check, copy, export, backup, repair),
+    *(inference_free, delete, compact, info, check, copy, export, backup, repair),
 )
 for command in _COMMANDS:
     app.command(name=command.__name__.replace("_", "-"))(command)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pixie_retrievers.cli.inference_free import report_view
 from pixie_retrievers.cli.inputs import Split
 from pixie_retrievers.cli.options import Device, Encoding
 from pixie_retrievers.cli.terminal import counted, file_size, notes, one_line, output, print_json
@@ -108,6 +109,10 @@ def index(
         bool, typer.Option("--sync", help="Delete what the index holds and the inputs do not, such as removed files.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Let --sync delete more than half without asking.")] = False,
+    inference_free: Annotated[
+        bool,
+        typer.Option("--inference-free", help="Then derive the table that `pixie search --fast` reads questions by."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
 ) -> None:
     """Add documents to an index, or update them; with --sync, make it hold these and no others.
@@ -177,6 +182,7 @@ def index(
                 stored = replace(stored, deleted=retriever.delete(gone))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(_so_far(retriever, shown)) from None
+        table = retriever.derive_query_table(show_progress=console.is_terminal) if inference_free else None
         n_documents, n_bytes = len(retriever), retriever.index.stats().file_bytes
     summary = {
         "index": shown,
@@ -189,6 +195,7 @@ def index(
         "cut": stored.cut,
         "seconds": round(time.perf_counter() - began, 3),
         "bytes": n_bytes,
+        **({} if table is None else {"inference_free": table.to_dict()}),
     }
     if as_json:
         print_json(summary)
@@ -202,6 +209,8 @@ def index(
         markup=False,
         soft_wrap=True,
     )
+    if table is not None:
+        output().print(report_view(table))
 
 
 def _split(split: str) -> tuple[Split, int | None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,8 +14,11 @@ from rich.text import Text
 from pixie_retrievers.cli.options import IndexFile
 from pixie_retrievers.cli.terminal import counted, file_size, notes, one_line, output, print_json
 from pixie_retrievers.encoder.fingerprint import parse
-from pixie_retrievers.errors import IncompatibleIndexError
+from pixie_retrievers.errors import IncompatibleIndexError, PixieError
 from pixie_retrievers.text_fields import split_fingerprint
+
+if TYPE_CHECKING:
+    from pixie_retrievers.index.base import Index
 
 __all__ = ["info"]
 
@@ -31,11 +35,13 @@ def info(
 
     with closing(open_index(index_file, read_only=True)) as index:
         stats = index.stats()
+        table_origin = _table_origin(index)
         if check:
             with notes().status("checking"):
                 problems = [one_line(problem) for problem in index.check().problems]
     if as_json:
-        print_json({**asdict(stats), **({"problems": problems} if check else {})})
+        queries = {} if table_origin is None else {"inference_free": json.loads(table_origin)}
+        print_json({**asdict(stats), **queries, **({"problems": problems} if check else {})})
     else:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
@@ -43,6 +49,7 @@ def info(
         for name, value in (
             ("file", f"{stats.path} ({file_size(stats.file_bytes)})"),
             ("model", _model(stats.fingerprint)),
+            *([("questions", _table_line(table_origin))] if table_origin is not None else []),
             ("vocabulary", counted(stats.vocabulary_size, "term")),
             ("documents", f"{stats.n_documents:,}"),
             *([("cut", f"{counted(stats.n_cut, 'document')}, longer than the model reads")] if stats.n_cut else []),
@@ -57,6 +64,27 @@ def info(
         output().print(table)
     if check and problems:
         raise typer.Exit(1)
+
+
+def _table_origin(index: Index) -> str | None:
+    """The fingerprint of the table that an index keeps for questions; None where there is none that can be read."""
+    from pixie_retrievers.queries import stored_table
+
+    try:
+        table = stored_table(index)
+    except PixieError as error:
+        return json.dumps({"problem": str(error)}, ensure_ascii=False)
+    return None if table is None else table.fingerprint
+
+
+def _table_line(fingerprint: str) -> str:
+    said = json.loads(fingerprint)
+    if "problem" in said:
+        return str(said["problem"])
+    parts = [f"a table learned from {said['texts']:,} {said['source']} ({said['method']}, {said['created']})"]
+    if "overlap_at_10" in said:
+        parts.append(f"shares {said['overlap_at_10']:.1%} of the ten best with the model")
+    return ", ".join(parts)
 
 
 def _model(fingerprint: str) -> str:

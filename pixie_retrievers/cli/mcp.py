@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.options import Device, IndexFile, ModelName
+from pixie_retrievers.cli.options import Device, Fast, IndexFile, ModelName
 from pixie_retrievers.cli.terminal import notes
 
 __all__ = ["mcp"]
@@ -25,6 +25,7 @@ def mcp(
             show_default=False,
         ),
     ] = None,
+    fast: Fast = False,
     model: ModelName = None,
     device: Device = None,
 ) -> None:
@@ -32,14 +33,12 @@ def mcp(
 
     Without --http the host of an agent starts it, and talks to it by standard input and output.
     """
-    from pixie_retrievers.cli.models import encoder_for_index
+    from pixie_retrievers.cli.models import retriever_of
     from pixie_retrievers.index.opening import open_index
     from pixie_retrievers.mcp_server import make_server
-    from pixie_retrievers.retriever import SparseRetriever
 
     with closing(open_index(index_file, read_only=True)) as index:
-        encoder = encoder_for_index(index.fingerprint, model, device=device)
-        server = make_server(SparseRetriever(encoder, index))
+        server = make_server(retriever_of(index, model, device=device, fast=fast))
         if http is None:
             server.run("stdio")
         else:

@@ -42,14 +42,23 @@ def encoder_for_index(fingerprint: str, model: str | None, *, device: str | None
     return _loaded(lambda encoder: encoder.from_fingerprint(fingerprint, device=device))
 
 
-def retriever_of(index: Index, model: str | None, *, device: str | None = None) -> SparseRetriever:
+def retriever_of(index: Index, model: str | None, *, device: str | None = None, fast: bool = False) -> SparseRetriever:
     """An index with the model that it was built with, or the named one; stderr says that it is being loaded.
+
+    Args:
+        index: The index.
+        model, device: As for :func:`encoder_for_index`.
+        fast: Read questions by the index's table, without a model.
 
     Raises:
         ModelUnavailableError, IncompatibleIndexError: As for :func:`encoder_for_index`.
+        InvalidParameterError: The index keeps no table.
     """
+    from pixie_retrievers.queries import INFERENCE_FREE, encoder_for
     from pixie_retrievers.retriever import SparseRetriever
 
+    if fast:
+        return SparseRetriever(encoder_for(index, model, INFERENCE_FREE), index)
     with notes().status("loading the model"):
         encoder = encoder_for_index(index.fingerprint, model, device=device)
     return SparseRetriever(encoder, index)

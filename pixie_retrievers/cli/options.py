@@ -12,6 +12,7 @@ from pixie_retrievers.cli.lookup import composed_sources
 __all__ = [
     "Device",
     "Encoding",
+    "Fast",
     "FilterOption",
     "IndexFile",
     "ModelName",
@@ -38,6 +39,12 @@ ModelName = Annotated[
 Device = Annotated[
     str | None,
     typer.Option("--device", help="cpu, cuda, cuda:1, mps. Left out: the best there is.", show_default=False),
+]
+Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast", help="Read questions by the table that `pixie inference-free` put into the index: no model is loaded."
+    ),
 ]
 FilterOption = Annotated[
     str | None,

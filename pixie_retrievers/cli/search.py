@@ -11,6 +11,7 @@ import typer
 
 from pixie_retrievers.cli.options import (
     Device,
+    Fast,
     FilterOption,
     IndexFile,
     ModelName,
@@ -37,6 +38,7 @@ def search(
     threshold: Annotated[float | None, typer.Option(help="Leave out hits that score less.", show_default=False)] = None,
     full: Annotated[bool, typer.Option("--full", help="Show whole texts instead of the passage that matches.")] = False,
     rules: RulesOption = None,
+    fast: Fast = False,
     model: ModelName = None,
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the hits as one JSON document.")] = False,
@@ -53,7 +55,7 @@ def search(
 
     console = output()
     with closing(open_index(index_file, read_only=True)) as index:
-        retriever = retriever_of(index, model, device=device)
+        retriever = retriever_of(index, model, device=device, fast=fast)
         for question in [query] if query is not None else _questions():
             results = retriever.search(
                 question, k, filter=wanted, top_k_tokens=tokens, score_threshold=threshold, rules=chosen
@@ -61,7 +63,8 @@ def search(
             if as_json:
                 hits = [{"rank": rank, **result.to_dict()} for rank, result in enumerate(results, start=1)]
                 shown = without_credentials(index_file)
-                print_json({"query": question, "index": shown, "model": retriever.encoder.fingerprint, "results": hits})
+                model_of = {"model": retriever.encoder.fingerprint, "queries": retriever.query_fingerprint}
+                print_json({"query": question, "index": shown, **model_of, "results": hits})
                 continue
             console.print(results_view(results, max_characters=None if full else 240))
             if results and tokens and console.is_terminal:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from pixie_retrievers.deriving.report import TableReport, Variant
 from pixie_retrievers.deriving.texts import read_corpus
+from pixie_retrievers.deriving.ways import table_of, ways
 from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions, fit_weights
-from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
+from pixie_retrievers.encoder.inference_free.fitting import Observations
+from pixie_retrievers.encoder.inference_free.table import QueryTable, TableOrigin
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.index.base import Index
@@ -33,7 +34,6 @@ _MOST_ASKED = 300
 _TIMED = 30
 _ENCODED_AT_ONCE = 256
 _SEED = 14
-_SHRINKAGES = (2.0, 5.0, 10.0)
 _MIN_GAIN = 0.002  # of overlap or NDCG, below which fewer numbers are the better table
 _Numbers = NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def derive_table(
         by_model = _encoded(encoder, texts.asked, advance)
     expected = index.search(by_model, DEPTH)
     found: list[tuple[Variant, QueryTable]] = []
-    for name, weights, expansions in _ways(seen, texts.idf):
+    for name, weights, expansions in ways(seen, texts.idf, vocabulary):
         origin = TableOrigin(
             model=encoder.fingerprint,
             n_texts=len(texts.learned),
@@ -107,7 +107,7 @@ def derive_table(
             method=name,
             created=f"{datetime.now().astimezone():%Y-%m-%d}",
         )
-        table = _table(encoder, vocabulary, _with_rare(weights, seen, vocabulary), expansions, origin)
+        table = table_of(encoder, weights, expansions, origin)
         hits = index.search(table.encode(texts.asked), DEPTH)
         variant = Variant(name, _overlap(hits, expected), _mean_ndcg(hits, texts.grades))
         found.append((variant, replace(table, origin=replace(origin, overlap=round(variant.overlap, 4)))))
@@ -143,18 +143,6 @@ def _texts(index: Index, questions: Iterable[str] | None, judged: Judged | None,
     return _Texts(source, learned, asked, corpus.idf, [grades[text] for text in asked] if grades else None)
 
 
-def _ways(seen: Observations, idf: _Numbers) -> Iterable[tuple[str, NDArray[np.float32], Expansions]]:
-    """Every way that is tried: its name, weights and expansions."""
-    none = Expansions.none(seen.vectors.vocabulary_size)
-    yield "mean", fit_weights(seen, None, _SHRINKAGES[0]), none
-    for strength in _SHRINKAGES:
-        yield f"idf-{strength:g}", fit_weights(seen, idf, strength), none
-    for most in (1, 4, 16):
-        added = fit_expansions(seen, least_share=0.5, least_texts=5, most=most)
-        if len(added.terms):
-            yield f"idf-{_SHRINKAGES[0]:g}, {most} added", fit_weights(seen, idf, _SHRINKAGES[0]), added
-
-
 def _value(variant: Variant) -> float:
     return variant.overlap if variant.ndcg is None else variant.ndcg
 
@@ -164,35 +152,6 @@ def _best(found: Sequence[tuple[Variant, QueryTable]]) -> tuple[Variant, QueryTa
     best = max(_value(variant) for variant, _ in found)
     good = [(variant, table) for variant, table in found if _value(variant) >= best - _MIN_GAIN]
     return min(good, key=lambda one: (len(one[1].expansions.terms), -_value(one[0])))
-
-
-def _with_rare(weights: NDArray[np.float32], seen: Observations, vocabulary: Any) -> NDArray[np.float32]:
-    """Characters that have only bytes among the terms all weigh alike: what the model gives one says nothing of it."""
-    terms, vectors = vocabulary.rare.term_ids, seen.vectors
-    if len(terms):
-        given = vectors.weights[vectors.literal & np.isin(vectors.term_ids, terms)]
-        usual = float(given.mean()) / vocabulary.rare.share if len(given) else float(weights[weights > 0].mean())
-        weights = weights.copy()
-        weights[terms] = usual
-    weights[list(vocabulary.special_ids)] = 0
-    return weights
-
-
-def _table(
-    encoder: Any, vocabulary: Any, weights: NDArray[np.float32], expansions: Expansions, origin: TableOrigin
-) -> QueryTable:
-    options = encoder.options
-    return QueryTable(
-        weights=weights,
-        tokenizer=vocabulary.tokenizer,
-        max_length=vocabulary.max_length,
-        special_is_text=vocabulary.special_is_text,
-        origin=origin,
-        expansions=expansions,
-        document_prompt=encoder.document_prompt,
-        min_weight=options["min_weight"],
-        max_active_terms=options["max_active_terms"],
-    )
 
 
 def _encoded(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], Any]) -> SparseVectors:

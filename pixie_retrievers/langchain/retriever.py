@@ -18,6 +18,7 @@ from pixie_retrievers.langchain.options import Checked
 from pixie_retrievers.langchain.passes import SharedPass
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
+from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -222,6 +223,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
         path_or_index: str | PathLike[str] | Index | SparseRetriever,
         *,
         encoder: EncoderChoice | None = None,
+        queries: QueriesChoice = None,
         **options: Unpack[_Options],
     ) -> Self:
         """Retrieve from an index that is there already.
@@ -230,6 +232,8 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
             path_or_index: A path or URL; or an open index or facade, which stays open when the retriever closes.
                 Nothing is locked before the first write: any number of processes may retrieve from one file.
             encoder: The one that the index was built with; None loads it, as the index names it. A facade has its own.
+            queries: Who encodes questions: None for the model; "inference-free" for the table that the index keeps,
+                without loading a model; or a ``QueryTable``, or the path of a saved one.
             **options: As in :meth:`from_texts`.
 
         Raises:
@@ -237,7 +241,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        return cls._over(path_or_index, encoder, **options)
+        return cls._over(path_or_index, encoder, queries, **options)
 
     def add_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """Store documents, replacing those whose id is known; return their ids.

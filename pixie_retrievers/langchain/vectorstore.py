@@ -16,6 +16,7 @@ from pixie_retrievers.langchain.contents import Contents
 from pixie_retrievers.langchain.documents import columns, from_stored, to_langchain
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
+from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import SearchResult
 from pixie_retrievers.types.metadata import without_annotations
@@ -167,6 +168,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         path_or_index: str | PathLike[str] | Index | SparseRetriever,
         *,
         encoder: EncoderChoice | None = None,
+        queries: QueriesChoice = None,
         top_k_tokens: int | None = 10,
         fill: bool = False,
     ) -> Self:
@@ -175,6 +177,8 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         Args:
             path_or_index: A path or URL; or an open index or facade, which stays open when the store closes.
             encoder: The one that the index was built with; None loads it, as the index names it.
+            queries: Who encodes questions: None for the model; "inference-free" for the table that the index keeps,
+                without loading a model; or a ``QueryTable``, or the path of a saved one.
             top_k_tokens, fill: As for the class.
 
         Raises:
@@ -183,7 +187,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
         check_top_k_tokens(top_k_tokens)
-        return cls._over(path_or_index, encoder, top_k_tokens=top_k_tokens, fill=fill)
+        return cls._over(path_or_index, encoder, queries, top_k_tokens=top_k_tokens, fill=fill)
 
     def add_texts(
         self,

@@ -20,6 +20,7 @@ from pixie_retrievers.llama_index.options import RetrieverOptions, check_options
 from pixie_retrievers.llama_index.passing import query_text
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
+from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -235,6 +236,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         path_or_index: str | os.PathLike[str] | Index | SparseRetriever,
         *,
         encoder: EncoderChoice | None = None,
+        queries: QueriesChoice = None,
         **options: Unpack[RetrieverOptions],
     ) -> Self:
         """Retrieve from an existing index, whoever wrote it; documents that were not nodes come back as TextNodes.
@@ -242,6 +244,8 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         Args:
             path_or_index: A path or URL; or an open index or facade, which stays open when this retriever closes.
             encoder: The one the index was built with; None loads it, as the index names it.
+            queries: Who encodes questions: None for the model; "inference-free" for the table that the index keeps,
+                without loading a model; or a ``QueryTable``, or the path of a saved one.
             options: See the class.
 
         Raises:
@@ -249,7 +253,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
             IncompatibleIndexError: The index was built with another encoder.
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
-        return cls._over(path_or_index, encoder, **options)
+        return cls._over(path_or_index, encoder, queries, **options)
 
     @property
     def sparse_retriever(self) -> SparseRetriever:

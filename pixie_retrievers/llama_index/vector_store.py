@@ -25,6 +25,7 @@ from pixie_retrievers.llama_index.persisting import keep_copy
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
+from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
             index has, and "float32" for a new one.
         fingerprint: The model to load when no encoder is given; a serialised store says so of itself.
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
+        queries: Who encodes questions: None for the model; "inference-free" for the table that the index keeps, without
+            loading a model; or a ``QueryTable``, or the path of a saved one.
 
     Raises:
         IncompatibleIndexError: The index was built with another encoder, or stores weights in another format.
@@ -94,6 +97,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
     fingerprint: str
     weights: str | None = None
     top_k_tokens: int | None = 10
+    queries: str | None = None
 
     _sparse_retriever: SparseRetriever = PrivateAttr()
     _owns_index: bool = PrivateAttr()
@@ -110,24 +114,27 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
         weights: str | None = None,
         fingerprint: str | None = None,
         top_k_tokens: int | None = 10,
+        queries: QueriesChoice = None,
     ) -> None:
         check_top_k_tokens(top_k_tokens)
-        if encoder is None and fingerprint is not None:
+        if encoder is None and fingerprint is not None and queries is None:
             encoder = chosen_encoder(None, fingerprint)
         temporary = False
         if path_or_index is None or isinstance(path_or_index, (str, os.PathLike)):
-            sparse_retriever, owned = SparseRetriever.open(path_or_index, encoder=encoder, weights=weights), True
+            sparse_retriever = SparseRetriever.open(path_or_index, encoder=encoder, weights=weights, queries=queries)
+            owned = True
             temporary = names_no_file(path_or_index)
         elif weights is not None:
             raise InvalidParameterError("an open index has its own format of weights: leave weights out")
         else:
-            sparse_retriever, owned = SparseRetriever.from_source(path_or_index, encoder=encoder)
+            sparse_retriever, owned = SparseRetriever.from_source(path_or_index, encoder=encoder, queries=queries)
         path = getattr(sparse_retriever.index, "path", None)  # an engine elsewhere has no path
         fields: dict[str, Any] = {
             "path_or_index": None if path is None else str(path),
             "fingerprint": sparse_retriever.encoder.fingerprint,
             "weights": weights,
             "top_k_tokens": top_k_tokens,
+            "queries": str(queries) if isinstance(queries, (str, os.PathLike)) else None,
         }
         super().__init__(**fields)
         self._sparse_retriever = sparse_retriever

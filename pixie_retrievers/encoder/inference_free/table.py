@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -199,6 +200,29 @@ class QueryTable:
             kept = np.zeros(len(terms), np.bool_)
             kept[strongest] = True
         return terms[kept], weights[kept]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table, with its tokenizer, to one safetensors file; one that is there is replaced.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        from pixie_retrievers.encoder.inference_free.table_file import write_table
+
+        write_table(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> QueryTable:
+        """A table that was saved.
+
+        Raises:
+            StorageError: The file cannot be read.
+            CorruptIndexError: It is not a table, or a damaged one.
+            IncompatibleIndexError: A newer version wrote it.
+        """
+        from pixie_retrievers.encoder.inference_free.table_file import read_table
+
+        return read_table(path)
 
     def raised_by(self, text: str, term_ids: Sequence[int]) -> dict[int, RaisedBy]:
         """Which of a question's tokens gave it each of some terms; terms without a weight are not in the result.

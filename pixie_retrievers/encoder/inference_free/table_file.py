@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,9 @@ from numpy.typing import NDArray
 from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
 from pixie_retrievers.encoder.packages import TABLE_PACKAGES, check_packages
 from pixie_retrievers.encoder.spelling import Spelling, TokenizerDescription
-from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError
+from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError, StorageError
 
-__all__ = ["table_from_bytes", "table_to_bytes"]
+__all__ = ["read_table", "table_from_bytes", "table_to_bytes", "write_table"]
 
 _FORMAT = 1
 _MOST_TOKENIZER_BYTES = 256 << 20
@@ -26,6 +29,39 @@ _DTYPES = {
     "expansion_weights": np.float32,
     "tokenizer": np.uint8,
 }
+
+
+def write_table(table: QueryTable, path: str | os.PathLike[str]) -> None:
+    """Write a table to a file, whole or not at all.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        draft.write_bytes(table_to_bytes(table))
+        draft.replace(target)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}: check the folder's space and permissions") from error
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+def read_table(path: str | os.PathLike[str]) -> QueryTable:
+    """A table out of a file.
+
+    Raises:
+        StorageError: The file cannot be read.
+        CorruptIndexError: It is not a table, or a damaged one.
+        IncompatibleIndexError: A newer version wrote it.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}: check the path of the query table") from error
+    return table_from_bytes(content)
 
 
 def table_to_bytes(table: QueryTable) -> bytes:

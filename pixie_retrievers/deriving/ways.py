@@ -1,0 +1,74 @@
+"""The ways to work a table out of what a model gave texts: those that were worth trying, by the figures in docs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions
+from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
+from pixie_retrievers.encoder.vocabulary import Vocabulary
+
+__all__ = ["table_of", "ways"]
+
+_SHRINKAGES = (2.0, 5.0, 10.0)
+
+
+def ways(
+    seen: Observations, idf: NDArray[np.float64], vocabulary: Vocabulary
+) -> Iterator[tuple[str, NDArray[np.float32], Expansions]]:
+    """Every way that is tried: its name, weights and expansions.
+
+    Args:
+        seen: What was learned from.
+        idf: float64, shape (vocabulary,): how rare each token is among the documents.
+        vocabulary: The model's.
+    """
+
+    def weights(idf: NDArray[np.float64] | None, strength: float) -> NDArray[np.float32]:
+        return _with_rare(weights(idf, strength), seen, vocabulary)
+
+    none = Expansions.none(seen.vectors.vocabulary_size)
+    yield "mean", weights(None, _SHRINKAGES[0]), none
+    for strength in _SHRINKAGES:
+        yield f"idf-{strength:g}", weights(idf, strength), none
+    for most in (1, 4, 16):
+        added = fit_expansions(seen, least_share=0.5, least_texts=5, most=most)
+        if len(added.terms):
+            yield f"idf-{_SHRINKAGES[0]:g}, {most} added", weights(idf, _SHRINKAGES[0]), added
+
+
+def table_of(encoder: Any, weights: NDArray[np.float32], expansions: Expansions, origin: TableOrigin) -> QueryTable:
+    """Weights and expansions as a table that reads questions as an encoder does.
+
+    Args:
+        encoder: A :class:`~pixie_retrievers.PixieEncoder`.
+        weights, expansions, origin: As for the table.
+    """
+    vocabulary, options = encoder.vocabulary, encoder.options
+    return QueryTable(
+        weights=weights,
+        tokenizer=vocabulary.tokenizer,
+        max_length=vocabulary.max_length,
+        special_is_text=vocabulary.special_is_text,
+        origin=origin,
+        expansions=expansions,
+        document_prompt=encoder.document_prompt,
+        min_weight=options["min_weight"],
+        max_active_terms=options["max_active_terms"],
+    )
+
+
+def _with_rare(weights: NDArray[np.float32], seen: Observations, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """Characters that have only bytes among the terms all weigh alike: what the model gives one says nothing of it."""
+    terms, vectors = vocabulary.rare.term_ids, seen.vectors
+    if len(terms):
+        given = vectors.weights[vectors.literal & np.isin(vectors.term_ids, terms)]
+        usual = float(given.mean()) / vocabulary.rare.share if len(given) else float(weights[weights > 0].mean())
+        weights = weights.copy()
+        weights[terms] = usual
+    weights[list(vocabulary.special_ids)] = 0
+    return weights
