@@ -367,6 +367,7 @@ class SparseRetriever(Contents, Reasons):
         *,
         judged: Judged | None = None,
         max_texts: int = 5000,
+        expansions: bool = True,
         keep: bool = True,
         show_progress: bool = False,
     ) -> TableReport:
@@ -379,6 +380,7 @@ class SparseRetriever(Contents, Reasons):
             questions: Questions as people ask them; None takes sentences and titles of the documents.
             judged: Questions with their relevant documents, as :meth:`tune` takes them: a file, or rows.
             max_texts: At most so many texts are put through the model.
+            expansions: Let tokens add terms to a question, if that is better.
             keep: Put the table into the index, in place of one that is there.
             show_progress: Show how far it is.
 
@@ -396,7 +398,13 @@ class SparseRetriever(Contents, Reasons):
             )
         model = getattr(self.encoder, "model", self.encoder)
         report = derive_table(
-            self.index, model, questions, judged=judged, max_texts=max_texts, show_progress=show_progress
+            self.index,
+            model,
+            questions,
+            judged=judged,
+            max_texts=max_texts,
+            expansions=expansions,
+            show_progress=show_progress,
         )
         if keep:
             keep_table(self.index, report.table)

@@ -63,6 +63,7 @@ def derive_table(
     *,
     judged: Judged | None = None,
     max_texts: int = 5000,
+    expansions: bool = True,
     show_progress: bool = False,
 ) -> TableReport:
     """Learn a query table from a model, and measure it beside the model on texts kept out.
@@ -73,6 +74,7 @@ def derive_table(
         judged: Questions with their relevant documents, as ``tune`` takes them: they are learned from too, but for a
             tenth, which says what the table costs.
         max_texts: At most so many texts are put through the model.
+        expansions: Let tokens add terms, if that is better.
         show_progress: Show how far it is.
 
     Raises:
@@ -99,7 +101,7 @@ def derive_table(
         by_model = _encoded(encoder, texts.asked, advance)
     expected = index.search(by_model, DEPTH)
     found: list[tuple[Variant, QueryTable]] = []
-    for name, weights, expansions in ways(seen, texts.idf, vocabulary):
+    for name, weights, added in ways(seen, texts.idf, vocabulary, expansions=expansions):
         origin = TableOrigin(
             model=encoder.fingerprint,
             n_texts=len(texts.learned),
@@ -107,7 +109,7 @@ def derive_table(
             method=name,
             created=f"{datetime.now().astimezone():%Y-%m-%d}",
         )
-        table = table_of(encoder, weights, expansions, origin)
+        table = table_of(encoder, weights, added, origin)
         hits = index.search(table.encode(texts.asked), DEPTH)
         variant = Variant(name, _overlap(hits, expected), _mean_ndcg(hits, texts.grades))
         found.append((variant, replace(table, origin=replace(origin, overlap=round(variant.overlap, 4)))))
@@ -164,11 +166,12 @@ def _encoded(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], An
 
 
 def _milliseconds(encode: Callable[[list[str]], Any], texts: Sequence[str]) -> float:
-    """The median of some texts, one by one, the first apart: it warms up."""
+    """The median of some texts, one by one, the first apart: it warms up. A number each, so that no cache answers."""
     took = []
-    for text in texts[: _TIMED + 1]:
+    for number, text in enumerate(texts[: _TIMED + 1], start=time.time_ns() % 1000):
+        asked = [f"{text} {number}"]
         began = time.perf_counter()
-        encode([text])
+        encode(asked)
         took.append(1e3 * (time.perf_counter() - began))
     return statistics.median(took[1:] or took or [0.0])
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions
+from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions, fit_weights
 from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
 from pixie_retrievers.encoder.vocabulary import Vocabulary
 
@@ -18,7 +18,7 @@ _SHRINKAGES = (2.0, 5.0, 10.0)
 
 
 def ways(
-    seen: Observations, idf: NDArray[np.float64], vocabulary: Vocabulary
+    seen: Observations, idf: NDArray[np.float64], vocabulary: Vocabulary, *, expansions: bool = True
 ) -> Iterator[tuple[str, NDArray[np.float32], Expansions]]:
     """Every way that is tried: its name, weights and expansions.
 
@@ -26,16 +26,17 @@ def ways(
         seen: What was learned from.
         idf: float64, shape (vocabulary,): how rare each token is among the documents.
         vocabulary: The model's.
+        expansions: Try tables that add terms, too.
     """
 
     def weights(idf: NDArray[np.float64] | None, strength: float) -> NDArray[np.float32]:
-        return _with_rare(weights(idf, strength), seen, vocabulary)
+        return _with_rare(fit_weights(seen, idf, strength), seen, vocabulary)
 
     none = Expansions.none(seen.vectors.vocabulary_size)
     yield "mean", weights(None, _SHRINKAGES[0]), none
     for strength in _SHRINKAGES:
         yield f"idf-{strength:g}", weights(idf, strength), none
-    for most in (1, 4, 16):
+    for most in (1, 4, 16) if expansions else ():
         added = fit_expansions(seen, least_share=0.5, least_texts=5, most=most)
         if len(added.terms):
             yield f"idf-{_SHRINKAGES[0]:g}, {most} added", weights(idf, _SHRINKAGES[0]), added

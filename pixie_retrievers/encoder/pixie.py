@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.encoder.batches import token_budget
@@ -236,6 +237,11 @@ class PixieEncoder:
             max_active_terms=self._max_active_terms,
             precision=self._precision,
         )
+
+    @property
+    def folder(self) -> Path:
+        """Where the model's files are."""
+        return self._source.folder
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from pixie_retrievers.encoder.spelling import TokenizerDescription
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.types import MAX_WEIGHT, RaisedBy, SparseVectors
+
+if TYPE_CHECKING:
+    from pixie_retrievers.encoder.pixie import PixieEncoder
 
 __all__ = ["Expansions", "QueryTable", "TableOrigin"]
 
@@ -73,7 +77,7 @@ class TableOrigin:
     overlap: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QueryTable:
     """What a question's tokens weigh, without asking a model.
 
@@ -108,11 +112,15 @@ class QueryTable:
         if not self._is_sound():
             raise InvalidParameterError("the query table's weights and expansions are not what they should be")
 
+    def __repr__(self) -> str:
+        return f"QueryTable({len(self.weights)} terms, {self.fingerprint})"
+
     def _is_sound(self) -> bool:
         weights, expansions, size = self.weights, self.expansions, len(self.weights)
         counts = np.diff(expansions.starts)
         return (
             0 < size <= _MOST_TERMS
+            and self.max_length > 0
             and weights.dtype == np.float32
             and bool(np.isfinite(weights).all() and (weights >= 0).all() and (weights <= MAX_WEIGHT).all())
             and expansions.starts.shape == (size + 1,)
@@ -210,6 +218,22 @@ class QueryTable:
         from pixie_retrievers.encoder.inference_free.table_file import write_table
 
         write_table(self, path)
+
+    def save_model(self, folder: str | os.PathLike[str], encoder: PixieEncoder) -> None:
+        """Write table and model as one model that plain sentence-transformers loads: queries by the table.
+
+        Args:
+            folder: A new folder.
+            encoder: The model that the table was derived from.
+
+        Raises:
+            InvalidParameterError: The table has expansions, for which that format has no place.
+            IncompatibleIndexError: The table is another model's.
+            StorageError: There is something at the path, or it cannot be written.
+        """
+        from pixie_retrievers.encoder.inference_free.standard import save_standard_model
+
+        save_standard_model(self, encoder, folder)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> QueryTable:

@@ -143,8 +143,8 @@ def _header(content: bytes) -> dict[str, str]:
 def _tokenizer(told: dict[str, Any], packed: NDArray[np.uint8]) -> TokenizerDescription:
     unpacking = zlib.decompressobj()
     content = unpacking.decompress(packed.tobytes(), _MOST_TOKENIZER_BYTES)
-    if unpacking.unconsumed_tail:
-        raise ValueError("the tokenizer is too large")
+    if not unpacking.eof:
+        raise ValueError("the tokenizer is not whole, or too large")
     said = told["tokenizer"]
     special_ids = tuple(int(id) for id in said["special_ids"])
     return TokenizerDescription(content.decode(), Spelling(**told["spelling"]), special_ids, str(said["side"]))
