@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from pixie_retrievers.errors import DocumentNotFoundError, InvalidParameterError
+from pixie_retrievers.errors import DocumentNotFoundError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import names_in
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.matching import matched
@@ -101,6 +101,12 @@ class Reasons(Asking):
         """
         check_top_k_tokens(top_k_tokens)
         _, fields = split_fingerprint(self.index.fingerprint)
+        documents = list(documents)
+        for one in documents:
+            if not isinstance(one.text, str):
+                raise InvalidTextError(
+                    f"document {one.id!r}: its text is of type {type(one.text).__name__}, not a string"
+                )
         documents = [one if fields is None else fields.whole(one) for one in documents]
         vector, (applied,) = self.query_vectors([query], rules)
         ids = list({document.id: None for document in documents if document.id})

@@ -338,7 +338,7 @@ class TestDocuments:
         with PixieRetriever.from_documents([document], transformations=[splitter], encoder=encoder) as retriever:
             hit = retriever.retrieve("논")[0]
         assert hit.node_id.startswith("조각 ")
-        assert set(hit.metadata) == {"token_explanations"}
+        assert "field" not in hit.metadata
 
     def test_no_transformations_keep_the_documents_whole(self, encoder):
         document = LlamaDocument(text="벼는 논에서 자란다. " * 10, metadata={"field": "농업"})
@@ -658,3 +658,12 @@ class TestAddingAgain:
                 PixieVectorStore(there.sparse_retriever).add(more)
             assert encoded == ["새 글"]
             assert there.get_nodes(["orbit"])[0].metadata["year"] == 2021
+
+
+def test_it_says_what_it_is(nodes, encoder, tmp_path):
+    with PixieRetriever.from_nodes(
+        nodes, encoder=encoder, path=tmp_path / "corpus.db", similarity_top_k=3
+    ) as retriever:
+        assert repr(retriever).startswith("PixieRetriever(SqliteIndex(")
+        assert "corpus.db" in repr(retriever)
+        assert repr(retriever).endswith("similarity_top_k=3)")
