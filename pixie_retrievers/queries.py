@@ -99,13 +99,11 @@ def keep_table(index: Any, table: QueryTable | None) -> None:
         InvalidParameterError: The index has no place for one.
         IndexLockedError: Another writer holds the index.
     """
-    from pixie_retrievers.encoder.inference_free.table_file import table_to_bytes
-
     if not keeps_tables(index):
         raise InvalidParameterError(
             f"a {type(index).__name__} has no place for a query table: save it, and pass its path as queries="
         )
-    index.attach(_NAME, None if table is None else table_to_bytes(table))
+    index.attach(_NAME, None if table is None else table.to_bytes())
 
 
 def stored_table(index: Any) -> QueryTable | None:
@@ -115,7 +113,7 @@ def stored_table(index: Any) -> QueryTable | None:
         CorruptIndexError: What it keeps is damaged.
         OptionalDependencyError: The extra ``inference-free`` is not installed.
     """
-    from pixie_retrievers.encoder.inference_free.table_file import table_from_bytes
+    from pixie_retrievers.encoder.inference_free.table import QueryTable
 
     content = index.attachment(_NAME) if hasattr(index, "attachment") else None
-    return None if content is None else table_from_bytes(content)
+    return None if content is None else QueryTable.from_bytes(content)

@@ -7,15 +7,12 @@ import shutil
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from pixie_retrievers.contents import Contents
-from pixie_retrievers.deriving.deriving import derive_table
-from pixie_retrievers.deriving.report import TableReport
 from pixie_retrievers.diversity import max_marginal_relevance
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import listed, results_of
@@ -24,6 +21,7 @@ from pixie_retrievers.fingerprints import differences
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import check_ids
 from pixie_retrievers.index.opening import begin_index, check_weights, is_there, names_no_file, open_index, remove_index
+from pixie_retrievers.learning import Learning
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.parameters import (
     check_number,
@@ -32,13 +30,10 @@ from pixie_retrievers.parameters import (
     check_top_k_tokens,
     check_whole_number,
 )
-from pixie_retrievers.queries import QueriesChoice, check_queries, encoder_for, keep_table, keeps_tables
+from pixie_retrievers.queries import QueriesChoice, check_queries, encoder_for
 from pixie_retrievers.reasons import Reasons
 from pixie_retrievers.rules.asking import RulesChoice
 from pixie_retrievers.text_fields import TextFields, split_fingerprint
-from pixie_retrievers.tuning.judgements import Judged
-from pixie_retrievers.tuning.report import TuningReport
-from pixie_retrievers.tuning.tuning import tune
 from pixie_retrievers.types import SearchResults
 
 if TYPE_CHECKING:
@@ -47,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["SparseRetriever"]
 
 
-class SparseRetriever(Contents, Reasons):
+class SparseRetriever(Contents, Reasons, Learning):
     """Documents in, explained hits out.
 
     Args:
@@ -334,81 +329,6 @@ class SparseRetriever(Contents, Reasons):
         asked = chosen_rules.apply(self.encoder.encode_queries([query]))
         chosen = max_marginal_relevance(asked, vectors, k, lambda_mult=lambda_mult)
         return SearchResults(results[position] for position in chosen)
-
-    def tune(self, judged: Judged, *, encoding: str | None = None, show_progress: bool = False) -> TuningReport:
-        """Learn factors of query tokens from judged questions, or from clicks, and find out whether they help.
-
-        Nothing is written. Where the report says that the gain is beyond chance, ``set_rules(report.rules)`` keeps the
-        factors, and ``undo_rules()`` takes them back. Rules that a person set stay as they are; factors that were
-        learned earlier make way.
-
-        A third of the questions is held out, by document where that can be done: no question held out is about a
-        document that one of the others is about. How strongly factors are held to 1 is found by cross-validation among
-        the others. A minute for a few thousand questions, on two cores.
-
-        Args:
-            judged: The path of a file, JSON Lines or another that ``pixie index`` reads, or rows as it has them:
-                ``{"question": ..., "relevant": [ids]}``, or ``{id: grade}`` for ``relevant``; or a log:
-                ``{"question": ..., "shown": [ids, best first], "clicked": [ids]}``.
-            encoding: What a file is written in that has no byte order mark and is not UTF-8.
-            show_progress: Show how far it is.
-
-        Complexity:
-            Searches 48 deep for each question; memory is 16 kB for each question and 400 times as many tokens.
-
-        Raises:
-            InvalidParameterError: Fewer than 30 questions can be learned from, or a row is at fault.
-        """
-        return tune(self.index, self.encoder, self.rules, judged, encoding=encoding, show_progress=show_progress)
-
-    def derive_query_table(
-        self,
-        questions: Iterable[str] | None = None,
-        *,
-        judged: Judged | None = None,
-        max_texts: int = 5000,
-        expansions: bool = True,
-        keep: bool = True,
-        show_progress: bool = False,
-    ) -> TableReport:
-        """Learn what the model gives the tokens of questions, as a table that answers in its place, and what it costs.
-
-        The report compares the two on texts that were kept out. ``queries="inference-free"`` then opens the index with
-        the table; this retriever goes on with the model.
-
-        Args:
-            questions: Questions as people ask them; None takes sentences and titles of the documents.
-            judged: Questions with their relevant documents, as :meth:`tune` takes them: a file, or rows.
-            max_texts: At most so many texts are put through the model.
-            expansions: Let tokens add terms to a question, if that is better.
-            keep: Put the table into the index, in place of one that is there.
-            show_progress: Show how far it is.
-
-        Raises:
-            InvalidParameterError: There are fewer than 50 texts, the encoder does not say how it reads a text, or the
-                index has no place for a table.
-            InvalidTextError: A question is not a string, or cannot be written as UTF-8.
-            IndexLockedError: Another writer holds the index.
-        """
-        check_whole_number("max_texts", max_texts)
-        if keep and not keeps_tables(self.index):
-            raise InvalidParameterError(
-                f"a {type(self.index).__name__} has no place for a query table: pass keep=False, and save the report's"
-                " table to a file"
-            )
-        model = getattr(self.encoder, "model", self.encoder)
-        report = derive_table(
-            self.index,
-            model,
-            questions,
-            judged=judged,
-            max_texts=max_texts,
-            expansions=expansions,
-            show_progress=show_progress,
-        )
-        if keep:
-            keep_table(self.index, report.table)
-        return replace(report, kept=keep)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the index into a new file; where it was temporary, this retriever goes on in that file, which stays.

@@ -18,7 +18,8 @@ from pixie_retrievers.deriving.texts import read_corpus
 from pixie_retrievers.deriving.ways import table_of, ways
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.inference_free.fitting import Observations
-from pixie_retrievers.encoder.inference_free.table import QueryTable, TableOrigin
+from pixie_retrievers.encoder.inference_free.parts import TableOrigin
+from pixie_retrievers.encoder.inference_free.table import QueryTable
 from pixie_retrievers.encoder.progress import progress
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.index.base import Index

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions, fit_weights
-from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
+from pixie_retrievers.encoder.inference_free.parts import Expansions, TableOrigin
+from pixie_retrievers.encoder.inference_free.table import QueryTable
 from pixie_retrievers.encoder.vocabulary import Vocabulary
 
 __all__ = ["table_of", "ways"]

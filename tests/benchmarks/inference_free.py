@@ -28,7 +28,8 @@ from pixie_retrievers import Document, PixieEncoder, SparseRetriever, SparseVect
 from pixie_retrievers.deriving.texts import read_corpus
 from pixie_retrievers.deriving.ways import table_of, ways
 from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions, fit_weights
-from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
+from pixie_retrievers.encoder.inference_free.parts import Expansions, TableOrigin
+from pixie_retrievers.encoder.inference_free.table import QueryTable
 from pixie_retrievers.evaluation.collections import Collection, read_folder
 from pixie_retrievers.evaluation.metrics import measure
 

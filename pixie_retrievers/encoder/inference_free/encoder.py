@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,22 @@ class InferenceFreeEncoder:
             if self._model is None:
                 self._model = self._load_model()
             return self._model
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write table and model as one model that plain sentence-transformers loads: queries by the table.
+
+        Args:
+            folder: A new folder.
+
+        Raises:
+            InvalidParameterError: The table has expansions, for which that format has no place; or the model is not a
+                PixieEncoder, or has a route for queries of its own.
+            StorageError: There is something at the path, or it cannot be written.
+            ModelUnavailableError, OptionalDependencyError: The model cannot be loaded here.
+        """
+        from pixie_retrievers.encoder.inference_free.standard import save_standard_model
+
+        save_standard_model(self.table, self.model, folder)
 
     @property
     def vocabulary_size(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.encoder.inference_free.table import Expansions
+from pixie_retrievers.encoder.inference_free.parts import Expansions
 from pixie_retrievers.types import SparseVectors
 
 __all__ = ["Observations", "fit_expansions", "fit_weights"]

@@ -10,16 +10,16 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.inference_free.table import QueryTable
 from pixie_retrievers.encoder.packages import check_packages
-from pixie_retrievers.encoder.pixie import PixieEncoder
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, OptionalDependencyError, StorageError
 from pixie_retrievers.fingerprints import differences
 
 __all__ = ["save_standard_model"]
 
 
-def save_standard_model(table: QueryTable, encoder: PixieEncoder, folder: str | os.PathLike[str]) -> None:
+def save_standard_model(table: QueryTable, encoder: Encoder, folder: str | os.PathLike[str]) -> None:
     """Write a model that plain sentence-transformers loads: the table for queries, the model for documents.
 
     Its vectors of queries are the table's, but for characters that a vocabulary has only as bytes, and for what a
@@ -42,13 +42,16 @@ def save_standard_model(table: QueryTable, encoder: PixieEncoder, folder: str | 
         )
     if found := differences(encoder.fingerprint, table.origin.model):
         raise IncompatibleIndexError(f"the table is of another model than the encoder: {found}")
+    source = getattr(encoder, "folder", None)
+    if source is None:
+        raise InvalidParameterError(f"a {type(encoder).__name__} has no folder of a model: pass a PixieEncoder")
     target = Path(folder)
     if target.exists():
         raise StorageError(f"{target} already exists: name a new folder")
     check_packages()
     draft = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent if target.parent.is_dir() else None))
     try:
-        _write(table, encoder, draft)
+        _write(table, source, draft)
         draft.chmod(0o755)
         draft.rename(target)
     except OSError as error:
@@ -57,11 +60,11 @@ def save_standard_model(table: QueryTable, encoder: PixieEncoder, folder: str | 
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _write(table: QueryTable, encoder: PixieEncoder, folder: Path) -> None:
+def _write(table: QueryTable, source: Path, folder: Path) -> None:
     import torch
     from sentence_transformers import SparseEncoder
 
-    model = SparseEncoder(str(encoder.folder), device="cpu")
+    model = SparseEncoder(str(source), device="cpu")
     parts: list[Any] = [module for _, module in model.named_children()]
     if any(type(part).__name__ == "Router" for part in parts):
         raise InvalidParameterError("the model has a route for queries already, which needs no table")

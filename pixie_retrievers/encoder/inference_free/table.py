@@ -8,73 +8,27 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixie_retrievers.encoder.inference_free.parts import Expansions, TableOrigin
+from pixie_retrievers.encoder.inference_free.table_file import (
+    damage_named,
+    decode_parts,
+    encode_parts,
+    read_file,
+    write_whole,
+)
 from pixie_retrievers.encoder.spelling import TokenizerDescription
 from pixie_retrievers.encoder.vocabulary import Reading, Vocabulary
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.types import MAX_WEIGHT, RaisedBy, SparseVectors
 
-if TYPE_CHECKING:
-    from pixie_retrievers.encoder.pixie import PixieEncoder
-
-__all__ = ["Expansions", "QueryTable", "TableOrigin"]
+__all__ = ["QueryTable"]
 
 _MOST_TERMS = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Expansions:
-    """The terms that tokens add to a question, in compressed sparse rows, a row a token.
-
-    Attributes:
-        starts: int64, shape (vocabulary + 1,).
-        terms: int32, shape (n,): ascending inside a row.
-        weights: float32, shape (n,): above 0.
-    """
-
-    starts: NDArray[np.int64]
-    terms: NDArray[np.int32]
-    weights: NDArray[np.float32]
-
-    @classmethod
-    def none(cls, vocabulary_size: int) -> Expansions:
-        """No token adds anything."""
-        return cls(np.zeros(vocabulary_size + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
-
-    def of(self, term_ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """What some tokens add: each term once, ascending, with the largest weight that one of them gives it."""
-        slices = [slice(*self.starts[term : term + 2].tolist()) for term in term_ids.tolist()]
-        terms = np.concatenate([self.terms[part] for part in slices] or [self.terms[:0]])
-        weights = np.concatenate([self.weights[part] for part in slices] or [self.weights[:0]])
-        order = np.lexsort((-weights, terms))
-        terms, first = np.unique(terms[order], return_index=True)
-        return terms, weights[order][first]
-
-
-@dataclass(frozen=True, slots=True)
-class TableOrigin:
-    """Where a table comes from, and what was measured of it.
-
-    Attributes:
-        model: The fingerprint of the model whose questions it stands for.
-        n_texts: How many texts it was learned from.
-        source: What they were: "questions", or "sentences" of the corpus.
-        method: How its weights were worked out, in a word or two.
-        created: The day, as YYYY-MM-DD.
-        overlap: Of the ten best documents of held-out texts, the share that table and model both find; None where it
-            was not measured.
-    """
-
-    model: str
-    n_texts: int
-    source: str
-    method: str
-    created: str
-    overlap: float | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -215,25 +169,7 @@ class QueryTable:
         Raises:
             StorageError: It cannot be written.
         """
-        from pixie_retrievers.encoder.inference_free.table_file import write_table
-
-        write_table(self, path)
-
-    def save_model(self, folder: str | os.PathLike[str], encoder: PixieEncoder) -> None:
-        """Write table and model as one model that plain sentence-transformers loads: queries by the table.
-
-        Args:
-            folder: A new folder.
-            encoder: The model that the table was derived from.
-
-        Raises:
-            InvalidParameterError: The table has expansions, for which that format has no place.
-            IncompatibleIndexError: The table is another model's.
-            StorageError: There is something at the path, or it cannot be written.
-        """
-        from pixie_retrievers.encoder.inference_free.standard import save_standard_model
-
-        save_standard_model(self, encoder, folder)
+        write_whole(Path(path), self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> QueryTable:
@@ -244,9 +180,28 @@ class QueryTable:
             CorruptIndexError: It is not a table, or a damaged one.
             IncompatibleIndexError: A newer version wrote it.
         """
-        from pixie_retrievers.encoder.inference_free.table_file import read_table
+        return cls.from_bytes(read_file(Path(path)))
 
-        return read_table(path)
+    def to_bytes(self) -> bytes:
+        """As one safetensors file, with the tokenizer."""
+        said = ("max_length", "special_is_text", "document_prompt", "min_weight", "max_active_terms")
+        return encode_parts(
+            self.weights, self.expansions, self.tokenizer, self.origin, {name: getattr(self, name) for name in said}
+        )
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> QueryTable:
+        """Read a table back, and believe nothing that it says.
+
+        Raises:
+            CorruptIndexError: It is not a table, or says what cannot be.
+            IncompatibleIndexError: A newer version wrote it.
+            OptionalDependencyError: The extra ``inference-free`` is not installed.
+        """
+        with damage_named():
+            table = cls(**decode_parts(content))
+            table.vocabulary.read(["시험"])
+            return table
 
     def raised_by(self, text: str, term_ids: Sequence[int]) -> dict[int, RaisedBy]:
         """Which of a question's tokens gave it each of some terms; terms without a weight are not in the result.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
+from pixie_retrievers.encoder.inference_free.parts import Expansions, TableOrigin
 from pixie_retrievers.encoder.packages import TABLE_PACKAGES, check_packages
 from pixie_retrievers.encoder.spelling import Spelling, TokenizerDescription
-from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError, StorageError
+from pixie_retrievers.errors import CorruptIndexError, IncompatibleIndexError, OptionalDependencyError, StorageError
 
-__all__ = ["read_table", "table_from_bytes", "table_to_bytes", "write_table"]
+__all__ = ["damage_named", "decode_parts", "encode_parts", "read_file", "write_whole"]
 
 _FORMAT = 1
 _MOST_TOKENIZER_BYTES = 256 << 20
@@ -31,17 +32,16 @@ _DTYPES = {
 }
 
 
-def write_table(table: QueryTable, path: str | os.PathLike[str]) -> None:
-    """Write a table to a file, whole or not at all.
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
 
     Raises:
         StorageError: It cannot be written.
     """
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.new")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        draft.write_bytes(table_to_bytes(table))
-        draft.replace(target)
+        draft.write_bytes(content)
+        draft.replace(path)
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}: check the folder's space and permissions") from error
     finally:
@@ -49,88 +49,93 @@ def write_table(table: QueryTable, path: str | os.PathLike[str]) -> None:
             draft.unlink()
 
 
-def read_table(path: str | os.PathLike[str]) -> QueryTable:
-    """A table out of a file.
+def read_file(path: Path) -> bytes:
+    """What a file holds.
 
     Raises:
-        StorageError: The file cannot be read.
-        CorruptIndexError: It is not a table, or a damaged one.
-        IncompatibleIndexError: A newer version wrote it.
+        StorageError: It cannot be read.
     """
     try:
-        content = Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}: check the path of the query table") from error
-    return table_from_bytes(content)
 
 
-def table_to_bytes(table: QueryTable) -> bytes:
-    """A table as one safetensors file, tokenizer and all."""
+def encode_parts(
+    weights: NDArray[np.float32],
+    expansions: Expansions,
+    tokenizer: TokenizerDescription,
+    origin: TableOrigin,
+    said: Mapping[str, Any],
+) -> bytes:
+    """A table's parts as one safetensors file.
+
+    Args:
+        weights, expansions, tokenizer, origin: As the table has them.
+        said: Its other values, of JSON types.
+    """
     from safetensors.numpy import save
 
-    told: dict[str, Any] = {
+    told = {
+        **said,
         "format": _FORMAT,
-        "max_length": table.max_length,
-        "special_is_text": table.special_is_text,
-        "document_prompt": table.document_prompt,
-        "min_weight": table.min_weight,
-        "max_active_terms": table.max_active_terms,
-        "origin": asdict(table.origin),
-        "tokenizer": {name: getattr(table.tokenizer, name) for name in ("special_ids", "side")},
-        "spelling": asdict(table.tokenizer.spelling),
+        "origin": asdict(origin),
+        "tokenizer": {name: getattr(tokenizer, name) for name in ("special_ids", "side")},
+        "spelling": asdict(tokenizer.spelling),
     }
-    packed = zlib.compress(table.tokenizer.content.encode(), 6)
     arrays: dict[str, NDArray[Any]] = {
-        "weights": table.weights,
-        "expansion_starts": table.expansions.starts,
-        "expansion_terms": table.expansions.terms,
-        "expansion_weights": table.expansions.weights,
-        "tokenizer": np.frombuffer(packed, np.uint8),
+        "weights": weights,
+        "expansion_starts": expansions.starts,
+        "expansion_terms": expansions.terms,
+        "expansion_weights": expansions.weights,
+        "tokenizer": np.frombuffer(zlib.compress(tokenizer.content.encode(), 6), np.uint8),
     }
     return bytes(save(arrays, {"pixie": json.dumps(told, ensure_ascii=False)}))
 
 
-def table_from_bytes(content: bytes) -> QueryTable:
-    """Read a table back, and believe nothing that it says.
+@contextmanager
+def damage_named() -> Iterator[None]:
+    """Whatever libraries say of what they cannot read, tokenizers in a plain Exception, as the package's error.
 
     Raises:
-        CorruptIndexError: It is not a table, or says what cannot be.
+        CorruptIndexError: Something was raised that is not the package's own.
+    """
+    try:
+        yield
+    except (IncompatibleIndexError, OptionalDependencyError):
+        raise
+    except Exception as error:
+        raise CorruptIndexError(f"this is not a query table, or a damaged one ({error}): derive it again") from error
+
+
+def decode_parts(content: bytes) -> dict[str, Any]:
+    """What a table is made with, by the names of its attributes, out of a safetensors file.
+
+    Raises:
         IncompatibleIndexError: A newer version wrote it.
         OptionalDependencyError: The extra ``inference-free`` is not installed.
+        Exception: It is not a table: see :func:`damage_named`.
     """
     check_packages(TABLE_PACKAGES)
-    try:
-        told = json.loads(_header(content)["pixie"])
-        version = told["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptIndexError("this is not a query table, or a damaged one: derive it again") from error
+    from safetensors.numpy import load
+
+    told = json.loads(_header(content)["pixie"])
+    version, spelling = told.pop("format"), told.pop("spelling")
     if version != _FORMAT:
         raise IncompatibleIndexError(
             f"the query table has format {version!r}, this version reads {_FORMAT}: upgrade pixie-retrievers, or derive"
             " the table again"
         )
-    try:
-        table = _table(told, content)
-        table.vocabulary.read(["시험"])
-    except Exception as error:  # of what they cannot read, libraries say what they like: tokenizers a plain Exception
-        raise CorruptIndexError(f"the query table is damaged ({error}): derive it again") from error
-    return table
-
-
-def _table(told: dict[str, Any], content: bytes) -> QueryTable:
-    from safetensors.numpy import load
-
     arrays = load(content)
     if {name: array.dtype for name, array in arrays.items()} != _DTYPES:
         raise ValueError("it has not the arrays of one")
-    said = ("max_length", "special_is_text", "document_prompt", "min_weight", "max_active_terms")
-    return QueryTable(
-        weights=arrays["weights"],
-        expansions=Expansions(*(arrays[f"expansion_{name}"] for name in ("starts", "terms", "weights"))),
-        tokenizer=_tokenizer(told, arrays["tokenizer"]),
-        origin=TableOrigin(**told["origin"]),
-        **{name: told[name] for name in said},
-    )
+    return {
+        **told,
+        "weights": arrays["weights"],
+        "expansions": Expansions(*(arrays[f"expansion_{name}"] for name in ("starts", "terms", "weights"))),
+        "origin": TableOrigin(**told["origin"]),
+        "tokenizer": _tokenizer(told["tokenizer"], spelling, arrays["tokenizer"]),
+    }
 
 
 def _header(content: bytes) -> dict[str, str]:
@@ -140,11 +145,10 @@ def _header(content: bytes) -> dict[str, str]:
     return told
 
 
-def _tokenizer(told: dict[str, Any], packed: NDArray[np.uint8]) -> TokenizerDescription:
+def _tokenizer(said: Mapping[str, Any], spelling: Mapping[str, Any], packed: NDArray[np.uint8]) -> TokenizerDescription:
     unpacking = zlib.decompressobj()
     content = unpacking.decompress(packed.tobytes(), _MOST_TOKENIZER_BYTES)
     if not unpacking.eof:
         raise ValueError("the tokenizer is not whole, or too large")
-    said = told["tokenizer"]
     special_ids = tuple(int(id) for id in said["special_ids"])
-    return TokenizerDescription(content.decode(), Spelling(**told["spelling"]), special_ids, str(said["side"]))
+    return TokenizerDescription(content.decode(), Spelling(**spelling), special_ids, str(said["side"]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pixie_retrievers.encoder.inference_free.table import Expansions, QueryTable, TableOrigin
+from pixie_retrievers.encoder.inference_free.parts import Expansions, TableOrigin
+from pixie_retrievers.encoder.inference_free.table import QueryTable
 
 
 @pytest.fixture(scope="session")

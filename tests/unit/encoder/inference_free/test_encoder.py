@@ -88,7 +88,7 @@ def test_sentence_transformers_loads_table_and_model_as_one(tmp_path, table, bun
     from sentence_transformers import SparseEncoder
 
     texts = [TEXT, "임차인의 권리", "제200조의2"]
-    table.save_model(tmp_path / "both", bundled)
+    InferenceFreeEncoder(table, lambda: bundled).save(tmp_path / "both")
     plain = SparseEncoder(str(tmp_path / "both"), device="cpu")
     ours = table.encode(texts).to_scipy().toarray()
     assert (plain.encode_query(texts).to_dense().numpy() == ours).all()
@@ -96,11 +96,12 @@ def test_sentence_transformers_loads_table_and_model_as_one(tmp_path, table, bun
     assert (again.encode_queries(texts).to_scipy().toarray() == ours).all()
     assert again.encode_documents(texts) == bundled.encode_documents(texts)
     with pytest.raises(StorageError, match="exists"):
-        table.save_model(tmp_path / "both", bundled)
+        InferenceFreeEncoder(table, lambda: bundled).save(tmp_path / "both")
     with pytest.raises(InvalidParameterError, match="expansions=False"):
-        make_table({5: {6: 1.0}}).save_model(tmp_path / "other", bundled)
+        InferenceFreeEncoder(make_table({5: {6: 1.0}}), lambda: bundled).save(tmp_path / "other")
     with pytest.raises(IncompatibleIndexError):
-        table.save_model(tmp_path / "other", PixieEncoder.bundled(device="cpu", max_length=64))
+        InferenceFreeEncoder(table, lambda: PixieEncoder.bundled(device="cpu", max_length=64)).save(tmp_path / "other")
     with pytest.raises(InvalidParameterError, match="route"):
-        make_table(origin=replace(table.origin, model=again.fingerprint)).save_model(tmp_path / "other", again)
+        routed = make_table(origin=replace(table.origin, model=again.fingerprint))
+        InferenceFreeEncoder(routed, lambda: again).save(tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pixie_retrievers import InvalidParameterError, SparseVectors
-from pixie_retrievers.encoder.inference_free.table import Expansions
+from pixie_retrievers.encoder.inference_free.parts import Expansions
 
 QUESTION = "지구를 도는 인공위성"
 

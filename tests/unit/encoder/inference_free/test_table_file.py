@@ -12,14 +12,13 @@ import pytest
 from safetensors.numpy import load, save
 
 from pixie_retrievers import CorruptIndexError, IncompatibleIndexError, QueryTable, StorageError
-from pixie_retrievers.encoder.inference_free.table_file import table_from_bytes, table_to_bytes
 
 TEXTS = ["지구를 도는 위성", "🍎", "ABC-1234", ""]
 
 
 @pytest.fixture(scope="module")
 def content(make_table):
-    return table_to_bytes(make_table({700: {800: 0.5, 801: 0.25}}, document_prompt="문서: ", max_active_terms=7))
+    return make_table({700: {800: 0.5, 801: 0.25}}, document_prompt="문서: ", max_active_terms=7).to_bytes()
 
 
 def header(content):
@@ -34,7 +33,7 @@ def changed(content, **said):
 
 def test_what_was_written_is_what_is_read(make_table, content):
     table = make_table({700: {800: 0.5, 801: 0.25}}, document_prompt="문서: ", max_active_terms=7)
-    again = table_from_bytes(content)
+    again = QueryTable.from_bytes(content)
     assert again.encode(TEXTS) == table.encode(TEXTS)
     assert again.fingerprint == table.fingerprint
     assert again.tokenizer == table.tokenizer
@@ -56,7 +55,7 @@ def test_it_is_saved_whole_and_loaded(tmp_path, table):
 
 def test_a_newer_format_is_refused_by_name(content):
     with pytest.raises(IncompatibleIndexError, match="upgrade"):
-        table_from_bytes(changed(content, format=2))
+        QueryTable.from_bytes(changed(content, format=2))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def test_a_newer_format_is_refused_by_name(content):
 )
 def test_what_is_not_a_table_is_refused(wrong):
     with pytest.raises(CorruptIndexError, match="derive it again"):
-        table_from_bytes(wrong)
+        QueryTable.from_bytes(wrong)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_what_is_not_a_table_is_refused(wrong):
 )
 def test_a_table_that_says_what_cannot_be_is_refused(content, said):
     with pytest.raises(CorruptIndexError, match="derive it again"):
-        table_from_bytes(changed(content, **said))
+        QueryTable.from_bytes(changed(content, **said))
 
 
 @pytest.mark.parametrize("name", ["weights", "tokenizer", "expansion_starts", "expansion_terms", "expansion_weights"])
@@ -93,9 +92,9 @@ def test_arrays_that_cannot_be_are_refused(content, name):
         if np.array_equal(wrong, arrays[name]):
             continue
         with pytest.raises(CorruptIndexError):
-            table_from_bytes(save(arrays | {name: wrong}, told))
+            QueryTable.from_bytes(save(arrays | {name: wrong}, told))
     with pytest.raises(CorruptIndexError):
-        table_from_bytes(save({key: array for key, array in arrays.items() if key != name}, told))
+        QueryTable.from_bytes(save({key: array for key, array in arrays.items() if key != name}, told))
 
 
 def test_bytes_that_changed_raise_nothing_but_the_package_s_error(content):
@@ -105,4 +104,4 @@ def test_bytes_that_changed_raise_nothing_but_the_package_s_error(content):
         for _ in range(rng.randint(1, 20)):
             broken[rng.randrange(min(len(broken), 3000))] = rng.randrange(256)
         with contextlib.suppress(CorruptIndexError, IncompatibleIndexError):
-            table_from_bytes(bytes(broken)).encode(TEXTS)
+            QueryTable.from_bytes(bytes(broken)).encode(TEXTS)
