@@ -101,7 +101,7 @@ def test_sentence_transformers_loads_table_and_model_as_one(tmp_path, table, bun
         InferenceFreeEncoder(make_table({5: {6: 1.0}}), lambda: bundled).save(tmp_path / "other")
     with pytest.raises(IncompatibleIndexError):
         InferenceFreeEncoder(table, lambda: PixieEncoder.bundled(device="cpu", max_length=64)).save(tmp_path / "other")
+    routed = make_table(origin=replace(table.origin, model=again.fingerprint))
     with pytest.raises(InvalidParameterError, match="route"):
-        routed = make_table(origin=replace(table.origin, model=again.fingerprint))
         InferenceFreeEncoder(routed, lambda: again).save(tmp_path / "other")
     assert not (tmp_path / "other").exists()
