@@ -4,8 +4,8 @@
     curl -G localhost:8000/search --data-urlencode "q=정찰 위성" -d k=3
     pixie index more.jsonl --output corpus.db          # meanwhile, from anywhere on the machine
 
-With ``QUERIES=inference-free`` it reads questions by the table that ``pixie inference-free corpus.db`` puts into the index,
-in a process that needs neither torch nor a model: the Dockerfile beside this file makes a small image of it.
+With ``QUERIES=inference-free`` it reads questions by the table that ``pixie inference-free corpus.db`` puts into the
+index, in a process that needs neither torch nor a model: the Dockerfile beside this file makes a small image of it.
 
 The application is plain ASGI: any server runs it, and any framework can take the place of the lines that speak HTTP.
 Each worker opens the file for itself, when it starts; every answer is from one commit.
