@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from vectors import cached
 
-from pixie_retrievers import Document, PixieEncoder, SparseRetriever, SparseVectors, SqliteIndex
+from pixie_retrievers import PixieEncoder, SparseRetriever, SparseVectors, SqliteIndex
 from pixie_retrievers.deriving.texts import Corpus, read_corpus
 from pixie_retrievers.deriving.ways import table_of, ways
 from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions, fit_weights
@@ -61,22 +61,17 @@ def main(
 ) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     encoder = PixieEncoder.bundled() if model == "bundled" else PixieEncoder(model)
-    others = _observed(
-        encoder, [text for folder in questions or () for text in read_folder(folder).queries.values()], cache
-    )
+    asked = [text for folder in questions or () for text in read_folder(folder).queries.values()]
+    others = _observed(encoder, asked, cache)
     rows: list[Row] = []
     for folder in data:
         collection = read_folder(folder)
         with SparseRetriever.open(cache / f"{collection.task}.db", encoder=encoder) as retriever:
-            retriever.add_stream(_plain(collection))
+            retriever.add_stream(collection.documents())
             rows += _measured(collection, retriever.index, encoder, others, cache)
     _show(rows)
     if output is not None:
         output.write_text(json.dumps([vars(row) for row in rows], ensure_ascii=False, indent=1), encoding="utf-8")
-
-
-def _plain(collection: Collection) -> Iterator[Document]:
-    return collection.documents()
 
 
 def _observed(encoder: PixieEncoder, texts: Sequence[str], cache: Path) -> Observations | None:
@@ -93,7 +88,9 @@ def _encoded(encoder: PixieEncoder, texts: Sequence[str], cache: Path) -> Sparse
     return cached(cache / f"{key}.npz", lambda: encoder.encode_queries(texts))
 
 
-def _measured(collection: Collection, index: Any, encoder: PixieEncoder, others: Observations | None) -> Iterator[Row]:
+def _measured(
+    collection: Collection, index: Any, encoder: PixieEncoder, others: Observations | None, cache: Path
+) -> Iterator[Row]:
     ids, texts = list(collection.queries), list(collection.queries.values())
     full = _encoded(encoder, texts, cache)
     expected = _ranked(index, full)
