@@ -16,7 +16,7 @@ from pixie_retrievers.encoder.forward import prompt_of
 from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
-__all__ = ["count_parameters", "limit_length", "load_model", "token_bytes", "vocabulary_size"]
+__all__ = ["count_parameters", "limit_length", "load_model", "quiet", "token_bytes", "vocabulary_size"]
 
 _NO_LIMIT = 1 << 30
 _loading = threading.Lock()
@@ -38,7 +38,7 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
         ModelUnavailableError: The files are damaged or incomplete.
         DeviceUnavailableError: The precision is "int8", and products of bytes overflow here.
     """
-    with _loading, _quiet() as complaints:
+    with _loading, quiet() as complaints:
         import torch
         import transformers
         from sentence_transformers import SparseEncoder
@@ -183,7 +183,7 @@ class _Complaints(logging.Handler):
 
 
 @contextmanager
-def _quiet() -> Iterator[list[str]]:
+def quiet() -> Iterator[list[str]]:
     """Take the libraries' progress bars, warnings and log messages; yield the messages of level warning and above."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations between the libraries, none of the caller's making
