@@ -19,7 +19,7 @@ def chosen_encoder(choice: EncoderChoice | None, fingerprint: str | None = None)
 
     Args:
         choice: None for the one of the fingerprint, or the default model.
-        fingerprint: Of the index that it is for; a model that is named takes its thresholds.
+        fingerprint: Of the index that it is for; a model that is named takes its options.
 
     Raises:
         ModelUnavailableError: A model cannot be loaded.
@@ -27,13 +27,12 @@ def chosen_encoder(choice: EncoderChoice | None, fingerprint: str | None = None)
     """
     if choice is not None and not isinstance(choice, (str, os.PathLike)):
         return choice
-    from pixie_retrievers.encoder.fingerprint import parse
+    from pixie_retrievers.encoder.fingerprint import options_of
     from pixie_retrievers.encoder.pixie import PixieEncoder
 
     if fingerprint is not None:
         fingerprint, _ = split_fingerprint(fingerprint)
     if choice is None:
         return PixieEncoder() if fingerprint is None else PixieEncoder.from_fingerprint(fingerprint)
-    said = {} if fingerprint is None else parse(fingerprint)
-    thresholds = {name: said[name] for name in ("min_weight", "max_active_terms", "max_length") if name in said}
-    return PixieEncoder.bundled(**thresholds) if choice == "bundled" else PixieEncoder(choice, **thresholds)
+    options = {} if fingerprint is None else options_of(fingerprint)
+    return PixieEncoder.bundled(**options) if choice == "bundled" else PixieEncoder(choice, **options)

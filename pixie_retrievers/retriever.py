@@ -17,6 +17,7 @@ from pixie_retrievers.diversity import max_marginal_relevance
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import listed, results_of
 from pixie_retrievers.filters import Filter
+from pixie_retrievers.fingerprints import differences
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import check_ids
 from pixie_retrievers.index.opening import begin_index, check_weights, is_there, names_no_file, open_index, remove_index
@@ -56,11 +57,12 @@ class SparseRetriever(Contents, Reasons):
             encoder = chosen_encoder(encoder, index.fingerprint)
         check_parts(encoder=encoder)
         fingerprint, self._text_fields = split_fingerprint(index.fingerprint)
-        if index.vocabulary_size != encoder.vocabulary_size or fingerprint != encoder.fingerprint:
+        found = differences(fingerprint, encoder.fingerprint)
+        if found or index.vocabulary_size != encoder.vocabulary_size:
             raise IncompatibleIndexError(
-                f"the index was built with '{fingerprint}' ({index.vocabulary_size} terms), the encoder is"
-                f" '{encoder.fingerprint}' ({encoder.vocabulary_size} terms): open the index with the encoder it was"
-                " built with, or build a new one"
+                f"index ({index.vocabulary_size} terms) and encoder ({encoder.vocabulary_size} terms) are of different"
+                f" models{found and f': {found}'}; open the index with the encoder it was built with, or build a new"
+                " one"
             )
         self.encoder = encoder
         self.index = index

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pixie_retrievers.cli.terminal import notes
-from pixie_retrievers.errors import ModelUnavailableError
 
 if TYPE_CHECKING:
     from pixie_retrievers.encoder.pixie import PixieEncoder
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from pixie_retrievers.retriever import SparseRetriever
 
 __all__ = ["encoder_for_index", "load_encoder", "retriever_of"]
-
-_THRESHOLDS = ("min_weight", "max_active_terms", "max_length")
 
 
 def load_encoder(model: str | None, *, device: str | None = None, precision: str = "auto") -> PixieEncoder:
@@ -29,26 +26,19 @@ def load_encoder(model: str | None, *, device: str | None = None, precision: str
 
 
 def encoder_for_index(fingerprint: str, model: str | None, *, device: str | None = None) -> PixieEncoder:
-    """The model that an index was built with, or the named one with the index's own thresholds.
+    """The model that an index was built with, or the named one with the index's own options.
 
     Raises:
         ModelUnavailableError: It is neither a folder, nor cached, nor reachable.
         IncompatibleIndexError: The fingerprint is not an encoder's, or the model has changed since.
     """
-    from pixie_retrievers.encoder.fingerprint import parse
-    from pixie_retrievers.encoder.source import BUNDLED_NAME
+    from pixie_retrievers.encoder.fingerprint import options_of
     from pixie_retrievers.text_fields import split_fingerprint
 
     fingerprint, _ = split_fingerprint(fingerprint)
-    content = parse(fingerprint)
     if model is not None:
-        thresholds = {name: content.get(name) for name in _THRESHOLDS}
-        return _loaded(lambda encoder: _named(encoder, model)(device=device, **thresholds))
-    name = str(content["model"])
-    if name != BUNDLED_NAME and content.get("revision") is None:
-        raise ModelUnavailableError(
-            f"the index was built with a model in a local folder named {name!r}: say where it is with --model"
-        )
+        options = options_of(fingerprint)
+        return _loaded(lambda encoder: _named(encoder, model)(device=device, **options))
     return _loaded(lambda encoder: encoder.from_fingerprint(fingerprint, device=device))
 
 

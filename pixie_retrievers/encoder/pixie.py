@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.encoder.batches import token_budget
 from pixie_retrievers.encoder.cache import VectorCache
 from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
-from pixie_retrievers.encoder.fingerprint import describe, parse
+from pixie_retrievers.encoder.fingerprint import describe, find_described, options_of
 from pixie_retrievers.encoder.forward import Kind, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, limit_length, load_model, token_bytes, vocabulary_size
 from pixie_retrievers.encoder.naming import NamesInTexts
 from pixie_retrievers.encoder.packages import check_packages
 from pixie_retrievers.encoder.progress import progress
-from pixie_retrievers.encoder.source import BUNDLED_FOLDER, BUNDLED_NAME, find_model
+from pixie_retrievers.encoder.source import BUNDLED_FOLDER, find_model
 from pixie_retrievers.encoder.special import read_special_tokens_as_text, specials_stay_special
 from pixie_retrievers.encoder.stream import streams_of
 from pixie_retrievers.encoder.texts import checked_texts
@@ -25,6 +25,7 @@ from pixie_retrievers.encoder.turns import Turns
 from pixie_retrievers.encoder.unread import Unread, report_unread
 from pixie_retrievers.encoder.vocabulary import Vocabulary
 from pixie_retrievers.errors import IncompatibleIndexError, ModelUnavailableError
+from pixie_retrievers.fingerprints import differences
 from pixie_retrievers.parameters import check_number, check_whole_number
 from pixie_retrievers.types import MAX_WEIGHT, RaisedBy, SparseVectors, TextSpans
 
@@ -149,7 +150,7 @@ class PixieEncoder:
 
     @classmethod
     def from_fingerprint(cls, fingerprint: str, *, device: str | None = None, precision: str = "auto") -> Self:
-        """The encoder that an index was built with: the same model, revision and thresholds.
+        """The encoder that an index was built with: the same model and thresholds.
 
         Args:
             fingerprint: What :attr:`fingerprint` was, as an index remembers it.
@@ -157,32 +158,20 @@ class PixieEncoder:
             precision: As for the class; an index that was built in int8 stays with it.
 
         Raises:
-            ModelUnavailableError: The model cannot be fetched, or was a folder, whose place nobody wrote down.
+            ModelUnavailableError: The model cannot be fetched, or was a folder, whose place nobody wrote down: the
+                message says how to get it.
             IncompatibleIndexError: The fingerprint is not an encoder's, or the model has changed since.
         """
-        content = parse(fingerprint)
-        options = {"device": device, "precision": content.get("precision", precision)} | {
-            name: content.get(name) for name in ("min_weight", "max_active_terms", "max_length")
-        }
-        name, revision = str(content["model"]), content.get("revision")
-        if name == BUNDLED_NAME and revision is None:
-            encoder = cls.bundled(**options)
-        elif revision is None:
-            arguments = ", ".join(
-                f"{name}={content[name]}"
-                for name in ("min_weight", "max_active_terms", "max_length")
-                if content.get(name) is not None
-            )
-            raise ModelUnavailableError(
-                f"the index was built with a model in a local folder named {name!r}: pass the encoder yourself, as"
-                f" PixieEncoder('<path of {name}>', {arguments})"
-            )
+        source = find_described(fingerprint)
+        options = {"device": device, "precision": precision} | options_of(fingerprint)
+        if source.revision is None:
+            encoder = cls(source.folder, **options)
         else:
-            encoder = cls(name, revision=revision, **options)
-        if encoder.fingerprint != fingerprint:
+            encoder = cls(source.name, revision=source.revision, **options)
+        if found := differences(fingerprint, encoder.fingerprint):
             raise IncompatibleIndexError(
-                f"the index was built with {fingerprint}, but the model is now {encoder.fingerprint}: build the index"
-                " again, or install the version of the model that it was built with"
+                f"the index was built with another model than the one that is here ({found}): pass its folder as the"
+                " encoder, or build the index again"
             )
         return encoder
 
@@ -229,7 +218,11 @@ class PixieEncoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The model's identity: equal fingerprints give equal vectors, up to device and precision."""
+        """The model's identity: equal fingerprints give equal vectors, up to device and precision.
+
+        Those of the same files under another name, or of another commit, differ in "model" and "revision" alone, and an
+        index takes one for the other.
+        """
         return describe(
             self._source,
             self._model,

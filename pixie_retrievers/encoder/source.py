@@ -35,11 +35,13 @@ class ModelSource:
     Attributes:
         name: The hub's id, the folder's own name, or :data:`BUNDLED_NAME`.
         folder: Where its files are.
+        parts: The folders in it that hold weights.
         revision: The commit on the hub; None for a folder.
     """
 
     name: str
     folder: Path
+    parts: tuple[Path, ...]
     revision: str | None = None
 
 
@@ -66,10 +68,11 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> Mo
     if name and _is_folder(folder):
         if revision is not None:
             raise InvalidParameterError(f"revision is {revision!r}, but {name!r} is a folder: leave it out")
-        for weights_folder in check_modules(folder):
-            check_weights(weights_folder)
+        parts = check_modules(folder)
+        for part in parts:
+            check_weights(part)
         bundled = folder.resolve() == BUNDLED_FOLDER.resolve()
-        return ModelSource(BUNDLED_NAME if bundled else folder.resolve().name, folder)
+        return ModelSource(BUNDLED_NAME if bundled else folder.resolve().name, folder, tuple(parts))
     if isinstance(model, os.PathLike) or not _HUB_ID.fullmatch(name) or name.startswith("."):
         raise ModelUnavailableError(
             f"there is no model folder at {name!r}, and it is not the id of a model on the hub ('owner/name'):"
@@ -100,7 +103,7 @@ def _from_hub(name: str, revision: str | None) -> ModelSource:
         folder = _fetch(name, commit or revision, patterns, show_progress=True)
     for path in needed:
         check_weights(path)
-    return ModelSource(name, folder, commit)
+    return ModelSource(name, folder, tuple(needed), commit)
 
 
 def _cached(name: str, commit: str) -> ModelSource | None:
@@ -122,10 +125,10 @@ def _cached(name: str, commit: str) -> ModelSource | None:
                 local_files_only=True,
             )
         )
-        whole = all(_has_weights(path) for path in check_modules(folder))
+        parts = check_modules(folder)
     except (OSError, ModelUnavailableError, InvalidParameterError):  # the hub's own errors for this are OSErrors
         return None
-    return ModelSource(name, folder, commit) if whole else None
+    return ModelSource(name, folder, tuple(parts), commit) if all(map(_has_weights, parts)) else None
 
 
 def _has_weights(folder: Path) -> bool:

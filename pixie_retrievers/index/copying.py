@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixie_retrievers.errors import IncompatibleIndexError
+from pixie_retrievers.fingerprints import differences
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.types import Document, Hit, SparseVectors
 
@@ -82,11 +83,11 @@ def add_index(
     Raises:
         IncompatibleIndexError: The two are of different models or vocabularies; nothing was stored.
     """
-    if (source.vocabulary_size, source.fingerprint) != (target.vocabulary_size, target.fingerprint):
+    found = differences(source.fingerprint, target.fingerprint)
+    if found or source.vocabulary_size != target.vocabulary_size:
         raise IncompatibleIndexError(
-            f"the source is of '{source.fingerprint}' ({source.vocabulary_size} terms), the target of"
-            f" '{target.fingerprint}' ({target.vocabulary_size} terms): copy into an index of the same model, or into a"
-            " new one"
+            f"source ({source.vocabulary_size} terms) and target ({target.vocabulary_size} terms) are of different"
+            f" models{found and f': {found}'}; copy into an index of the same model, or into a new one"
         )
     copied = unchanged = 0
     goes_on = len(target) > 0

@@ -10,6 +10,7 @@ from llama_index.core.base.embeddings.base_sparse import BaseSparseEmbedding, Sp
 from llama_index.core.bridge.pydantic import PrivateAttr
 
 from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.fingerprints import differences
 from pixie_retrievers.llama_index.passing import announce_progress
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.parameters import check_whole_number
@@ -66,9 +67,9 @@ class PixieSparseEmbedding(BaseSparseEmbedding):
         num_workers: int | None = None,
     ) -> None:
         encoder = chosen_encoder(encoder, fingerprint)
-        if fingerprint not in (None, encoder.fingerprint):
+        if fingerprint is not None and (found := differences(fingerprint, encoder.fingerprint)):
             raise InvalidParameterError(
-                f"fingerprint is {fingerprint!r}, the encoder's is {encoder.fingerprint!r}; pass one of the two"
+                f"fingerprint and encoder are of different models: {found}; pass one of the two"
             )
         check_whole_number("embed_batch_size", embed_batch_size)
         check_whole_number("num_workers", num_workers, none_means="one after the other")

@@ -15,7 +15,6 @@ from pixie_retrievers.errors import (
     DocumentNotFoundError,
     EngineError,
     EngineUnavailableError,
-    IncompatibleIndexError,
     IndexClosedError,
     IndexNotFoundError,
     InvalidVectorError,
@@ -23,6 +22,7 @@ from pixie_retrievers.errors import (
     PixieError,
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
+from pixie_retrievers.fingerprints import check_built_with
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_page, check_vectors
 from pixie_retrievers.index.matching import matched
@@ -102,12 +102,7 @@ class RemoteIndex:
             self._attempt(partial(self._engine.create, new_manifest(vocabulary_size, fingerprint or "")))
             found = self._attempt(self._engine.manifest)
         manifest = check_manifest(found, self.location)
-        for name, value in (("vocabulary_size", vocabulary_size), ("fingerprint", fingerprint)):
-            if value is not None and value != getattr(manifest, name):
-                raise IncompatibleIndexError(
-                    f"{self.location} was built with {name} {getattr(manifest, name)!r}, not {value!r}: open it with"
-                    " what it was built with, or build a new one"
-                )
+        check_built_with(self.location, manifest, vocabulary_size=vocabulary_size, fingerprint=fingerprint)
         return manifest
 
     @property

@@ -17,6 +17,7 @@ from pixie_retrievers.errors import (
     StorageError,
 )
 from pixie_retrievers.filters import Condition, Filter, parse_filter
+from pixie_retrievers.fingerprints import check_built_with
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_page, check_vectors
 from pixie_retrievers.index.sqlite.attachments import Attachments
@@ -108,14 +109,11 @@ class SqliteIndex(Attachments):
         self._begin(self._manifest, has_begun=False)
 
     def _compare(self, **wanted: Any) -> None:
-        for name, value in wanted.items():
-            found = getattr(self._manifest, name)
-            if value is not None and value != found:
-                self._reader.close()
-                raise IncompatibleIndexError(
-                    f"{self.path} was built with {name} {found!r}, not {value!r}: open it with what it was built with,"
-                    " or build a new one"
-                )
+        try:
+            check_built_with(self.path, self._manifest, **wanted)
+        except IncompatibleIndexError:
+            self._reader.close()
+            raise
 
     @property
     def vocabulary_size(self) -> int:

@@ -416,6 +416,16 @@ def test_a_cached_hub_model_loads_offline_and_remembers_its_commit(cached_on_hub
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_older_commit_of_the_same_files_is_the_cached_one(cached_on_hub, encoder):
+    older = json.dumps(json.loads(PixieEncoder(HUB_NAME, device="cpu").fingerprint) | {"revision": "e" * 40})
+    assert json.loads(PixieEncoder.from_fingerprint(older, device="cpu").fingerprint)["revision"] == COMMIT
+    other = json.dumps(json.loads(older) | {"sha256": "0" * 16, "max_active_terms": 9})
+    with pytest.raises(ModelUnavailableError) as caught:
+        PixieEncoder.from_fingerprint(other, device="cpu")
+    for said in (HUB_NAME, "e" * 40, "0" * 16, f"hf download {HUB_NAME} --revision", "max_active_terms=9", "--model"):
+        assert said in str(caught.value)
+
+
 def test_a_cached_hub_model_is_checked_like_a_folder(cached_on_hub):
     path = cached_on_hub / "modules.json"
     content = json.loads(path.read_text())

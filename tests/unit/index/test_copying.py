@@ -75,7 +75,7 @@ def test_a_rounded_copy_is_said_to_differ(source, tmp_path):
 def test_another_model_is_refused(source, tmp_path):
     with (
         SqliteIndex(tmp_path / "other.db", vocabulary_size=VOCABULARY_SIZE, fingerprint="other") as other,
-        pytest.raises(IncompatibleIndexError, match="of 'm'"),
+        pytest.raises(IncompatibleIndexError, match="'m' and 'other'"),
     ):
         copy_index(source, other)
 
