@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pixie_retrievers.encoder.forks import locks_of_models
 from pixie_retrievers.encoder.forward import prompt_of
 from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
@@ -19,6 +20,7 @@ __all__ = ["count_parameters", "limit_length", "load_model", "token_bytes", "voc
 
 _NO_LIMIT = 1 << 30
 _loading = threading.Lock()
+locks_of_models.add(_loading)
 
 
 def load_model(folder: Path, *, device: str, precision: str) -> Any:

@@ -12,6 +12,7 @@ from pixie_retrievers.encoder.batches import token_budget
 from pixie_retrievers.encoder.cache import VectorCache
 from pixie_retrievers.encoder.device import choose_device, choose_precision, free_memory, this_machine
 from pixie_retrievers.encoder.fingerprint import describe, find_described, options_of
+from pixie_retrievers.encoder.forks import check_fork, cuda_stayed_behind, refusal
 from pixie_retrievers.encoder.forward import Kind, prompt_of
 from pixie_retrievers.encoder.loading import count_parameters, limit_length, load_model, token_bytes, vocabulary_size
 from pixie_retrievers.encoder.naming import NamesInTexts
@@ -60,7 +61,8 @@ class PixieEncoder:
             memory allows. Decides memory and speed, never the result. A single text may be longer.
 
     Raises:
-        ModelUnavailableError: The model is neither a folder, nor in the local cache, nor reachable on the hub.
+        ModelUnavailableError: The model is neither a folder, nor in the local cache, nor reachable on the hub; or the
+            process was forked after its parent had used torch, so that nothing computes in it.
         UnsafeModelError: Loading it would run code or unpickle data that came with it.
         DeviceUnavailableError: The device, or what the precision needs of it, is not on this machine.
         InvalidParameterError: An argument is out of its range, or the model is not a SPLADE model.
@@ -84,8 +86,11 @@ class PixieEncoder:
         check_whole_number("max_length", max_length, none_means="the model's own limit")
         check_whole_number("max_batch_tokens", max_batch_tokens, none_means="what the memory allows")
         check_packages()
+        check_fork()
         machine = this_machine()
         device = choose_device(device, machine)
+        if device.startswith("cuda") and cuda_stayed_behind():
+            raise refusal("this process was forked after its parent had used the GPU")
         choose_precision(precision, device, machine, n_parameters=0)  # refused before anything is fetched
         self._source = find_model(model, revision)
         self._precision = choose_precision(
@@ -347,10 +352,8 @@ class PixieEncoder:
             ModelUnavailableError: The process was forked after the model was loaded.
         """
         if os.getpid() != self._process:
-            raise ModelUnavailableError(
-                "the model was loaded before this process was forked, and cannot compute here: load the encoder in the"
-                " new process, or start processes with multiprocessing's 'spawn'"
-            )
+            raise refusal("the model was loaded before this process was forked")
+        check_fork()
 
     def _encode(self, texts: list[str], kind: Kind, advance: Callable[[int], object] = lambda _: None) -> SparseVectors:
         parts = list(self._stream(texts, kind, advance))

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 
+from pixie_retrievers.encoder.forks import locks_of_models
 from pixie_retrievers.encoder.vocabulary import Reading
 from pixie_retrievers.types import SparseVectors
 
@@ -36,6 +37,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._model = threading.Lock()
+        locks_of_models.add(self._model)
         self._waiting: deque[_Question] = deque()
         self._has_company = False
 
