@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -36,6 +37,7 @@ class TextStream:
         prompt: What stands before each text.
         passes: The model.
         turns: Where the model is asked for.
+        threads: What a few questions are computed in, given how many tokens they are.
         min_weight: Weights are strictly above this.
         max_active_terms: A text has at most so many; None for any number.
     """
@@ -46,6 +48,7 @@ class TextStream:
         prompt: str,
         passes: Passes,
         turns: Turns,
+        threads: Callable[[int], AbstractContextManager[object]],
         *,
         min_weight: float,
         max_active_terms: int | None,
@@ -54,6 +57,7 @@ class TextStream:
         self._prompt = prompt
         self.passes = passes
         self._turns = turns
+        self._threads = threads
         self._min_weight = min_weight
         self._max_active_terms = max_active_terms
 
@@ -92,7 +96,8 @@ class TextStream:
             yield self._finished(readings, self._turns.ask(readings, self._answer))
 
     def _answer(self, readings: list[Reading]) -> SparseVectors:
-        parts = [self.passes.start(group)() for group in self.passes.groups(iter([readings]))]
+        with self._threads(sum(reading.n_tokens for reading in readings)):
+            parts = [self.passes.start(group)() for group in self.passes.groups(iter([readings]))]
         return parts[0] if len(parts) == 1 else SparseVectors.concatenate(parts, self._vocabulary.size)
 
     def _finished(self, readings: list[Reading], vectors: SparseVectors) -> _Encoded:
@@ -141,6 +146,9 @@ def streams_of(
         max_batch_tokens: How many tokens go through the model at once.
     """
     from pixie_retrievers.encoder.passes import passes_of
+    from pixie_retrievers.encoder.threads import question_threads
+
+    threads = question_threads(str(model.device))
 
     keep = partial(
         sparsify, special_ids=vocabulary.special_ids, min_weight=min_weight, max_active_terms=max_active_terms
@@ -151,6 +159,7 @@ def streams_of(
             prompt_of(model, kind),
             passes,
             turns,
+            threads,
             min_weight=min_weight,
             max_active_terms=max_active_terms,
         )
