@@ -69,7 +69,7 @@ def add_documents(
         IndexLockedError: Another writer holds the index.
     """
     documents = _prepared(index, documents)  # before the long part, not after it
-    encode = _Adaptive(encoder) if show_progress else _Whole(encoder)
+    encode = _unlocked(index, _Adaptive(encoder) if show_progress else _Whole(encoder))
     with collect_unread() as unread, progress(len(documents), shown=show_progress) as advance:
         for group in _groups(documents, _ADD_DOCUMENTS):
             changed, vectors = _changed_with_vectors(index, group, encode, advance)
@@ -119,6 +119,8 @@ def index_documents(
             from pixie_retrievers.encoder.workers import EncodingWorkers
 
             encode = stack.enter_context(EncodingWorkers(encoder, devices))
+        # The lock of later groups is tried by storing the one before.
+        encode = _unlocked(index, encode, once=True)
         writer = stack.enter_context(_Writer(index))
         for group in _groups(documents, _COMMIT_DOCUMENTS):
             group = _prepared(index, group, start=n_documents)  # noqa: PLW2901
@@ -230,6 +232,20 @@ def _length(document: Document) -> int:
         return text + (len(repr(document.metadata)) if document.metadata else 0)
     except Exception:  # noqa: BLE001  # whatever a value of the caller's own does when it is shown
         return text
+
+
+def _unlocked(index: Index, encode: _Encode, *, once: bool = False) -> _Encode:
+    """Encodes when nobody holds the index: what is encoded in vain may have taken minutes."""
+    is_tried = False
+
+    def tried(texts: Sequence[str]) -> Iterator[SparseVectors]:
+        nonlocal is_tried
+        if not (once and is_tried):
+            index.check_writable()
+            is_tried = True
+        return encode(texts)
+
+    return tried
 
 
 class _Whole:

@@ -85,6 +85,15 @@ class Index(Protocol):
         """
         ...
 
+    def check_writable(self) -> None:
+        """Raise what a write would raise now, whatever it stored: ask before the long work that a write comes after.
+
+        Raises:
+            IndexLockedError: Another writer holds the index.
+            StorageError: It was opened read-only, or the file system refuses.
+        """
+        ...
+
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents in one atomic and durable commit; return how many existed."""
         ...

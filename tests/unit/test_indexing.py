@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from pixie_retrievers import Document, SparseRetriever, indexing
+from pixie_retrievers import Document, SparseRetriever, SqliteIndex, indexing
 from pixie_retrievers.errors import (
     DuplicateIdError,
+    IndexLockedError,
     InvalidDocumentError,
     InvalidParameterError,
     InvalidVectorError,
@@ -264,3 +267,75 @@ def test_what_storing_a_group_raises_is_raised_and_the_groups_before_are_stored(
     with pytest.raises(StorageError, match="the disk is full"):
         indexing.index_documents(recording, retriever.encoder, documents(8))
     assert retriever.ids() == ["d0", "d1"]
+
+
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held(tmp_path, encoder):
+    """A retriever of an index that another process is writing."""
+    path = tmp_path / "held.db"
+    with SparseRetriever.open(path, encoder=encoder) as retriever:
+        retriever.add([Document("a", "정찰 위성")])
+    index = SqliteIndex(path, lock_timeout_s=0.2)
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with (
+        SparseRetriever(encoder, index) as retriever,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child,
+    ):
+        assert child.stdout.readline() == "held\n"
+        yield retriever
+        child.communicate()
+
+
+ADDING = {
+    "add": lambda retriever, documents: retriever.add(documents),
+    "with progress": lambda retriever, documents: retriever.add(documents, show_progress=True),
+    "add_stream": lambda retriever, documents: retriever.add_stream(documents),
+    "sync": lambda retriever, documents: retriever.sync(documents),
+}
+
+
+@pytest.mark.parametrize("way", ADDING)
+def test_nothing_is_encoded_while_another_process_holds_the_index(way, held, encoded):
+    encoded.clear()
+    with pytest.raises(IndexLockedError, match=r"more than 0\.2 s"):
+        ADDING[way](held, [Document("a", "정찰 위성"), Document("b", "벼")])
+    assert encoded == []
+    assert held.search("위성")  # who reads does not wait
+    ADDING[way](held, [Document("a", "정찰 위성")])  # nor who has nothing to write
+
+
+def test_a_lock_that_was_tried_is_free_again(retriever, encoder, monkeypatch):
+    retriever.add([Document("a", "정찰 위성")])
+    other = SparseRetriever.from_index(retriever.index.path, encoder=encoder)
+    own = encoder.encode_documents
+
+    def meanwhile(texts, **options):
+        if "벼" in texts:
+            other.add([Document("c", "금리")])
+        return own(texts, **options)
+
+    monkeypatch.setattr(encoder, "encode_documents", meanwhile)
+    with other:
+        retriever.add([Document("b", "벼")])
+    assert retriever.ids() == ["a", "c", "b"]
+
+
+def test_nothing_is_encoded_for_an_index_that_is_only_read(encoder, encoded, tmp_path):
+    with SparseRetriever.open(tmp_path / "corpus.db", encoder=encoder) as retriever:
+        retriever.add([Document("a", "정찰 위성")])
+    encoded.clear()
+    with (
+        SparseRetriever.from_index(tmp_path / "corpus.db", encoder=encoder, read_only=True) as reader,
+        pytest.raises(StorageError, match="read_only"),
+    ):
+        reader.add([Document("b", "벼")])
+    assert encoded == []

@@ -148,7 +148,7 @@ class RemoteIndex:
         self._check_vectors(vectors)
         if len(vectors) != len(documents):
             raise InvalidVectorError(f"pass one vector a document, not {len(vectors)} for {len(documents)}")
-        self._check_writable()
+        self.check_writable()
         if not documents:
             return
         records = records_of(documents, vectors, self._next_seqs(len(documents)))
@@ -164,7 +164,7 @@ class RemoteIndex:
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents; return how many existed."""
         ids = check_ids(ids)
-        self._check_writable()
+        self.check_writable()
         keys = list(dict.fromkeys(map(key_of, ids)))
         n = 0
         for start in range(0, len(keys), _KEYS_AT_ONCE):
@@ -291,7 +291,7 @@ class RemoteIndex:
 
     def compact(self) -> None:
         """Drop what is deleted for good, where the server leaves that to its users."""
-        self._check_writable()
+        self.check_writable()
         self._attempt(self._engine.compact)
 
     def scan(self) -> Iterator[tuple[list[Document], SparseVectors]]:
@@ -305,7 +305,7 @@ class RemoteIndex:
 
     def drop(self) -> None:
         """Remove the whole index from its server."""
-        self._check_writable()
+        self.check_writable()
         self._attempt(self._engine.drop)
 
     def close(self) -> None:
@@ -390,7 +390,7 @@ class RemoteIndex:
         if self._closed:
             raise IndexClosedError(f"the index {self.location} is closed: open the index again")
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
         self._check_open()
         if self.read_only:
             raise EngineError(f"{self.location} was opened read-only: open it without read_only to write")

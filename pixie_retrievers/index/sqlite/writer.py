@@ -130,6 +130,12 @@ class Writer:
             store.put(VECTORS, encode_vectors(stored, docnos.tolist(), manifest.vocabulary_size))
             store.put(IDS, ((doc.id, encode_row(doc.id, [n])) for n, doc in rows))
 
+    def try_lock(self) -> None:
+        """Take the lock, as a commit would, and let go of it; of a file that is not there nobody has one."""
+        if self.has_begun or is_begun(self._path):
+            with self._committing():
+                pass
+
     def delete(self, ids: Sequence[str]) -> int:
         """Remove documents in one commit; return how many existed."""
         with self._reader.snapshot() as snapshot:

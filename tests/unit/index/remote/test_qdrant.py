@@ -105,7 +105,7 @@ class TestInAFolder:
             assert other.ids() == ["d0", "d1", "d2"]
             other.delete(["d1"])
             assert one.ids() == ["d0", "d2"]
-            with pytest.raises(IncompatibleIndexError, match="fingerprint"):
+            with pytest.raises(IncompatibleIndexError, match="another model"):
                 begin_index(location, vocabulary_size=200, fingerprint="model-2")
             one.drop()
             with pytest.raises(IndexNotFoundError, match="may have been deleted"):
