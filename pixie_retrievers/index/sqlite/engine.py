@@ -157,15 +157,6 @@ class SqliteIndex(Attachments):
         if documents:
             self._write(lambda writer: writer.upsert(documents, vectors))
 
-    def check_writable(self) -> None:
-        """Wait for a writer that there is, as long as a write would, and change nothing; the lock is free again after.
-
-        Raises:
-            IndexLockedError: Another writer holds the index.
-            StorageError: The index was opened read-only, or the file system refuses.
-        """
-        self._write(Writer.try_lock)
-
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents in one atomic and durable commit; return how many existed.
 
