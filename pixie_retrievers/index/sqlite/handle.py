@@ -75,6 +75,15 @@ class Handle:
         with self._write_lock, unforked():
             self._writer.close()
 
+    def check_writable(self) -> None:
+        """Wait for a writer that there is, as long as a write would, and change nothing; the lock is free again after.
+
+        Raises:
+            IndexLockedError: Another writer holds the index.
+            StorageError: The index was opened read-only, or the file system refuses.
+        """
+        self._write(Writer.try_lock)
+
     def __enter__(self) -> Self:
         return self
 
