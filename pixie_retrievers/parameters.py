@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from numbers import Integral, Real
 from typing import Any
 
 from pixie_retrievers.errors import InvalidParameterError
 
 __all__ = [
+    "check_names",
     "check_number",
     "check_parts",
     "check_path",
@@ -81,6 +82,20 @@ def check_path(name: str, value: Any) -> None:
     """
     if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
         raise InvalidParameterError(f"{name} is {_shown(value)}; it must be a string or a pathlib.Path")
+
+
+def check_names(argument: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse names of what is not there.
+
+    Raises:
+        InvalidParameterError: There is one.
+    """
+    missing = sorted(set(names) - set(known))
+    if missing:
+        raise InvalidParameterError(
+            f"{argument} names {', '.join(map(repr, missing))}, which is not there: there are"
+            f" {', '.join(sorted(known)) or 'none'}"
+        )
 
 
 def check_parts(**parts: Any) -> None:

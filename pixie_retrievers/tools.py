@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pixie_retrievers.conversation import joined, leaned_on
 from pixie_retrievers.errors import DuplicateIdError, InvalidDocumentError, InvalidTextError
+from pixie_retrievers.explaining import results_of
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.models import EncoderChoice
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
-from pixie_retrievers.parameters import check_number, check_score_threshold, check_whole_number
+from pixie_retrievers.parameters import (
+    check_number,
+    check_score_threshold,
+    check_top_k_tokens,
+    check_whole_number,
+)
 from pixie_retrievers.retriever import SparseRetriever
-from pixie_retrievers.types import Document, Explanation
+from pixie_retrievers.types import Document, Explanation, Hit, SparseVectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +32,8 @@ __all__ = ["ToolChanges", "ToolDescription", "ToolIndex", "ToolMatch", "citation
 _CATALOGUE = "tools"  # the document that names every stored tool; its text is empty, so that no search finds it
 _PREFIX = "tool:"
 _NAME = "tool"
+_MESSAGES = 8  # of a conversation, the last ones are read
+_READ_OF_EARLIER = 500  # characters, from the end: where an answer ends in a question, that is what counts
 _SHORT_ID = re.compile(r"[\w.:#/-]{1,24}")
 
 
@@ -186,7 +195,7 @@ class ToolIndex(Owner):
 
     def choose(
         self,
-        request: str,
+        request: str | Sequence[str],
         k: int | None = None,
         *,
         among: Iterable[str] | None = None,
@@ -196,7 +205,10 @@ class ToolIndex(Owner):
         """The tools that a request is about, best first; none when no tool reaches the threshold.
 
         Args:
-            request: What is to be done, in words.
+            request: What is to be done, in words; or a conversation, both sides' messages in turn, that ends with it.
+                A last message that finds little by itself leans on earlier ones that find more: a "네" after "기차표를
+                예약할까요?" finds what the question does. At least half of the k places are kept for what the last
+                message finds by itself. Of earlier messages, the last seven count, each by its last 500 characters.
             k: At most so many; None takes the index's own.
             among: Only tools of these names count; None for all.
             score_threshold: Tools that score less are left out; None takes the index's own.
@@ -204,22 +216,47 @@ class ToolIndex(Owner):
 
         Raises:
             InvalidParameterError: ``k``, ``score_threshold`` or ``top_k_tokens`` is out of range.
-            InvalidTextError: The request is not a string or cannot be written as UTF-8.
+            InvalidTextError: A message is not a string or cannot be written as UTF-8.
         """
+        check_whole_number("k", k, none_means="the index's own")
         check_number("score_threshold", score_threshold, none_means="the index's own")
+        check_top_k_tokens(top_k_tokens)
+        k = self.k if k is None else k
         filter: Filter = {_NAME: {"$exists": True} if among is None else {"$in": list(among)}}
-        results = self.sparse_retriever.search(
-            request,
-            self.k if k is None else k,
-            filter=filter,
-            top_k_tokens=top_k_tokens,
-            score_threshold=self.score_threshold if score_threshold is None else score_threshold,
+        messages = _read(request)
+        encoder = self.sparse_retriever.encoder
+        # One by one: in a batch, a weight's last bits depend on the other texts, and a message is most often known.
+        vectors = SparseVectors.concatenate(
+            [encoder.encode_queries([message]) for message in messages], encoder.vocabulary_size
         )
-        return [
-            ToolMatch(result.document.metadata[_NAME], result.score, result.explanation)
-            for result in results
-            if result.score > 0  # an empty request is about no tool, whatever a filter lists
-        ]
+        found = self.sparse_retriever.index.search(vectors, k, filter=filter)
+        leaned = leaned_on([hits[0].score if hits else 0.0 for hits in found])
+        hits = self._leaning(vectors, leaned, found[-1], k, filter) if leaned else found[-1]
+        results = results_of(
+            encoder,
+            "\n".join(messages[position] for position in sorted([*leaned, len(messages) - 1])),
+            hits,
+            top_k_tokens,
+            self.score_threshold if score_threshold is None else score_threshold,
+        )
+        return [ToolMatch(result.document.metadata[_NAME], result.score, result.explanation) for result in results]
+
+    def _leaning(self, vectors: SparseVectors, leaned: list[int], own: list[Hit], k: int, filter: Filter) -> list[Hit]:
+        """What a last message finds together with those that it leans on; half of it what it finds alone."""
+        index = self.sparse_retriever.index
+        joint = joined(SparseVectors.concatenate([vectors[i] for i in (*leaned, -1)], vectors.vocabulary_size))
+        (hits,) = index.search(joint, k, filter=filter)
+        there = {hit.document.id for hit in hits}
+        kept = own[: k // 2]
+        missing = [hit.document for hit in kept if hit.document.id not in there]
+        if not missing:
+            return hits
+        wanted = {hit.document.id for hit in kept}
+        spare = [hit for hit in reversed(hits) if hit.document.id not in wanted]
+        dropped = {hit.document.id for hit in spare[: max(0, len(hits) + len(missing) - k)]}
+        matches = index.match(joint, [document.id for document in missing])
+        added = [Hit(one, match.score, match) for one, match in zip(missing, matches, strict=True) if match is not None]
+        return sorted([hit for hit in hits if hit.document.id not in dropped] + added, key=lambda hit: -hit.score)
 
 
 def citation(id: str) -> str:
@@ -228,6 +265,17 @@ def citation(id: str) -> str:
     A short id of plain characters is shown as it is; of any other, eight digits of its SHA-256.
     """
     return id if _SHORT_ID.fullmatch(id) else hashlib.sha256(id.encode()).hexdigest()[:8]
+
+
+def _read(request: str | Sequence[str]) -> list[str]:
+    """The messages that count, and of each what counts."""
+    if isinstance(request, str):
+        return [request]
+    for message in request:
+        if not isinstance(message, str):
+            raise InvalidTextError(f"a message is of type {type(message).__name__}, not a string")
+    *earlier, last = list(request)[-_MESSAGES:] or [""]
+    return [*(message[-_READ_OF_EARLIER:] for message in earlier), last]
 
 
 def _document(tool: ToolDescription) -> Document:

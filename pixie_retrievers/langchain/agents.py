@@ -6,15 +6,17 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import AgentMiddleware
+from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables.config import ensure_config, run_in_executor
 from langchain_core.tools import BaseTool
 
 from pixie_retrievers.langchain.tools import describe_tool
+from pixie_retrievers.parameters import check_names
 from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from langchain.agents.middleware import ModelRequest, ModelResponse
 
@@ -22,22 +24,27 @@ if TYPE_CHECKING:
 
 __all__ = ["ToolSelector"]
 
+_CHOSEN_TOOLS = "chosen_tools"
+
 
 class ToolSelector(AgentMiddleware):
     """Middleware that hands a model the tools its request is about, not all that the agent has.
 
-    The tools are searched by the last thing the user said. Kept beside those found are tools that the conversation has
-    called already, those of ``always_include``, and tools of the provider itself, which come as dicts. When no tool
-    reaches the threshold, those are all.
+    The tools are searched by the last thing the user said, which leans on what both sides said before where it says
+    little by itself ("네, 그렇게 해 주세요"): see :meth:`ToolIndex.choose <pixie_retrievers.tools.ToolIndex.choose>`.
+    Kept beside those found are tools that the conversation has called already, those of ``always_include``, and tools
+    of the provider itself, which come as dicts. When no tool reaches the threshold, those are all.
 
-    What was chosen, and why, stands in the model's message: ``response_metadata["chosen_tools"]`` is a list of
-    ``{"name", "score", "token_explanations"}``, best first.
+    What was chosen, and why, is a list of ``{"name", "score", "token_explanations"}``, best first. Callbacks get it
+    before the model is called, as ``{"chosen_tools": [...]}`` in a custom event named ``chosen_tools``
+    (``on_custom_event``; also in ``astream_events``), and the model's message keeps it in ``response_metadata``.
 
     Args:
         index: Finds the tools; its ``k`` and ``score_threshold`` count. Tools that it does not know yet, or knows by
             another description, are added when the agent first has them.
-        always_include: Names of tools that are handed on whatever is asked.
-        request_text: Reads what to search for from a model request; None takes the last message of the user.
+        always_include: Names of tools that are handed on whatever is asked; an agent must have them.
+        request_text: Reads from a model request what to search for, or the messages that end with it; None takes what
+            the user and the model said, up to the user's last message.
         top_k_tokens: At most so many tokens explain a choice; None for all, 0 for no explanation.
     """
 
@@ -46,31 +53,43 @@ class ToolSelector(AgentMiddleware):
         index: ToolIndex,
         *,
         always_include: Iterable[str] = (),
-        request_text: Callable[[ModelRequest], str] | None = None,
+        request_text: Callable[[ModelRequest], str | Sequence[str]] | None = None,
         top_k_tokens: int | None = 10,
     ) -> None:
         super().__init__()
         self.index = index
         self.always_include = frozenset(always_include)
         self.top_k_tokens = top_k_tokens
-        self._request_text = request_text or _last_words
+        self._request_text = request_text or _conversation
         self._known: set[ToolDescription] = set()
         self._lock = Lock()
 
     def wrap_model_call(self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]) -> ModelResponse:
-        """Choose, call the model, and note the choice."""
+        """Choose, tell callbacks, call the model, and note the choice.
+
+        Raises:
+            InvalidParameterError: The agent lacks a tool that is always to be included.
+        """
         matches = self._choose(request)
-        return _noted(handler(self._narrowed(request, matches)), matches)
+        chosen = _as_metadata(matches)
+        if _is_in_a_run():
+            dispatch_custom_event(_CHOSEN_TOOLS, {_CHOSEN_TOOLS: chosen})
+        return _noted(handler(self._narrowed(request, matches)), chosen)
 
     async def awrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
     ) -> ModelResponse:
         """:meth:`wrap_model_call` without blocking the event loop."""
         matches = await run_in_executor(None, self._choose, request)
-        return _noted(await handler(self._narrowed(request, matches)), matches)
+        chosen = _as_metadata(matches)
+        if _is_in_a_run():
+            await adispatch_custom_event(_CHOSEN_TOOLS, {_CHOSEN_TOOLS: chosen})
+        return _noted(await handler(self._narrowed(request, matches)), chosen)
 
     def _choose(self, request: ModelRequest) -> list[ToolMatch]:
         described = [describe_tool(tool) for tool in request.tools if isinstance(tool, BaseTool)]
+        names = {str(tool.get("name") if isinstance(tool, dict) else tool.name) for tool in request.tools}
+        check_names("always_include", self.always_include, names)
         eligible = [tool for tool in described if tool.name not in self.always_include]
         with self._lock:
             if not self._known.issuperset(eligible):
@@ -88,9 +107,12 @@ class ToolSelector(AgentMiddleware):
         )
 
 
-def _last_words(request: ModelRequest) -> str:
-    said = (message.text for message in reversed(request.messages) if isinstance(message, HumanMessage))
-    return str(next(said, ""))
+def _conversation(request: ModelRequest) -> list[str]:
+    """What both sides said up to the user's last message; tool calls and results have no say in it."""
+    said = [message for message in request.messages if isinstance(message, (HumanMessage, AIMessage)) and message.text]
+    while said and not isinstance(said[-1], HumanMessage):
+        said.pop()
+    return [str(message.text) for message in said]
 
 
 def _called(request: ModelRequest) -> set[str]:
@@ -99,14 +121,23 @@ def _called(request: ModelRequest) -> set[str]:
     }
 
 
-def _noted(response: ModelResponse, matches: list[ToolMatch]) -> ModelResponse:
+def _is_in_a_run() -> bool:
+    """Whether there is somebody to tell; on Python 3.10 an asynchronous call does not know of its run."""
+    return getattr(ensure_config().get("callbacks"), "parent_run_id", None) is not None
+
+
+def _as_metadata(matches: list[ToolMatch]) -> list[dict[str, Any]]:
     chosen: list[dict[str, Any]] = []
     for match in matches:
         chosen.append({"name": match.name, "score": match.score})
         if match.explanation is not None:
             chosen[-1][TOKEN_EXPLANATIONS] = match.explanation.to_metadata()
+    return chosen
+
+
+def _noted(response: ModelResponse, chosen: list[dict[str, Any]]) -> ModelResponse:
     for position, message in enumerate(response.result):
         if isinstance(message, AIMessage):
-            metadata = {**message.response_metadata, "chosen_tools": chosen}
+            metadata = {**message.response_metadata, _CHOSEN_TOOLS: chosen}
             response.result[position] = message.model_copy(update={"response_metadata": metadata})
     return response

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.objects import ObjectRetriever, SimpleToolNodeMapping
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
@@ -16,12 +18,14 @@ from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.asking import Asked, asked_of
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import to_node
-from pixie_retrievers.parameters import check_whole_number
+from pixie_retrievers.parameters import check_names, check_whole_number
 from pixie_retrievers.tools import ToolDescription, citation
 from pixie_retrievers.types import Document
 
 if TYPE_CHECKING:
+    from llama_index.core.memory import BaseMemory
     from llama_index.core.schema import QueryType
+    from typing_extensions import Self
 
     from pixie_retrievers.tools import ToolIndex, ToolMatch
 
@@ -142,6 +146,11 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
     The tools live in a :class:`~pixie_retrievers.tools.ToolIndex`, keyed by name: LlamaIndex's own tool nodes have ids
     that change from process to process. What is in the index already is not encoded again.
 
+    An agent asks for tools by the user's last message alone. :meth:`for_conversation` gives a copy that reads the
+    conversation, so that "네, 그렇게 해 주세요" finds what was asked for before. When an agent calls a tool, it asks
+    for that by the tool's name: then that tool comes first. What was chosen, and by which tokens, is shown by
+    LlamaIndex's instrumentation as any retrieval is (``RetrievalEndEvent``).
+
     Example:
         >>> from pixie_retrievers import PixieEncoder
         >>> from pixie_retrievers.llama_index import ToolRetriever
@@ -161,10 +170,12 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
         tools: LlamaIndex tools, or functions that are some.
         keep_others: Leave tools in the index that are not among these, which are never chosen here: agents with
             different tools may share an index.
+        always_include: Names of tools that are handed on whatever is asked.
         top_k_tokens: At most so many tokens explain a choice; None for all, 0 for no explanation.
         node_postprocessors: Applied to what was found, as nodes.
 
     Raises:
+        InvalidParameterError: A tool that is always to be included is not among the tools.
         DuplicateIdError: Two tools have one name.
         InvalidDocumentError: A tool has no name, or the index holds something other than tools.
         IndexLockedError: Another writer holds the index.
@@ -176,38 +187,110 @@ class ToolRetriever(ObjectRetriever[BaseTool]):
         tools: Iterable[BaseTool | Callable[..., Any]],
         *,
         keep_others: bool = False,
+        always_include: Iterable[str] = (),
         top_k_tokens: int | None = 10,
         node_postprocessors: Iterable[BaseNodePostprocessor] = (),
     ) -> None:
         ours = [tool if isinstance(tool, BaseTool) else FunctionTool.from_defaults(tool) for tool in tools]
         described = [ToolDescription(tool.metadata.name or "", tool.metadata.description) for tool in ours]
+        always_include = tuple(dict.fromkeys(always_include))
+        check_names("always_include", always_include, [tool.name for tool in described])
         index.sync(described, keep_others=keep_others)
-        self._nodes = _ToolNodes(index, described, top_k_tokens)
+        descriptions = {tool.name: tool.description for tool in described}
+        self._nodes = _ToolNodes(index, descriptions, always_include, top_k_tokens)
         super().__init__(self._nodes, SimpleToolNodeMapping(ours), list(node_postprocessors))
 
+    def for_conversation(self, memory: BaseMemory) -> Self:
+        """A copy over the same tools that reads a conversation: for the agent that has the same memory.
+
+        ``FunctionAgent(tool_retriever=tools.for_conversation(memory), ...).run(user_msg=..., memory=memory)``. A last
+        message that says little by itself leans on what both sides said before (:meth:`ToolIndex.choose
+        <pixie_retrievers.tools.ToolIndex.choose>`); tools that the conversation has called stay.
+
+        Args:
+            memory: It is read at each retrieval.
+        """
+        twin = copy(self)
+        twin._nodes = twin._retriever = self._nodes.reading(memory)  # noqa: SLF001  # a copy of our own
+        return twin
+
     def choose(self, request: QueryType) -> list[ToolMatch]:
-        """What :meth:`retrieve` retrieves, as names with scores and the tokens that chose them."""
+        """What was found to be about the request, as names with scores and the tokens that chose them.
+
+        :meth:`retrieve` retrieves these, and those that it keeps beside them.
+        """
         return self._nodes.choose(request if isinstance(request, QueryBundle) else QueryBundle(request))
 
 
 class _ToolNodes(BaseRetriever):
     """Chosen tools as nodes, explained, so that instrumentation and postprocessors see them as they see any node."""
 
-    def __init__(self, index: ToolIndex, described: Sequence[ToolDescription], top_k_tokens: int | None) -> None:
+    def __init__(
+        self,
+        index: ToolIndex,
+        descriptions: Mapping[str, str],
+        always_include: Sequence[str],
+        top_k_tokens: int | None,
+        memory: BaseMemory | None = None,
+    ) -> None:
         super().__init__()
         self._index = index
-        self._descriptions = {tool.name: tool.description for tool in described}
+        self._descriptions = descriptions
+        self._always_include = always_include
         self._top_k_tokens = top_k_tokens
+        self._memory = memory
+
+    def reading(self, memory: BaseMemory) -> _ToolNodes:
+        return _ToolNodes(self._index, self._descriptions, self._always_include, self._top_k_tokens, memory)
 
     def choose(self, query_bundle: QueryBundle) -> list[ToolMatch]:
-        return self._index.choose(query_bundle.query_str, among=self._descriptions, top_k_tokens=self._top_k_tokens)
+        return self._chosen(query_bundle, [] if self._memory is None else self._memory.get_all())
+
+    def _chosen(self, query_bundle: QueryBundle, said: list[ChatMessage]) -> list[ToolMatch]:
+        request = query_bundle.query_str
+        return self._index.choose(
+            [*_texts(said, request), request], among=self._descriptions, top_k_tokens=self._top_k_tokens
+        )
+
+    def _hits(self, query_bundle: QueryBundle, said: list[ChatMessage]) -> list[NodeWithScore]:
+        matches = {match.name: match for match in self._chosen(query_bundle, said)}
+        named = [query_bundle.query_str] if query_bundle.query_str in self._descriptions else []  # an agent calls it
+        called = [name for name in _called(said) if name in self._descriptions]
+        return [
+            self._hit(name, matches.get(name))
+            for name in dict.fromkeys([*named, *matches, *called, *self._always_include])
+        ]
+
+    def _hit(self, name: str, match: ToolMatch | None) -> NodeWithScore:
+        described = Document(name, self._descriptions[name], {"name": name})
+        if match is None:
+            return NodeWithScore(node=to_node(described), score=0.0)
+        return NodeWithScore(node=to_node(described, match.explanation), score=match.score)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        hits = []
-        for match in self.choose(query_bundle):
-            described = Document(match.name, self._descriptions[match.name], {"name": match.name})
-            hits.append(NodeWithScore(node=to_node(described, match.explanation), score=match.score))
-        return hits
+        return self._hits(query_bundle, [] if self._memory is None else self._memory.get_all())
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        said = [] if self._memory is None else await self._memory.aget_all()
+        return await asyncio.to_thread(self._hits, query_bundle, said)
+
+
+def _texts(said: Iterable[ChatMessage], request: str) -> list[str]:
+    """What both sides said before a request; an agent's memory has the request itself already."""
+    texts = [
+        message.content
+        for message in said
+        if message.role in (MessageRole.USER, MessageRole.ASSISTANT) and message.content
+    ]
+    return texts[: len(texts) - 1 - texts[::-1].index(request)] if request in texts else texts
+
+
+def _called(said: Iterable[ChatMessage]) -> Iterator[str]:
+    """The names of tools that a conversation has called: in blocks of their own, or as the model's provider has it."""
+    for message in said:
+        for call in (*message.blocks, *message.additional_kwargs.get("tool_calls", ())):
+            told = call.get("function", call) if isinstance(call, dict) else getattr(call, "function", call)
+            names = (
+                told.get(key) if isinstance(told, dict) else getattr(told, key, None) for key in ("tool_name", "name")
+            )
+            yield from (name for name in names if isinstance(name, str))

@@ -13,7 +13,8 @@ from llama_index.core.bridge.pydantic import Field
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers.base import BaseEventHandler
 from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent
-from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+from llama_index.core.llms import ChatMessage, CompletionResponse, CustomLLM, LLMMetadata
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.objects import ObjectRetriever
 from llama_index.core.postprocessor import SimilarityPostprocessor
 from llama_index.core.schema import QueryBundle, TextNode
@@ -244,6 +245,44 @@ with ToolIndex.open(sys.argv[1]) as index:
         assert (said, output.content) == ("맑습니다.", "weather: 서울")
         assert ABOUT["weather"] in llm.prompts[0]
         assert ABOUT["train"] not in llm.prompts[0]
+
+    @an_agent_runs
+    async def test_a_tool_is_there_when_the_agent_calls_it_whatever_else_has_its_words(self, encoder):
+        """An agent that calls a tool asks the retriever for it once more, by its name."""
+        others = [tool(f"train_{word}", f"train {word}: 기차표를 예매한다.") for word in ("ticket", "list", "map")]
+        named = tool("tr", "기차표를 예매한다.")
+        with ToolIndex.open(encoder=encoder, k=1) as index:
+            retriever = ToolRetriever(index, [*others, named])
+            assert names(retriever.retrieve("tr"))[0] == "tr"
+            assert names(await retriever.aretrieve("tr"))[0] == "tr"
+
+    @an_agent_runs
+    async def test_in_a_conversation_an_answer_keeps_the_tools_of_the_request(self, index, tools):
+        memory = ChatMemoryBuffer.from_defaults(token_limit=100_000, tokenizer_fn=str.split)
+        llm = ScriptedLLM(lines=[answer("오늘 날씨 말인가요?"), calling("weather", thing="서울"), answer("맑습니다.")])
+        retriever = ToolRetriever(index, tools)
+        agent = ReActAgent(tool_retriever=retriever.for_conversation(memory), llm=llm, streaming=False)
+        await agent.run(user_msg="서울 날씨를 알려 줘", memory=memory)
+        handler = agent.run(user_msg="네, 그렇게 해 주세요", memory=memory)
+        outputs = [event.tool_output async for event in handler.stream_events() if isinstance(event, ToolCallResult)]
+        assert [output.content for output in outputs] == ["weather: 서울"]
+        assert ABOUT["weather"] in llm.prompts[1]
+        assert retriever.retrieve("네, 그렇게 해 주세요") == []
+
+    async def test_tools_that_the_conversation_has_called_stay_and_some_are_always_there(self, index, tools):
+        memory = ChatMemoryBuffer.from_defaults(token_limit=100_000, tokenizer_fn=str.split)
+        retriever = ToolRetriever(index, tools, always_include=["recipe"]).for_conversation(memory)
+        assert names(retriever.retrieve("전자 우편을 보내 줘")) == ["mail", "recipe"]
+        call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        memory.put(ChatMessage(role="user", content="서울 날씨를 알려 줘"))
+        memory.put(ChatMessage(role="assistant", content=None, additional_kwargs={"tool_calls": [call]}))
+        memory.put(ChatMessage(role="tool", content="맑음", additional_kwargs={"tool_call_id": "1"}))
+        memory.put(ChatMessage(role="user", content="전자 우편을 보내 줘"))
+        for found in (retriever.retrieve("전자 우편을 보내 줘"), await retriever.aretrieve("전자 우편을 보내 줘")):
+            assert names(found) == ["mail", "weather", "recipe"]
+        assert [match.name for match in retriever.choose("전자 우편을 보내 줘")] == ["mail"]
+        with pytest.raises(InvalidParameterError, match="always_include names 'recipes'"):
+            ToolRetriever(index, tools, always_include=["recipes"])
 
     @an_agent_runs
     async def test_an_agent_without_a_fitting_tool_answers_by_itself(self, encoder, tools):

@@ -180,6 +180,55 @@ def test_tools_that_cannot_be_kept_raise_and_change_nothing(index, bad, error):
     assert names(index.choose("위성은 언제 발사하나요?", k=1)) == ["launch_schedule"]
 
 
+ASKED = ["서울 날씨를 알려 줘", "오늘과 내일 중 언제인가요?"]
+
+
+class TestAConversation:
+    @pytest.mark.parametrize("answer", ["네, 그렇게 해 주세요", "내일", "응", "두 번째로 부탁해"])
+    def test_an_answer_keeps_the_tools_of_the_request(self, index, answer):
+        assert names(index.choose([*ASKED, answer], k=1)) == ["get_weather"]
+
+    def test_an_answer_keeps_the_tools_of_what_the_other_side_offered(self, index):
+        assert names(index.choose(["심심하네", "회사의 주가를 조회해 드릴까요?", "좋아"], k=1)) == ["stock_price"]
+
+    def test_another_request_is_found_by_itself(self, index):
+        alone = index.choose("회사의 주가를 조회해 줘")
+        assert index.choose([*ASKED, "회사의 주가를 조회해 줘"]) == alone
+        assert alone[0].name == "stock_price"
+
+    def test_half_of_the_places_are_for_what_the_last_message_finds_alone(self, encoder):
+        trains = [ToolDescription(f"train_{n}", "부산 가는 기차표를 예약한다.") for n in range(6)]
+        with ToolIndex.open(encoder=encoder, k=4) as index:
+            index.sync([*trains, ToolDescription("map", "지도를 본다."), ToolDescription("mail", "편지를 쓴다.")])
+            said = ["부산 가는 기차표를 예약해 줘", "예약했습니다."]
+            chosen = index.choose([*said, "지도"])
+            assert len(chosen) == 4
+            assert names(chosen)[-1] == "map"
+            assert [match.score for match in chosen] == sorted((match.score for match in chosen), reverse=True)
+            assert names(index.choose([*said, "지도"], k=1))[0].startswith("train")
+            assert len(index.choose([*said, "지도"], k=8)) == 7
+
+    def test_the_tokens_that_chose_a_tool_are_those_of_all_messages_that_count(self, index):
+        (match,) = index.choose(["오늘 날씨를 알려 줘", "네"], k=1)
+        assert match.explanation.score == match.score
+        own = {one.surface.strip() for one in match.explanation.contributions if one.in_query}
+        assert {"오늘", "날씨"} <= own
+
+    def test_the_last_eight_messages_are_read_and_the_ends_of_the_earlier(self, index):
+        waiting = ["잠깐"] * 6
+        assert names(index.choose([*ASKED[:1], *waiting, "네"], k=1)) == ["get_weather"]
+        assert names(index.choose([*ASKED[:1], *waiting, "음", "네"], k=1)) == []
+        assert names(index.choose([ASKED[0] + " 음" * 400, "네"], k=1)) == []
+        assert names(index.choose(["음 " * 400 + ASKED[0], "네"], k=1)) == ["get_weather"]
+
+    def test_nothing_said_is_about_no_tool(self, index):
+        assert index.choose([]) == index.choose([""]) == index.choose(["", " "]) == []
+
+    def test_a_message_that_is_not_a_string_is_refused(self, index):
+        with pytest.raises(InvalidTextError, match="NoneType"):
+            index.choose([None, "네"])
+
+
 def test_an_index_of_documents_is_not_taken_for_one_of_tools(encoder):
     with SparseRetriever.open(encoder=encoder) as retriever:
         retriever.add_texts(["위성은 지구를 돈다."])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from agents import call, script
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
 
+from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.tools import ToolIndex
 
 agents = pytest.importorskip("langchain.agents")
@@ -61,6 +64,57 @@ def test_the_last_message_of_the_user_decides(index):
     model = script("보냈다.")
     run(ToolSelector(index), model, "오늘 날씨", "우편 하나")
     assert model.tools_seen == [["mail"]]
+
+
+def test_an_answer_keeps_the_tools_of_the_request_and_of_what_the_model_offered(index):
+    asked = [HumanMessage("오늘 날씨 기온"), AIMessage("우편 보내기 할까요?"), HumanMessage("네, 그렇게 해 주세요")]
+    model = script("맑다.", "보냈다.")
+    agent = agents.create_agent(model, TOOLS, middleware=[ToolSelector(index)])
+    agent.invoke({"messages": [*asked[:1], AIMessage("어디 말인가요?"), *asked[2:]]})
+    agent.invoke({"messages": [HumanMessage("안녕"), *asked[1:]]})
+    assert model.tools_seen == [["weather"], ["mail"]]
+
+
+def test_what_the_model_says_while_it_works_is_not_a_request(index):
+    model = script(AIMessage("주가 조회 먼저", tool_calls=call("weather").tool_calls), "맑다.")
+    run(ToolSelector(index), model, "오늘 날씨")
+    assert model.tools_seen == [["weather"], ["weather"]]
+
+
+class Listener(BaseCallbackHandler):
+    def __init__(self):
+        self.heard = []
+
+    def on_custom_event(self, name, data, **kwargs):
+        self.heard.append((name, data))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="an asynchronous call does not know of its run")
+async def test_callbacks_hear_of_the_choice_and_its_tokens_before_the_model_is_called(index):
+    agent = agents.create_agent(script("맑다.", "맑다.", "맑다."), TOOLS, middleware=[ToolSelector(index)])
+    asked = {"messages": [HumanMessage("날씨 기온")]}
+    listeners = [Listener(), Listener()]
+    state = agent.invoke(asked, {"callbacks": listeners[:1]})
+    await agent.ainvoke(asked, {"callbacks": listeners[1:]})
+    events = [event async for event in agent.astream_events(asked, version="v2")]
+    ((name, data),) = listeners[0].heard
+    assert name == "chosen_tools"
+    assert data["chosen_tools"] == state["messages"][-1].response_metadata["chosen_tools"]
+    assert [one["token"] for one in data["chosen_tools"][0]["token_explanations"]] == ["날씨", "기온"]
+    assert listeners[1].heard == listeners[0].heard
+    kinds = [event["event"] for event in events]
+    (told,) = [event for event in events if event["event"] == "on_custom_event"]
+    assert told["data"] == data
+    assert kinds.index("on_custom_event") < kinds.index("on_chat_model_start")
+
+
+def test_a_tool_that_is_always_included_must_be_there(index):
+    with pytest.raises(InvalidParameterError, match=r"always_include names 'fnish'.*there are finish, mail"):
+        run(ToolSelector(index, always_include=["fnish"]), script("맑다."), "날씨")
+    provided = {"type": "web_search", "name": "web_search"}
+    model = script("맑다.")
+    run(ToolSelector(index, always_include=["web_search"]), model, "날씨", tools=[*TOOLS, provided])
+    assert sorted(model.tools_seen[0]) == ["weather", "web_search"]
 
 
 def test_a_caller_may_say_what_to_search_for(index):
