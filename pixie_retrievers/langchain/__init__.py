@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.langchain.explainer import TokenExplainer
     from pixie_retrievers.langchain.hybrid import HybridRetriever
     from pixie_retrievers.langchain.retriever import PixieRetriever
+    from pixie_retrievers.langchain.self_query import PixieTranslator, attribute_info
     from pixie_retrievers.langchain.tools import create_search_tool, retrieve_tools_functions
     from pixie_retrievers.langchain.vectorstore import PixieVectorStore
 
@@ -24,9 +25,11 @@ __all__ = [
     "HybridRetriever",
     "PixieRetriever",
     "PixieSparseEmbeddings",
+    "PixieTranslator",
     "PixieVectorStore",
     "TokenExplainer",
     "ToolSelector",
+    "attribute_info",
     "create_search_tool",
     "retrieve_tools_functions",
 ]
@@ -35,9 +38,11 @@ _HOMES = {
     "HybridRetriever": "hybrid",
     "PixieRetriever": "retriever",
     "PixieSparseEmbeddings": "embeddings",
+    "PixieTranslator": "self_query",
     "PixieVectorStore": "vectorstore",
     "TokenExplainer": "explainer",
     "ToolSelector": "agents",
+    "attribute_info": "self_query",
     "create_search_tool": "tools",
     "retrieve_tools_functions": "tools",
 }

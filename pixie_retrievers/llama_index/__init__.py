@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pixie_retrievers.errors import OptionalDependencyError
 
 if TYPE_CHECKING:
+    from pixie_retrievers.llama_index.auto_retrieval import vector_store_info
     from pixie_retrievers.llama_index.embedding import PixieSparseEmbedding, SparseOnly
     from pixie_retrievers.llama_index.explainer import TokenExplainer
     from pixie_retrievers.llama_index.hybrid import HybridRetriever
@@ -31,6 +32,7 @@ __all__ = [
     "create_search_tool",
     "milvus_sparse_function",
     "qdrant_sparse_functions",
+    "vector_store_info",
     "without_notes",
 ]
 
@@ -45,6 +47,7 @@ _HOMES = {
     "create_search_tool": "tools",
     "milvus_sparse_function": "sparse_hooks",
     "qdrant_sparse_functions": "sparse_hooks",
+    "vector_store_info": "auto_retrieval",
     "without_notes": "nodes",
 }
 

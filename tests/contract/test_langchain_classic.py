@@ -8,13 +8,14 @@ from langchain_core.documents.compressor import BaseDocumentCompressor
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage
-from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.stores import InMemoryStore
+from langchain_core.structured_query import Comparator, Comparison, Operation, Operator, StructuredQuery
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore, TokenExplainer
+from pixie_retrievers.langchain import PixieRetriever, PixieTranslator, PixieVectorStore, TokenExplainer
 
 classic = pytest.importorskip("langchain_classic.retrievers")
 splitters = pytest.importorskip("langchain_text_splitters")
@@ -155,3 +156,46 @@ def test_a_prompt_stuffed_with_documents_holds_texts_and_nothing_of_the_explanat
     chain = chains.create_stuff_documents_chain(model, ChatPromptTemplate.from_template("자료: {context}"))
     assert chain.invoke({"context": retriever.invoke("위성을 궤도에", k=1)}) == "답"
     assert prompts == ["Human: 자료: 위성을 궤도에 올린다."]
+
+
+class TestSelfQuery:
+    """A model writes a structured query; the prompt and the parser of its text are LangChain's own affair."""
+
+    @pytest.fixture
+    def store(self, encoder):
+        with PixieVectorStore.from_documents(DOCUMENTS, encoder=encoder) as store:
+            yield store
+
+    @staticmethod
+    def over(store, query, filter=None, limit=None, **options):
+        written = StructuredQuery(query=query, filter=filter, limit=limit)
+        translator = PixieTranslator(filter=options.pop("beside", None))
+        return classic.SelfQueryRetriever(
+            query_constructor=PromptTemplate.from_template("{query}")
+            | FakeListLLM(responses=["무엇이든"])
+            | RunnableLambda(lambda _: written),
+            vectorstore=store,
+            structured_query_translator=translator,
+            **options,
+        )
+
+    async def test_words_filter_and_limit_are_those_that_the_model_wrote(self, store):
+        some = Comparison(Comparator.GTE, "n", 1)
+        (found,) = self.over(store, "위성", some).invoke("1보다 크고 위성에 관한 것")
+        assert found.id == "b"
+        assert found.metadata["token_explanations"]
+        assert ids(await self.over(store, "위성", some).ainvoke("무엇이든")) == ["b"]
+        assert len(self.over(store, "위성").invoke("무엇이든")) == 2
+        assert len(self.over(store, "위성", limit=1).invoke("무엇이든")) == 1
+
+    def test_a_filter_without_words_lists_what_passes(self, store):
+        either = Operation(Operator.OR, [Comparison(Comparator.EQ, "n", 2), Comparison(Comparator.IN, "n", [0])])
+        assert ids(self.over(store, "", either).invoke("무엇이든")) == ["a", "c"]
+
+    def test_a_wall_stands_in_the_translator_and_not_in_the_search_arguments(self, store):
+        every = Comparison(Comparator.GTE, "n", 0)
+        wall = {"n": {"$ne": 0}}
+        assert ids(self.over(store, "위성", every, beside=wall).invoke("무엇이든")) == ["b"]
+        assert ids(self.over(store, "위성", beside=wall).invoke("무엇이든")) == ["b"]
+        open_ = self.over(store, "위성", every, search_kwargs={"filter": wall})
+        assert len(open_.invoke("무엇이든")) == 2, "LangChain lets it hold now: say so in the docs"
