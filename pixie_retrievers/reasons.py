@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.errors import DocumentNotFoundError, InvalidParameterError
+from pixie_retrievers.errors import DocumentNotFoundError, InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import names_in
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
@@ -90,6 +90,12 @@ class Reasons:
         """
         check_top_k_tokens(top_k_tokens)
         _, fields = split_fingerprint(self.index.fingerprint)
+        documents = list(documents)
+        for one in documents:
+            if not isinstance(one.text, str):
+                raise InvalidTextError(
+                    f"document {one.id!r}: its text is of type {type(one.text).__name__}, not a string"
+                )
         documents = [one if fields is None else fields.whole(one) for one in documents]
         vector = self.encoder.encode_queries([query])
         ids = list({document.id: None for document in documents if document.id})

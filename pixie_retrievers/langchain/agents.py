@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 
 from pixie_retrievers.langchain.tools import describe_tool
 from pixie_retrievers.parameters import check_names
-from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS
+from pixie_retrievers.types.metadata import token_notes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -35,9 +35,10 @@ class ToolSelector(AgentMiddleware):
     Kept beside those found are tools that the conversation has called already, those of ``always_include``, and tools
     of the provider itself, which come as dicts. When no tool reaches the threshold, those are all.
 
-    What was chosen, and why, is a list of ``{"name", "score", "token_explanations"}``, best first. Callbacks get it
-    before the model is called, as ``{"chosen_tools": [...]}`` in a custom event named ``chosen_tools``
-    (``on_custom_event``; also in ``astream_events``), and the model's message keeps it in ``response_metadata``.
+    What was chosen, and why, is a list, best first, of ``{"name", "score", "token_explanations"}`` and what stands
+    beside the tokens in a document. Callbacks get it before the model is called, as ``{"chosen_tools": [...]}`` in a
+    custom event named ``chosen_tools`` (``on_custom_event``; also in ``astream_events``), and the model's message keeps
+    it in ``response_metadata``.
 
     Args:
         index: Finds the tools; its ``k`` and ``score_threshold`` count. Tools that it does not know yet, or knows by
@@ -131,7 +132,7 @@ def _as_metadata(matches: list[ToolMatch]) -> list[dict[str, Any]]:
     for match in matches:
         chosen.append({"name": match.name, "score": match.score})
         if match.explanation is not None:
-            chosen[-1][TOKEN_EXPLANATIONS] = match.explanation.to_metadata()
+            chosen[-1] |= token_notes(match.explanation)
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""What LangChain's retriever and vector store have in common beside searching: documents listed, counted, changed."""
+"""What LangChain's retriever and vector store have in common beside searching: documents explained, listed, changed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import run_in_executor
 
+from pixie_retrievers.langchain.documents import to_stored
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from langchain_core.documents import Document
 
     from pixie_retrievers.contents import MetadataChanges
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.retriever import SparseRetriever
+    from pixie_retrievers.types import Explanation
 
 __all__ = ["Contents"]
 
@@ -27,6 +32,27 @@ class Contents:
         @property
         def sparse_retriever(self) -> SparseRetriever:
             """The encoder and index beneath."""
+
+    def explain(self, query: str, document: str | Document, *, top_k_tokens: int | None = None) -> Explanation:
+        """Why a document scores what it scores for a query, whoever found it, if anybody did.
+
+        Args:
+            query: A text.
+            document: Its id; or a document, which is looked up by its id, and encoded where the index lacks it.
+            top_k_tokens: At most so many tokens; None for all.
+
+        Raises:
+            DocumentNotFoundError: There is no document under the id.
+            InvalidDocumentError: It is neither an id nor a document.
+            InvalidTextError: The query is not a string or cannot be written as UTF-8.
+        """
+        if isinstance(document, str):
+            return self.sparse_retriever.explain(query, document, top_k_tokens=top_k_tokens)
+        return self.sparse_retriever.explain_many(query, [to_stored(document)], top_k_tokens=top_k_tokens)[0]
+
+    async def aexplain(self, query: str, document: str | Document, *, top_k_tokens: int | None = None) -> Explanation:
+        """:meth:`explain` in a thread."""
+        return await run_in_executor(None, self.explain, query, document, top_k_tokens=top_k_tokens)
 
     def update_metadata(
         self, changes: MetadataChanges, *, ids: Iterable[str] | None = None, filter: Filter | None = None

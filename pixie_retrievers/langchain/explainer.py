@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import PrivateAttr
 
-from pixie_retrievers.langchain.documents import content_identity
+from pixie_retrievers.langchain.documents import to_stored
 from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
-from pixie_retrievers.types import Document as Stored
-from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS, TOKEN_SCORE, without_annotations
+from pixie_retrievers.types.metadata import TOKEN_SCORE, token_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +28,8 @@ __all__ = ["TokenExplainer"]
 class TokenExplainer(Owner, BaseDocumentCompressor):
     """A document compressor that drops nothing and explains any documents: those of a dense retriever or a fusion.
 
-    A document comes back in its place, as a copy that has two entries more in its metadata:
-    ``token_explanations``, as :class:`~pixie_retrievers.langchain.PixieRetriever` makes them, and
+    A document comes back in its place, as a copy that has more entries in its metadata: ``token_explanations`` and what
+    stands beside them, as :class:`~pixie_retrievers.langchain.PixieRetriever` makes them, and
     ``token_explanations_score``, which they sum to: what the sparse model would have given the document. Where query
     and document share no token, the one is empty and the other 0.
 
@@ -97,16 +96,13 @@ class TokenExplainer(Owner, BaseDocumentCompressor):
         documents = list(documents)
         explanations = self._sparse_retriever.explain_many(
             query,
-            [
-                Stored(one.id or content_identity(one), one.page_content, without_annotations(one.metadata))
-                for one in documents
-            ],
+            map(to_stored, documents),
             top_k_tokens=self.top_k_tokens,
         )
         return [
             one.model_copy(
                 update={
-                    "metadata": {**one.metadata, TOKEN_EXPLANATIONS: why.to_metadata(), TOKEN_SCORE: why.score},
+                    "metadata": {**one.metadata, **token_notes(why), TOKEN_SCORE: why.score},
                 }
             )
             for one, why in zip(documents, explanations, strict=True)

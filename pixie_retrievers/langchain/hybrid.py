@@ -31,7 +31,7 @@ from pixie_retrievers.langchain.asking import Asked, asked_of
 from pixie_retrievers.langchain.documents import content_identity
 from pixie_retrievers.langchain.options import Checked
 from pixie_retrievers.parameters import check_whole_number, refuse_unknown
-from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_EXPLANATIONS
+from pixie_retrievers.types.metadata import FUSION_PARTS, SCORE, TOKEN_NOTES
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -264,8 +264,7 @@ def _score(document: Document) -> float | None:
 
 def _to_langchain(fused: Fused[Document]) -> Document:
     parts = fused.to_metadata(lambda document: document.metadata)
-    metadata = deepcopy(fused.item.metadata)
-    metadata.pop(TOKEN_EXPLANATIONS, None)
+    metadata = {key: deepcopy(value) for key, value in fused.item.metadata.items() if key not in TOKEN_NOTES}
     ids = (part.item.id for part in fused.parts.values() if part.item is not None)
     return Document(
         id=next((id for id in ids if id is not None), None),

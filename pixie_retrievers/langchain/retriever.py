@@ -53,15 +53,17 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
     """A LangChain retriever, and document index, over an explainable sparse index.
 
     Every document that comes back is a new one, with the id and the metadata it was stored with, and in its metadata
-    two entries more, both plain JSON types:
+    more entries, all plain JSON types:
 
     - ``score``: a float, the dot product of query and document; results come by score descending.
     - ``token_explanations``: a list, largest contribution first, of ``{"token", "surface", "token_id",
       "query_weight", "document_weight", "contribution", "in_query", "in_document"}``; absent when ``top_k_tokens``
-      is 0.
+      is 0, like the next two.
+    - ``token_explanations_residual``: a float, the score of the tokens that are not listed: contributions and residual
+      sum to the score. ``token_explanations_n_tokens``: how many tokens there are, listed or not.
 
     On the returned copy they hide stored metadata of the same name; the store keeps it, and filters see it. A document
-    that came from a retrieval can be added again: the two entries are dropped before it is stored, because they speak
+    that came from a retrieval can be added again: these entries are dropped before it is stored, because they speak
     of a query. A ``score`` without ``token_explanations`` beside it is the caller's own and is stored.
 
     ``k``, ``filter``, ``score_threshold`` and ``top_k_tokens`` are set here

@@ -1,25 +1,28 @@
-"""What LlamaIndex's retriever and vector store have in common beside searching: nodes listed, counted, changed."""
+"""What LlamaIndex's retriever and vector store have in common beside searching: nodes explained, listed, changed."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
 from pixie_retrievers.contents import changed_metadata, check_changes, chosen_ids
 from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import drop_empty_embeddings, to_document, to_node
+from pixie_retrievers.llama_index.passing import query_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from llama_index.core.schema import QueryType
 
     from pixie_retrievers.contents import MetadataChanges
     from pixie_retrievers.filters import Filter
     from pixie_retrievers.llama_index.filters import NodeFilter
     from pixie_retrievers.retriever import SparseRetriever
-    from pixie_retrievers.types import Document
+    from pixie_retrievers.types import Document, Explanation
 
 __all__ = ["Contents", "storable", "store", "translate_choice"]
 
@@ -72,6 +75,33 @@ class Contents:
         @property
         def sparse_retriever(self) -> SparseRetriever:
             """The encoder and index beneath."""
+
+    def explain(
+        self, query: QueryType, node: str | BaseNode | NodeWithScore, *, top_k_tokens: int | None = None
+    ) -> Explanation:
+        """Why a node scores what it scores for a query, whoever found it, if anybody did.
+
+        Args:
+            query: A text, or a bundle, whose transform's texts count as at a retrieval.
+            node: Its id; or a node, which is looked up by its id, and encoded where the index lacks it.
+            top_k_tokens: At most so many tokens; None for all.
+
+        Raises:
+            DocumentNotFoundError: There is no node under the id.
+            InvalidDocumentError: It is neither an id nor a node.
+            InvalidTextError: The query is not a string or cannot be written as UTF-8.
+        """
+        words = query_text(query) if isinstance(query, QueryBundle) else query
+        if isinstance(node, str):
+            return self.sparse_retriever.explain(words, node, top_k_tokens=top_k_tokens)
+        stored = to_document(node.node if isinstance(node, NodeWithScore) else node)
+        return self.sparse_retriever.explain_many(words, [stored], top_k_tokens=top_k_tokens)[0]
+
+    async def aexplain(
+        self, query: QueryType, node: str | BaseNode | NodeWithScore, *, top_k_tokens: int | None = None
+    ) -> Explanation:
+        """As :meth:`explain`."""
+        return await asyncio.to_thread(self.explain, query, node, top_k_tokens=top_k_tokens)
 
     def update_metadata(
         self, changes: MetadataChanges, *, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None

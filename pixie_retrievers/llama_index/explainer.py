@@ -16,7 +16,7 @@ from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 from pixie_retrievers.types import Document
-from pixie_retrievers.types.metadata import TOKEN_EXPLANATIONS, TOKEN_SCORE
+from pixie_retrievers.types.metadata import TOKEN_SCORE, token_notes
 
 if TYPE_CHECKING:
     from pixie_retrievers.index.base import Index
@@ -28,11 +28,11 @@ __all__ = ["TokenExplainer"]
 class TokenExplainer(Owner, BaseNodePostprocessor):
     """A node postprocessor that explains any nodes: those of a dense retriever, of a fusion, of a reranker.
 
-    A node comes back in its place, with its score, as a copy that has two notes in its metadata, which LLM and
-    embedding text and the node's ``hash`` leave out as they do a retriever's own: ``token_explanations``, as
-    :class:`~pixie_retrievers.llama_index.PixieRetriever` makes them, and ``token_explanations_score``, which they sum
-    to: what the sparse model would have given the node. Where query and node share no token, the one is empty and the
-    other 0.
+    A node comes back in its place, with its score, as a copy that has notes in its metadata, which LLM and embedding
+    text and the node's ``hash`` leave out as they do a retriever's own: ``token_explanations`` and what stands beside
+    them, as :class:`~pixie_retrievers.llama_index.PixieRetriever` makes them, and ``token_explanations_score``, which
+    they sum to: what the sparse model would have given the node. Where query and node share no token, the tokens are
+    none and the score is 0.
 
     It costs the encoding of the query and one look-up by the nodes' ids. Nodes that the index lacks are encoded by
     their embedding text, in one batch. Asynchronously it runs in a thread.
@@ -98,7 +98,7 @@ class TokenExplainer(Owner, BaseNodePostprocessor):
         )
         return [
             NodeWithScore(
-                node=annotated(hit.node, {TOKEN_EXPLANATIONS: why.to_metadata(), TOKEN_SCORE: why.score}),
+                node=annotated(hit.node, {**token_notes(why), TOKEN_SCORE: why.score}),
                 score=hit.score,
             )
             for hit, why in zip(nodes, explanations, strict=True)

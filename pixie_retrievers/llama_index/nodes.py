@@ -28,7 +28,7 @@ from llama_index.core.schema import Document as LlamaDocument
 
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidDocumentError
 from pixie_retrievers.types import Document, Explanation
-from pixie_retrievers.types.metadata import NOTES, TOKEN_EXPLANATIONS, own_notes
+from pixie_retrievers.types.metadata import NOTES, own_notes, token_notes
 
 __all__ = [
     "NODE_KEY",
@@ -85,8 +85,8 @@ def to_node(document: Document, explanation: Explanation | None = None) -> BaseN
 
     Args:
         document: What the index returned.
-        explanation: Goes into the node's metadata under ``token_explanations``, and into that of the node that an
-            IndexNode stands for; None leaves the node as it was.
+        explanation: Goes into the node's metadata, under ``token_explanations`` and beside it, and into that of the
+            node that an IndexNode stands for; None leaves the node as it was.
 
     Raises:
         IncompatibleIndexError: The installed llama-index-core cannot build the stored node.
@@ -111,8 +111,8 @@ def to_node(document: Document, explanation: Explanation | None = None) -> BaseN
     if explanation is None:
         return node
     if isinstance(node, IndexNode) and isinstance(node.obj, BaseNode):
-        _annotate(node.obj, {TOKEN_EXPLANATIONS: explanation.to_metadata()})
-    return _annotate(node, {TOKEN_EXPLANATIONS: explanation.to_metadata()})
+        _annotate(node.obj, token_notes(explanation))
+    return _annotate(node, token_notes(explanation))
 
 
 def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
@@ -120,7 +120,7 @@ def annotated(node: BaseNode, notes: Mapping[str, Any]) -> BaseNode:
 
     Args:
         node: Stays as it is. Notes that it has already are kept, unless there are new ones under the same key.
-        notes: By ``token_explanations`` or ``fusion_parts``.
+        notes: By the keys that notes have.
     """
     known = {key: node.metadata[key] for key in NOTES if key in node.metadata} if isinstance(node, _Annotated) else {}
     notes = {**known, **notes}

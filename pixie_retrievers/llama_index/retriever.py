@@ -43,7 +43,9 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
     """Finds nodes by the tokens they share with a query, and says which tokens those were.
 
     A returned node is the node that went in, and its metadata also holds ``token_explanations``: one dict a token,
-    largest contribution first. LLM and embedding text leave that key out, and so does the node's ``hash``.
+    largest contribution first; ``token_explanations_residual``, the score of the tokens that are not listed (the
+    contributions and it sum to the node's score); and ``token_explanations_n_tokens``, how many there are. LLM and
+    embedding text leave these keys out, and so does the node's ``hash``.
 
     The text that is searched is ``node.get_content(MetadataMode.EMBED)``. Metadata holds JSON types, and what has a
     form in them: a date comes back as its text, a tuple as a list. An IndexNode gives way to its object as everywhere

@@ -12,26 +12,31 @@ import numpy as np
 
 from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.types import (
+    Comparison,
     Document,
     Explanation,
     KnownNames,
     SearchResult,
     SearchResults,
     TermMatches,
+    TextExplanation,
     TextSpans,
+    WhyNot,
     sum_contributions,
 )
-from pixie_retrievers.types.metadata import FUSION_PARTS, NOTES, SCORE, TOKEN_EXPLANATIONS
+from pixie_retrievers.types.metadata import FUSION_PARTS, NOTES, SCORE, TOKEN_COUNT, TOKEN_EXPLANATIONS, TOKEN_RESIDUAL
 
-__all__ = ["show"]
+__all__ = ["drawable", "show"]
+
+_DRAWN = (SearchResult, SearchResults, Explanation, TextExplanation, Comparison, WhyNot)
 
 
 def show(found: Any, *, encoder: object = None) -> SearchResults:
     """LangChain documents and LlamaIndex nodes as results, which a notebook shows with their reasons.
 
-    Scores and token explanations are those that the retrieval left on them. Tokens that it left out are not known any
-    more. Of what a hybrid retrieval joined, the score is the joined one, and the tokens those of the part that names
-    some. A document without a score is shown without.
+    Scores and token explanations are those that the retrieval left on them; of tokens that it left out, it is known how
+    many they are and what they add. Of what a hybrid retrieval joined, the score is the joined one, and the tokens
+    those of the part that names some. A document without a score is shown without.
 
     Args:
         found: What a retriever returned: documents, nodes with their scores or without, results; or one of them.
@@ -55,6 +60,40 @@ class _Located(KnownNames):
     """Names, and who is asked where they stand when a text is drawn."""
 
     document_spans: Callable[[], TextSpans]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cut(Explanation):
+    """An explanation of which only the tokens that were listed are at hand.
+
+    Attributes:
+        left_out: The score of the others.
+        n_all: How many tokens there are, with the others.
+    """
+
+    left_out: float = 0.0
+    n_all: int = 0
+
+    @property
+    def residual(self) -> float:
+        """The score of the tokens not shown: contributions and residual sum to the score."""
+        return self.left_out
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens matched, shown or not."""
+        return self.n_all
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind, values = Explanation.__reduce__(self)
+        return partial(kind, left_out=self.left_out, n_all=self.n_all), values
+
+
+def drawable(shown: Any) -> Any:
+    """What can be drawn: what a framework's retriever returned as results, or one; anything else as it is."""
+    if isinstance(shown, _DRAWN):
+        return shown
+    return show(shown)[0] if _is_one(shown) else show(shown)
 
 
 def _is_one(found: object) -> bool:
@@ -82,11 +121,11 @@ def _result(one: Any, find: Callable[[str], TextSpans] | None) -> SearchResult:
 def _explanation(document: Document, find: Callable[[str], TextSpans] | None) -> Explanation | None:
     parts = document.metadata.get(FUSION_PARTS)
     places = [document.metadata, *(parts.values() if isinstance(parts, Mapping) else ())]
-    tokens = next((place[TOKEN_EXPLANATIONS] for place in places if TOKEN_EXPLANATIONS in place), None)
-    if tokens is None:
+    place = next((place for place in places if TOKEN_EXPLANATIONS in place), None)
+    if place is None:
         return None
     try:
-        tokens = sorted(tokens, key=lambda token: token["token_id"])
+        tokens = sorted(place[TOKEN_EXPLANATIONS], key=lambda token: token["token_id"])
         matches = TermMatches(
             np.array([token["token_id"] for token in tokens], np.int32),
             np.array([token["query_weight"] for token in tokens], np.float32),
@@ -95,10 +134,12 @@ def _explanation(document: Document, find: Callable[[str], TextSpans] | None) ->
             np.array([token["in_document"] for token in tokens], np.bool_),
         )
         names = {token["token_id"]: (str(token["token"]), str(token["surface"])) for token in tokens}
+        left_out, n_tokens = float(place.get(TOKEN_RESIDUAL, 0.0)), int(place.get(TOKEN_COUNT, len(tokens)))
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise InvalidDocumentError(
             f"document {document.id!r}: its {TOKEN_EXPLANATIONS} are not those of a Pixie retriever: pass what a"
             " retrieval returned, as it is"
         ) from error
     named = KnownNames(names) if find is None else _Located(names, partial(find, document.text))
-    return Explanation(sum_contributions(matches.contributions.tolist()), matches, None, named)
+    score = sum_contributions([*matches.contributions.tolist(), left_out])
+    return _Cut(score, matches, None, named, left_out=left_out, n_all=n_tokens)

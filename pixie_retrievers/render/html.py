@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
+from pixie_retrievers.render.found import drawable
 from pixie_retrievers.render.marks import MarkedText, Piece
 from pixie_retrievers.render.style import STYLE
 from pixie_retrievers.render.words import (
@@ -45,7 +46,7 @@ _BARS = {"query + text": "both", "query": "query", "text": "text", "expansion": 
 
 
 def to_html(
-    shown: SearchResult | Sequence[SearchResult] | Explanation | TextExplanation | Comparison | WhyNot,
+    shown: Any,
     *,
     rank: int | None = None,
 ) -> str:
@@ -56,9 +57,11 @@ def to_html(
     passage where the strongest tokens stand.
 
     Args:
-        shown: A result, the results of a query, an explanation, a comparison, or why a document is not found.
+        shown: A result, the results of a query, an explanation, a comparison, or why a document is not found; or what a
+            retriever of LangChain or LlamaIndex returned, as :func:`~pixie_retrievers.show` takes it.
         rank: The place of a single result in its list, from 1.
     """
+    shown = drawable(shown)
     if isinstance(shown, Explanation):
         lines = list(_explanation(shown, None))
     elif isinstance(shown, SearchResult):

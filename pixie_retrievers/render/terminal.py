@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from pixie_retrievers.render.found import drawable
 from pixie_retrievers.render.marks import MarkedText
 from pixie_retrievers.render.words import (
     details_of,
@@ -245,7 +246,7 @@ def _grid(*columns: Literal["left", "right"] | int) -> Table:
 
 
 def to_text(
-    shown: SearchResult | Sequence[SearchResult] | Explanation | TextExplanation | Comparison | WhyNot,
+    shown: Any,
     *,
     width: int = 80,
     tokens: Literal["table", "line"] = "table",
@@ -254,11 +255,13 @@ def to_text(
     """The same as plain text without colours, for a log or a notebook.
 
     Args:
-        shown: A result, the results of a query, an explanation, a comparison, or why a document is not found.
+        shown: A result, the results of a query, an explanation, a comparison, or why a document is not found; or what a
+            retriever of LangChain or LlamaIndex returned, as :func:`~pixie_retrievers.show` takes it.
         width: The number of columns; a Korean character takes two.
         tokens: The tokens as a table with bars, or on one line.
         max_characters: Longer texts are cut to the passage where the strongest tokens stand; None shows them whole.
     """
+    shown = drawable(shown)
     if isinstance(shown, Explanation):
         view = explanation_view(shown)
     elif isinstance(shown, TextExplanation):

@@ -130,7 +130,12 @@ def test_ids_texts_and_metadata_come_back_as_they_went_in(retriever):
         original = originals[found.id]
         assert found.page_content == original.page_content
         assert {key: found.metadata[key] for key in original.metadata} == original.metadata
-        assert found.metadata.keys() - original.metadata.keys() == {"score", "token_explanations"}
+        assert found.metadata.keys() - original.metadata.keys() == {
+            "score",
+            "token_explanations",
+            "token_explanations_residual",
+            "token_explanations_n_tokens",
+        }
 
 
 @pytest.mark.new_process

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pixie_retrievers import Document, IncompatibleIndexError, InvalidParameterError, SparseRetriever, copy_index
+from pixie_retrievers import (
+    Document,
+    IncompatibleIndexError,
+    InvalidParameterError,
+    InvalidTextError,
+    SparseRetriever,
+    copy_index,
+)
 from pixie_retrievers.text_fields import TextFields, split_fingerprint
 
 TITLE = TextFields.of(("title", "text"))
@@ -89,3 +96,12 @@ def test_an_index_is_copied_into_one_that_encodes_the_same(encoder):
             assert copy_index(source.index, target.index).differences == ()
         with SparseRetriever.open(encoder=encoder) as target, pytest.raises(IncompatibleIndexError):
             copy_index(source.index, target.index)
+
+
+@pytest.mark.parametrize("fields", [None, ("title", "text")])
+def test_a_text_that_is_not_a_string_is_refused_by_what_explains_it(encoder, fields):
+    with SparseRetriever.open(encoder=encoder, text_fields=fields) as retriever:
+        retriever.add([Document("a", "위성", {"title": "달"})])
+        for id in ("a", "b"):
+            with pytest.raises(InvalidTextError, match=f"document '{id}': its text is of type NoneType"):
+                retriever.explain_many("위성", [Document(id, None)])

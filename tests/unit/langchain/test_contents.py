@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from langchain_core.documents import Document
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import DocumentNotFoundError, InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.langchain import PixieRetriever, PixieVectorStore
+from pixie_retrievers.langchain.documents import to_langchain
 
 PAGES = [Document(f"위성 {n}", id=id, metadata={"year": 2020 + n % 2}) for n, id in enumerate("abc")]
 
@@ -25,6 +26,25 @@ def test_both_list_count_and_change(kept):
     assert kept.update_metadata({"read": True}, ids=["a"], filter={"year": 2020}) == 1
     read = kept.get if isinstance(kept, PixieRetriever) else kept.get_by_ids
     assert read(["a"]) == [Document("위성 0", id="a", metadata={"year": 2020, "read": True})]
+
+
+def test_both_explain_a_document_by_its_id_or_itself_whoever_found_it(kept):
+    stored = kept.sparse_retriever.explain("위성 1", "b")
+    found = kept.sparse_retriever.search("위성 1", k=1)[0]
+    assert kept.explain("위성 1", "b") == stored
+    assert kept.explain("위성 1", PAGES[1]) == stored
+    assert kept.explain("위성 1", to_langchain(found)) == stored
+    assert kept.explain("위성 위성", Document("위성 새것")).score == 2.0  # the index lacks it
+    assert kept.explain("위성 1", "b", top_k_tokens=1).residual == 1.0
+    assert kept.explain("바다", "b").score == 0.0
+
+
+async def test_what_cannot_be_explained_is_refused(kept):
+    assert (await kept.aexplain("위성 1", "b")).score == 2.0
+    with pytest.raises(DocumentNotFoundError, match="'z'"):
+        kept.explain("위성", "z")
+    with pytest.raises(InvalidDocumentError, match="type int"):
+        kept.explain("위성", 3)
 
 
 async def test_both_do_it_without_blocking(kept):

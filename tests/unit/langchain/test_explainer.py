@@ -31,7 +31,13 @@ def test_documents_of_another_retriever_get_the_explanation_that_ours_gives(retr
     assert [document.metadata["token_explanations_score"] for document in explained] == [0.0, 3.0, 1.0]
     (ours,) = retriever.invoke("위성 발사")
     assert explained[1].metadata["token_explanations"] == ours.metadata["token_explanations"]
-    assert explained[0].metadata == {"score": 0.75, "token_explanations": [], "token_explanations_score": 0.0}
+    assert explained[0].metadata == {
+        "score": 0.75,
+        "token_explanations": [],
+        "token_explanations_residual": 0.0,
+        "token_explanations_n_tokens": 0,
+        "token_explanations_score": 0.0,
+    }
     assert [one["token"] for one in explained[2].metadata["token_explanations"]] == ["위성"]
     assert dense == before
 

@@ -75,6 +75,8 @@ class TestSearch:
             "year": 2019,
             "score": 0.0,
             "token_explanations": [],
+            "token_explanations_residual": 0.0,
+            "token_explanations_n_tokens": 0,
         }
         assert len(filling.similarity_search("위성", k=99)) == 4
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from llama_index.core.schema import MetadataMode, TextNode
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from pixie_retrievers import SparseRetriever
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.errors import DocumentNotFoundError, InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.llama_index import PixieRetriever, PixieVectorStore
+from pixie_retrievers.llama_index.nodes import to_node
 
 SPACE = MetadataFilters(filters=[MetadataFilter(key="field", value="우주")])
 
@@ -19,6 +20,22 @@ SPACE = MetadataFilters(filters=[MetadataFilter(key="field", value="우주")])
 def kept(request, nodes, encoder):
     with PixieRetriever.from_nodes(nodes, encoder=encoder) as retriever:
         yield retriever if request.param is PixieRetriever else PixieVectorStore(retriever.sparse_retriever)
+
+
+async def test_both_explain_a_node_by_its_id_or_itself_whoever_found_it(kept, nodes):
+    words = "지구를 도는 위성"
+    stored = kept.sparse_retriever.explain(words, "orbit")
+    hit = NodeWithScore(node=nodes[0], score=0.5)
+    for asked in ("orbit", nodes[0], hit, to_node(kept.sparse_retriever.get(["orbit"])[0])):
+        assert kept.explain(words, asked) == stored
+    assert kept.explain(QueryBundle("아무 말", custom_embedding_strs=[words]), "orbit") == stored
+    assert await kept.aexplain(QueryBundle(words), hit) == stored
+    assert kept.explain("달", TextNode(text="달은 지구를 돈다.")).contributions[0].surface == "달"  # the index lacks it
+    assert kept.explain(words, "orbit").spans().terms
+    with pytest.raises(DocumentNotFoundError, match="'moon'"):
+        kept.explain(words, "moon")
+    with pytest.raises(InvalidDocumentError, match="type int"):
+        kept.explain(words, 3)
 
 
 def test_both_list_count_and_delete(kept):

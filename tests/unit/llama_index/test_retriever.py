@@ -338,7 +338,7 @@ class TestDocuments:
         with PixieRetriever.from_documents([document], transformations=[splitter], encoder=encoder) as retriever:
             hit = retriever.retrieve("논")[0]
         assert hit.node_id.startswith("조각 ")
-        assert set(hit.metadata) == {"token_explanations"}
+        assert "field" not in hit.metadata
 
     def test_no_transformations_keep_the_documents_whole(self, encoder):
         document = LlamaDocument(text="벼는 논에서 자란다. " * 10, metadata={"field": "농업"})

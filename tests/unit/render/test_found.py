@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from explanations import NamesWithSpans
 
@@ -45,6 +47,39 @@ def test_llama_index_nodes_are_shown_with_the_text_that_was_read(encoder):
     (alone,) = show(found[0].node)
     assert alone.document.id == found[0].node_id
     assert "score" not in to_text(alone)
+
+
+@pytest.mark.parametrize("top_k_tokens", [1, 2, None])
+def test_what_is_shown_adds_up_however_few_tokens_were_noted(encoder, top_k_tokens):
+    documents = pytest.importorskip("pixie_retrievers.langchain.documents")
+    with SparseRetriever.open(encoder=encoder) as retriever:
+        retriever.add_texts(TEXTS)
+        (found,) = retriever.search(QUERY, k=1, top_k_tokens=top_k_tokens)
+    document = documents.to_langchain(found)
+    (shown,) = show(document)
+    why = shown.explanation
+    assert why.n_tokens == found.explanation.n_tokens > 2
+    assert why.residual == found.explanation.residual
+    assert why.score == pytest.approx(found.score)
+    assert sum(one.contribution for one in why.contributions) + why.residual == pytest.approx(shown.score)
+    assert to_text(shown) == to_text(found)
+    assert pickle.loads(pickle.dumps(why)) == why
+    noted = document.metadata
+    listed = sum(one["contribution"] for one in noted["token_explanations"])
+    assert listed + noted["token_explanations_residual"] == pytest.approx(noted["score"])
+    assert noted["token_explanations_n_tokens"] == found.explanation.n_tokens
+
+
+def test_drawing_takes_what_a_framework_returned(results):
+    documents = pytest.importorskip("pixie_retrievers.langchain.documents")
+    found = [documents.to_langchain(result) for result in results]
+    for draw in (to_html, to_text):
+        assert draw(found) == draw(show(found))
+        assert draw(iter(found)) == draw(found)
+        assert draw(found[0]) == draw(show(found)[0])
+        assert draw([]) == draw(SearchResults())
+        with pytest.raises(InvalidDocumentError, match="type str"):
+            draw(["로켓"])
 
 
 def test_of_a_hybrid_retrieval_the_part_that_names_tokens_is_shown(results):

@@ -11,7 +11,7 @@ from explanations import explanation_of
 
 from pixie_retrievers.types import TokenContribution
 from pixie_retrievers.types.explanations import TokenList, is_token_list
-from pixie_retrievers.types.metadata import own_notes, without_annotations
+from pixie_retrievers.types.metadata import NOTES, own_notes, without_annotations
 
 TOKENS = explanation_of(
     [
@@ -27,11 +27,9 @@ def test_a_note_is_known_whatever_it_went_through(through):
     noted = {"a": 1, "score": 3.0, "token_explanations": through(TOKENS)}
     assert own_notes(noted) == {"token_explanations"}
     assert without_annotations(noted) == {"a": 1}
-    assert own_notes(noted | {"token_explanations_score": 3.0, "fusion_parts": PARTS}) == {
-        "token_explanations",
-        "token_explanations_score",
-        "fusion_parts",
-    }
+    others = dict.fromkeys(NOTES, 3.0) | {"token_explanations": through(TOKENS), "fusion_parts": PARTS}
+    assert own_notes(noted | others) == set(NOTES)
+    assert without_annotations(noted | others) == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +39,7 @@ def test_a_note_is_known_whatever_it_went_through(through):
         {"token_explanations": "옛것"},
         {"token_explanations": [*TOKENS, 1]},
         {"token_explanations": [{**TOKENS[0], "mine": 1}]},
-        {"token_explanations_score": 3.0},
+        {"token_explanations_score": 3.0, "token_explanations_residual": 1.0, "token_explanations_n_tokens": 2},
         {"fusion_parts": {}},
         {"fusion_parts": {"sparse": {"rank": 1}}},
         {"fusion_parts": [PARTS]},
