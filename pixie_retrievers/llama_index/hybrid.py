@@ -27,9 +27,9 @@ from pixie_retrievers.fusion import (
     told_apart,
 )
 from pixie_retrievers.llama_index.asking import Asked, asked_of
-from pixie_retrievers.llama_index.filters import NodeFilter, translate
+from pixie_retrievers.llama_index.filters import NodeFilter
 from pixie_retrievers.llama_index.nodes import annotated, without_notes
-from pixie_retrievers.parameters import check_whole_number
+from pixie_retrievers.llama_index.options import Narrowing
 from pixie_retrievers.types.metadata import FUSION_PARTS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _CallOptions(TypedDict, total=False):
     score_threshold: float | Mapping[str, float] | None
 
 
-class HybridRetriever(BaseRetriever):
+class HybridRetriever(Narrowing, BaseRetriever):
     """Retrievers of any kind, each asked the same, their answers joined into one list.
 
     Nodes of two parts are the same when their ids are; parts that never share an id and yet share texts are warned of
@@ -140,26 +140,6 @@ class HybridRetriever(BaseRetriever):
         self.score_threshold = score_threshold
         self._asked_top_k: int | None = None
         self._check_identities: IdentityCheck[BaseNode] = IdentityCheck(_text, _CURE)
-
-    @property
-    def similarity_top_k(self) -> int:
-        """At most so many nodes come back."""
-        return self._similarity_top_k
-
-    @similarity_top_k.setter
-    def similarity_top_k(self, value: int) -> None:
-        check_whole_number("similarity_top_k", value)
-        self._similarity_top_k = int(value)  # numpy's become Python's
-
-    @property
-    def filters(self) -> NodeFilter | None:
-        """Which nodes count, as it was set."""
-        return self._filters
-
-    @filters.setter
-    def filters(self, value: NodeFilter | None) -> None:
-        translate(value)  # a mistake shows where it is made
-        self._filters = value
 
     @property
     def score_threshold(self) -> float | Mapping[str, float] | None:

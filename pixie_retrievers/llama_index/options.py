@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pixie_retrievers.llama_index.filters import NodeFilter
 
-__all__ = ["RetrieverOptions", "check_options"]
+__all__ = ["Narrowing", "RetrieverOptions", "check_options"]
 
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "similarity_top_k": partial(check_whole_number, "similarity_top_k"),
@@ -47,3 +47,27 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name, check in _CHECKS.items():
         if name in options:
             check(options[name])
+
+
+class Narrowing:
+    """How many nodes come back, and which: settings that every retriever here has, checked when they are set."""
+
+    @property
+    def similarity_top_k(self) -> int:
+        """At most so many nodes come back."""
+        return self._similarity_top_k
+
+    @similarity_top_k.setter
+    def similarity_top_k(self, value: int) -> None:
+        check_whole_number("similarity_top_k", value)
+        self._similarity_top_k = int(value)  # numpy's become Python's
+
+    @property
+    def filters(self) -> NodeFilter | None:
+        """Which nodes count, as it was set."""
+        return self._filters
+
+    @filters.setter
+    def filters(self, value: NodeFilter | None) -> None:
+        translate(value)  # a mistake shows where it is made
+        self._filters = value

@@ -6,12 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from llama_index.core.vector_stores.simple import NAMESPACE_SEP
+
+from pixie_retrievers.errors import IndexNotFoundError
+
 if TYPE_CHECKING:
     import fsspec
 
     from pixie_retrievers.index.sqlite.engine import SqliteIndex
 
-__all__ = ["keep_copy"]
+__all__ = ["keep_copy", "kept_copy"]
 
 
 def keep_copy(index: SqliteIndex, target: str, fs: fsspec.AbstractFileSystem | None) -> None:
@@ -37,3 +41,17 @@ def keep_copy(index: SqliteIndex, target: str, fs: fsspec.AbstractFileSystem | N
     draft.unlink(missing_ok=True)
     index.backup(draft)
     draft.replace(path)  # whoever reads the earlier copy is told apart by the identity that each copy has
+
+
+def kept_copy(folder: str, namespace: str) -> Path:
+    """Where :func:`keep_copy` put a store's copy.
+
+    Raises:
+        IndexNotFoundError: There is none.
+    """
+    path = Path(folder, f"{namespace}{NAMESPACE_SEP}vector_store.db")
+    if not path.exists():
+        raise IndexNotFoundError(
+            f"there is no store at {path}: one with a file of its own is not persisted, PixieVectorStore(file) opens it"
+        )
+    return path

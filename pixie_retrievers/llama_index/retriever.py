@@ -16,10 +16,10 @@ from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.contents import Contents, storable, store, translate_choice
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.llama_index.nodes import to_node
-from pixie_retrievers.llama_index.options import RetrieverOptions, check_options
+from pixie_retrievers.llama_index.options import Narrowing, RetrieverOptions, check_options
 from pixie_retrievers.llama_index.passing import query_text
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
-from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
+from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens
 from pixie_retrievers.retriever import SparseRetriever
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["PixieRetriever"]
 
 
-class PixieRetriever(Owner, Contents, BaseRetriever):
+class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
     """Finds nodes by the tokens they share with a query, and says which tokens those were.
 
     A returned node is the node that went in, and its metadata also holds ``token_explanations``: one dict a token,
@@ -259,26 +259,6 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         return self._sparse_retriever
 
     @property
-    def similarity_top_k(self) -> int:
-        """At most so many nodes come back."""
-        return self._similarity_top_k
-
-    @similarity_top_k.setter
-    def similarity_top_k(self, value: int) -> None:
-        check_whole_number("similarity_top_k", value)
-        self._similarity_top_k = int(value)  # numpy's become Python's
-
-    @property
-    def filters(self) -> NodeFilter | None:
-        """Which nodes count, as it was set."""
-        return self._filters
-
-    @filters.setter
-    def filters(self, value: NodeFilter | None) -> None:
-        translate(value)  # a mistake shows where it is made
-        self._filters = value
-
-    @property
     def score_threshold(self) -> float | None:
         """Nodes that score less are dropped; None keeps all."""
         return self._score_threshold
@@ -360,6 +340,9 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
     async def adelete_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> int:
         """As :meth:`delete_nodes`."""
         return await asyncio.to_thread(self.delete_nodes, node_ids, filters)
+
+    def __repr__(self) -> str:
+        return f"PixieRetriever({self._sparse_retriever.index!r}, similarity_top_k={self.similarity_top_k})"
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         results = self._sparse_retriever.search(

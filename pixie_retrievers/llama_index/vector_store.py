@@ -7,7 +7,9 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.vector_stores.simple import DEFAULT_VECTOR_STORE
 from llama_index.core.vector_stores.types import (
+    DEFAULT_PERSIST_DIR,
     BasePydanticVectorStore,
     VectorStoreQuery,
     VectorStoreQueryMode,
@@ -21,7 +23,7 @@ from pixie_retrievers.llama_index.contents import Contents, storable, store, tra
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
 from pixie_retrievers.llama_index.nodes import REF_DOC_KEY, to_node
 from pixie_retrievers.llama_index.passing import announced_progress, text_for_store
-from pixie_retrievers.llama_index.persisting import keep_copy
+from pixie_retrievers.llama_index.persisting import keep_copy, kept_copy
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.ownership import Owner
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
@@ -138,6 +140,30 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
     def class_name(cls) -> str:
         """The name that serialised stores carry."""
         return "PixieVectorStore"
+
+    @classmethod
+    def from_persist_dir(
+        cls,
+        persist_dir: str = DEFAULT_PERSIST_DIR,
+        namespace: str = DEFAULT_VECTOR_STORE,
+        *,
+        encoder: EncoderChoice | None = None,
+        top_k_tokens: int | None = 10,
+    ) -> Self:
+        """Open what a temporary store left in the folder that ``StorageContext.persist`` wrote.
+
+        A store with a file of its own left nothing there: open that file.
+
+        Args:
+            persist_dir: The folder.
+            namespace: The store's name in its storage context.
+            encoder, top_k_tokens: As for the class.
+
+        Raises:
+            IndexNotFoundError: No store is in the folder.
+        """
+        path = kept_copy(persist_dir, namespace)
+        return cls(path, encoder=encoder, top_k_tokens=top_k_tokens)
 
     @property
     def client(self) -> SparseRetriever:

@@ -276,6 +276,21 @@ class TestIngestion:
         assert all(len(node.embedding) == 4 for node in nodes)
         assert {node.node_id for node in store.get_nodes()} == {node.node_id for node in nodes}
 
+    @pytest.mark.new_process
+    @pytest.mark.parametrize("strategy", DocstoreStrategy)
+    def test_processes_may_cut_the_documents_where_the_splitter_has_a_tokenizer_of_its_own(
+        self, store, documents, strategy
+    ):
+        pipeline = IngestionPipeline(
+            transformations=[SentenceSplitter(chunk_size=64, chunk_overlap=0, tokenizer=str.split), SparseOnly()],
+            vector_store=store,
+            docstore=SimpleDocumentStore(),
+            docstore_strategy=strategy,
+        )
+        assert len(pipeline.run(documents=documents, num_workers=2)) == 3
+        assert pipeline.run(documents=documents, num_workers=2) == []
+        assert {node.ref_doc_id for node in store.get_nodes()} == set(TEXTS)
+
     def pipeline(self, store, strategy=DocstoreStrategy.UPSERTS, docstore=None):
         return IngestionPipeline(
             transformations=[SentenceSplitter(), SparseOnly()],

@@ -658,3 +658,12 @@ class TestAddingAgain:
                 PixieVectorStore(there.sparse_retriever).add(more)
             assert encoded == ["새 글"]
             assert there.get_nodes(["orbit"])[0].metadata["year"] == 2021
+
+
+def test_it_says_what_it_is(nodes, encoder, tmp_path):
+    with PixieRetriever.from_nodes(
+        nodes, encoder=encoder, path=tmp_path / "corpus.db", similarity_top_k=3
+    ) as retriever:
+        assert repr(retriever).startswith("PixieRetriever(SqliteIndex(")
+        assert "corpus.db" in repr(retriever)
+        assert repr(retriever).endswith("similarity_top_k=3)")

@@ -28,6 +28,7 @@ from pixie_retrievers.errors import (
     FilterError,
     IncompatibleIndexError,
     IndexClosedError,
+    IndexNotFoundError,
     InvalidDocumentError,
     InvalidParameterError,
 )
@@ -329,6 +330,16 @@ class TestKeeping:
             with PixieVectorStore(folder / "default__vector_store.db") as again:
                 assert again.get_nodes() == nodes[2:]
         assert store.query(sparse("벼 논")).ids == ["rice"]
+
+    def test_what_was_persisted_opens_by_its_folder_as_stores_of_llama_index_do(self, store, nodes, encoder, tmp_path):
+        with pytest.raises(IndexNotFoundError, match="PixieVectorStore\\(file\\)"):
+            PixieVectorStore.from_persist_dir(str(tmp_path))
+        store.persist(str(tmp_path / "default__vector_store.json"))
+        store.persist(str(tmp_path / "mine__vector_store.json"))
+        with PixieVectorStore.from_persist_dir(str(tmp_path), encoder=encoder, top_k_tokens=0) as kept:
+            assert (kept.get_nodes(), kept.top_k_tokens) == (nodes, 0)
+        with PixieVectorStore.from_persist_dir(str(tmp_path), "mine") as kept:
+            assert kept.get_nodes() == nodes
 
     def test_it_is_persisted_to_another_file_system_too(self, store, nodes, tmp_path):
         fs = DirFileSystem(str(tmp_path), LocalFileSystem())
