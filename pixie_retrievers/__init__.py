@@ -45,7 +45,10 @@ if TYPE_CHECKING:
     from pixie_retrievers.passages import split_documents
     from pixie_retrievers.render import show, to_html, to_text
     from pixie_retrievers.retriever import SparseRetriever
+    from pixie_retrievers.rules.rules import Rules
+    from pixie_retrievers.rules.words import rules_of
     from pixie_retrievers.types import (
+        AppliedRule,
         Comparison,
         Document,
         Explanation,
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AppliedRule",
     "Comparison",
     "CorruptIndexError",
     "DeviceUnavailableError",
@@ -92,6 +96,7 @@ __all__ = [
     "PixieError",
     "PixieWarning",
     "RaisedBy",
+    "Rules",
     "SearchResult",
     "SearchResults",
     "SparseRetriever",
@@ -108,6 +113,7 @@ __all__ = [
     "copy_index",
     "export_index",
     "open_index",
+    "rules_of",
     "show",
     "split_documents",
     "to_html",
@@ -127,11 +133,14 @@ _HOMES = {
     "show": "render",
     "to_text": "render",
     "to_html": "render",
+    "AppliedRule": "types",
     "Comparison": "types",
     "Document": "types",
     "Explanation": "types",
     "Hit": "types",
     "RaisedBy": "types",
+    "Rules": "rules.rules",
+    "rules_of": "rules.words",
     "SearchResult": "types",
     "SearchResults": "types",
     "SparseVectors": "types",

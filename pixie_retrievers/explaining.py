@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.filters import Filter
 from pixie_retrievers.index.base import Index
-from pixie_retrievers.types import Explanation, Hit, SearchResult, SearchResults, TermMatches
+from pixie_retrievers.types import AppliedRule, Explanation, Hit, SearchResult, SearchResults, TermMatches
 from pixie_retrievers.types.explanations import TermNames
 
 __all__ = ["listed", "names_in", "results_of", "unscored"]
@@ -20,7 +20,12 @@ def names_in(encoder: Encoder, query: str, document: str) -> TermNames:
 
 
 def results_of(
-    encoder: Encoder, query: str, hits: Sequence[Hit], top_k_tokens: int | None, score_threshold: float | None
+    encoder: Encoder,
+    query: str,
+    hits: Sequence[Hit],
+    top_k_tokens: int | None,
+    score_threshold: float | None,
+    rules: Mapping[int, AppliedRule] | None = None,
 ) -> SearchResults:
     """The hits of a query as results.
 
@@ -30,6 +35,7 @@ def results_of(
         hits: What it found.
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
         score_threshold: Drop hits that score less; None keeps all.
+        rules: What rules did to the query, by term.
     """
     return SearchResults(
         SearchResult(
@@ -37,7 +43,9 @@ def results_of(
             hit.score,
             None
             if top_k_tokens == 0
-            else Explanation(hit.score, hit.matches, top_k_tokens, names_in(encoder, query, hit.document.text)),
+            else Explanation(
+                hit.score, hit.matches, top_k_tokens, names_in(encoder, query, hit.document.text), rules=rules
+            ),
         )
         for hit in hits
         if score_threshold is None or hit.score >= score_threshold

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.errors import DocumentNotFoundError, InvalidParameterError
 from pixie_retrievers.explaining import names_in
 from pixie_retrievers.filters import Filter
-from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.matching import matched
 from pixie_retrievers.parameters import check_top_k_tokens, check_whole_number
+from pixie_retrievers.rules.asking import Applied, Asking, RulesChoice
 from pixie_retrievers.text_fields import split_fingerprint
 from pixie_retrievers.types import (
     Comparison,
@@ -40,13 +39,18 @@ _DEEPEST = 10_000  # a rank beyond it tells nobody anything, and no server retur
 _READ_AT_ONCE = 20_000  # characters of a stretch that the model does not read
 
 
-class Reasons:
-    """The part of :class:`~pixie_retrievers.SparseRetriever` that explains: it has an encoder and an index."""
+class Reasons(Asking):
+    """The part of :class:`~pixie_retrievers.SparseRetriever` that explains."""
 
-    encoder: Encoder
-    index: Index
-
-    def explain(self, query: str, id: str, *, top_k_tokens: int | None = None, raised_by: bool = False) -> Explanation:
+    def explain(
+        self,
+        query: str,
+        id: str,
+        *,
+        top_k_tokens: int | None = None,
+        raised_by: bool = False,
+        rules: RulesChoice = True,
+    ) -> Explanation:
         """Why a document scores what it scores for a query, whether or not a search would return it.
 
         Args:
@@ -55,23 +59,29 @@ class Reasons:
             top_k_tokens: At most so many tokens; None for all.
             raised_by: Find out, too, which token of the document raised each token that its text is not made of: the
                 model reads the text once more.
+            rules: As for the search.
 
         Raises:
             DocumentNotFoundError: There is no document under the id.
             InvalidParameterError: The encoder cannot say what raised a token.
         """
         check_top_k_tokens(top_k_tokens)
-        vector = self.encoder.encode_queries([query])
+        vector, (applied,) = self.query_vectors([query], rules)
         document, matches = self._matched(vector, id)
         raised = None
         if raised_by:
             terms = matches.term_ids[~matches.in_document].tolist()
             raised = self._raised(document.text, self.index.vectors([id]), terms, "document")
         names = names_in(self.encoder, query, document.text)
-        return Explanation(matches.score, matches, top_k_tokens, names, raised)
+        return Explanation(matches.score, matches, top_k_tokens, names, raised, applied)
 
     def explain_many(
-        self, query: str, documents: Iterable[Document], *, top_k_tokens: int | None = 10
+        self,
+        query: str,
+        documents: Iterable[Document],
+        *,
+        top_k_tokens: int | None = 10,
+        rules: RulesChoice = True,
     ) -> list[Explanation]:
         """Why this model would have found each of some documents, whoever found them, and how strongly.
 
@@ -80,6 +90,7 @@ class Reasons:
             documents: They are looked up by their ids, all at once. Those that the index lacks are encoded as it
                 would encode them, in one batch; an empty id is in no index.
             top_k_tokens: At most so many tokens in an explanation; None for all.
+            rules: As for a search.
 
         Returns:
             One explanation a document, in order; its score is 0 where query and document share no token.
@@ -91,7 +102,7 @@ class Reasons:
         check_top_k_tokens(top_k_tokens)
         _, fields = split_fingerprint(self.index.fingerprint)
         documents = [one if fields is None else fields.whole(one) for one in documents]
-        vector = self.encoder.encode_queries([query])
+        vector, (applied,) = self.query_vectors([query], rules)
         ids = list({document.id: None for document in documents if document.id})
         known = dict(zip(ids, self.index.match(vector, ids), strict=True)) if ids else {}
         lacking = [document.text for document in documents if known.get(document.id) is None]
@@ -101,22 +112,24 @@ class Reasons:
             matches = known.get(document.id)
             matches = next(encoded) if matches is None else matches
             names = names_in(self.encoder, query, document.text)
-            explanations.append(Explanation(matches.score, matches, top_k_tokens, names))
+            explanations.append(Explanation(matches.score, matches, top_k_tokens, names, rules=applied))
         return explanations
 
-    def explain_query(self, text: str, *, raised_by: bool = False) -> TextExplanation:
-        """What the model makes of a query: its tokens, those that it adds, and their weights.
+    def explain_query(self, text: str, *, raised_by: bool = False, rules: RulesChoice = True) -> TextExplanation:
+        """What the model and the rules make of a query: its tokens, those that they add, and their weights.
 
         Args:
             text: The query.
             raised_by: Find out, too, which token of the text raised each token that the model added: it reads the text
                 once more.
+            rules: As for a search. A token that they take out is listed, with a weight of 0.
 
         Raises:
             InvalidTextError: The query is not a string or cannot be written as UTF-8.
             InvalidParameterError: The encoder cannot say what raised a token.
         """
-        return self._explained(text, self.encoder.encode_queries([text]), "query", None, raised_by=raised_by)
+        vector, (applied,) = self.query_vectors([text], rules)
+        return self._explained(text, vector, "query", None, raised_by=raised_by, rules=applied)
 
     def explain_document(self, id: str, *, raised_by: bool = False) -> TextExplanation:
         """What the model made of a document, as the index stores it.
@@ -133,27 +146,30 @@ class Reasons:
         vector = self.index.vectors([id])
         return self._explained(self._document(id).text, vector, "document", id, raised_by=raised_by)
 
-    def compare(self, query: str, id_a: str, id_b: str) -> Comparison:
+    def compare(self, query: str, id_a: str, id_b: str, *, rules: RulesChoice = True) -> Comparison:
         """Why one of two documents scores more than the other, token by token.
 
         Args:
             query: A text.
             id_a: The first document's id.
             id_b: The second one's.
+            rules: As for a search.
 
         Raises:
             DocumentNotFoundError: There is no document under one of the ids.
         """
-        vector = self.encoder.encode_queries([query])
-        return self._compared(query, *(Hit(*self._scored(vector, id)) for id in (id_a, id_b)))
+        vector, (applied,) = self.query_vectors([query], rules)
+        return self._compared(query, applied, *(Hit(*self._scored(vector, id)) for id in (id_a, id_b)))
 
-    def why_not(self, query: str, id: str, *, k: int = 10, filter: Filter | None = None) -> WhyNot:
+    def why_not(
+        self, query: str, id: str, *, k: int = 10, filter: Filter | None = None, rules: RulesChoice = True
+    ) -> WhyNot:
         """Why a document is not among the k best: its rank and what it lacks, or what kept it out.
 
         Args:
             query: A text.
             id: The document's id.
-            k, filter: As for the search that did not find it.
+            k, filter, rules: As for the search that did not find it.
 
         Complexity:
             Searches ten times as deep until it meets the document, 10,000 deep at most.
@@ -163,7 +179,7 @@ class Reasons:
             FilterError: The filter means nothing.
         """
         check_whole_number("k", k)
-        vector = self.encoder.encode_queries([query])
+        vector, (applied,) = self.query_vectors([query], rules)
         (best,) = self.index.search(vector, k, filter=filter)
         if self.index.match(vector, [id])[0] is None:
             return WhyNot(query, id, k, "not there")
@@ -177,7 +193,7 @@ class Reasons:
         to_beat = best[k - 1].score if len(best) == k else None
         if rank is not None and rank <= k:
             return WhyNot(query, id, k, "found", rank, score, to_beat, None, cut, unread)
-        comparison = self._compared(query, best[-1], Hit(document, score, matches)) if best else None
+        comparison = self._compared(query, applied, best[-1], Hit(document, score, matches)) if best else None
         verdict: Literal["ranked lower", "shares no token"] = "ranked lower" if len(matches) else "shares no token"
         return WhyNot(query, id, k, verdict, rank, score, to_beat, comparison, cut, unread)
 
@@ -196,15 +212,36 @@ class Reasons:
         return document, matches.score, matches
 
     def _explained(
-        self, text: str, vector: SparseVectors, kind: Literal["query", "document"], id: str | None, *, raised_by: bool
+        self,
+        text: str,
+        vector: SparseVectors,
+        kind: Literal["query", "document"],
+        id: str | None,
+        *,
+        raised_by: bool,
+        rules: Applied = None,
     ) -> TextExplanation:
         spans = self._spans(text, kind)
+        rules = rules or {}
         terms, weights, literal = vector.term_ids.tolist(), vector.weights.tolist(), vector.literal.tolist()
+        muted = sorted(rules.keys() - set(terms))
+        own_terms = set() if spans is None else spans.terms.keys()
+        terms, weights = terms + muted, weights + [0.0] * len(muted)
+        literal += [term in own_terms for term in muted]
         added = [term for term, own in zip(terms, literal, strict=True) if not own]
         raised = self._raised(text, vector, added, kind) if raised_by else {}
         names = names_in(self.encoder, text, text)
         tokens = [
-            TextToken(token, surface, term, weight, own, spans.of(term) if spans and own else (), raised.get(term))
+            TextToken(
+                token,
+                surface,
+                term,
+                weight,
+                own,
+                spans.of(term) if spans and own else (),
+                raised.get(term),
+                rules.get(term),
+            )
             for token, surface, term, weight, own in zip(
                 names.tokens(terms), names.surfaces(terms), terms, weights, literal, strict=True
             )
@@ -232,7 +269,7 @@ class Reasons:
         near = 0.01 * max(weights.values(), default=0.0)
         return {term: by for term, by in found.items() if abs(by.weight - weights[term]) <= near}
 
-    def _compared(self, query: str, a: Hit, b: Hit) -> Comparison:
+    def _compared(self, query: str, rules: Applied, a: Hit, b: Hit) -> Comparison:
         known: dict[int, tuple[str, str]] = {}
         parts: list[dict[int, float]] = []
         results: list[SearchResult] = []
@@ -242,9 +279,13 @@ class Reasons:
             named = zip(names.tokens(terms), names.surfaces(terms), strict=True)
             known = dict(zip(terms, named, strict=True)) | known
             parts.append(dict(zip(terms, hit.matches.contributions.tolist(), strict=True)))
-            results.append(SearchResult(hit.document, hit.score, Explanation(hit.score, hit.matches, None, names)))
+            explanation = Explanation(hit.score, hit.matches, None, names, rules=rules)
+            results.append(SearchResult(hit.document, hit.score, explanation))
         tokens = [
-            TokenDifference(*known[term], term, parts[0].get(term, 0.0), parts[1].get(term, 0.0)) for term in known
+            TokenDifference(
+                *known[term], term, parts[0].get(term, 0.0), parts[1].get(term, 0.0), (rules or {}).get(term)
+            )
+            for term in known
         ]
         tokens.sort(key=lambda item: (-abs(item.difference), item.token_id))
         return Comparison(query, results[0], results[1], tuple(tokens))

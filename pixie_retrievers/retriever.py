@@ -29,6 +29,7 @@ from pixie_retrievers.parameters import (
     check_whole_number,
 )
 from pixie_retrievers.reasons import Reasons
+from pixie_retrievers.rules.asking import RulesChoice
 from pixie_retrievers.text_fields import TextFields, split_fingerprint
 from pixie_retrievers.types import SearchResults
 
@@ -187,6 +188,7 @@ class SparseRetriever(Contents, Reasons):
         ids: Iterable[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
+        rules: RulesChoice = True,
     ) -> SearchResults:
         """The k best documents of a query, as new objects: the caller may change their metadata.
 
@@ -197,19 +199,28 @@ class SparseRetriever(Contents, Reasons):
             ids: Only documents under these ids count; None for all.
             top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
             score_threshold: Drop results that score less; None keeps all.
+            rules: The rules that weigh the query's tokens: True for those that the index holds, False for none; or
+                others, as :class:`~pixie_retrievers.Rules` or the path of a file of them.
 
         Raises:
             InvalidParameterError: ``k``, ``top_k_tokens`` or ``score_threshold`` is out of range or not a number.
             InvalidTextError: The query is not a string or cannot be written as UTF-8.
             InvalidDocumentError: An id is not a string.
             FilterError: The filter means nothing.
+            IncompatibleIndexError: The rules are another model's.
         """
         if not isinstance(query, str):
             raise InvalidTextError(
                 f"the query is of type {type(query).__name__}, not a string: search_many takes several queries"
             )
         return self.search_many(
-            [query], k, filter=filter, ids=ids, top_k_tokens=top_k_tokens, score_threshold=score_threshold
+            [query],
+            k,
+            filter=filter,
+            ids=ids,
+            top_k_tokens=top_k_tokens,
+            score_threshold=score_threshold,
+            rules=rules,
         )[0]
 
     def search_many(
@@ -221,28 +232,30 @@ class SparseRetriever(Contents, Reasons):
         ids: Iterable[str] | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
+        rules: RulesChoice = True,
     ) -> list[SearchResults]:
         """The k best documents of each of several queries, which are encoded in one pass.
 
         Args:
             queries: Texts.
-            k, filter, ids, top_k_tokens, score_threshold: As for :meth:`search`, the same for all.
+            k, filter, ids, top_k_tokens, score_threshold, rules: As for :meth:`search`, the same for all.
 
         Raises:
-            InvalidParameterError, InvalidTextError, InvalidDocumentError, FilterError: As for :meth:`search`.
+            InvalidParameterError, InvalidTextError, InvalidDocumentError, FilterError, IncompatibleIndexError: As for
+                :meth:`search`.
         """
         check_whole_number("k", k)
         check_top_k_tokens(top_k_tokens)
         check_score_threshold(score_threshold)
         queries = queries if isinstance(queries, str) else list(queries)  # the encoder refuses the one string
         ids = None if ids is None else check_ids(ids)
-        vectors = self.encoder.encode_queries(queries)
+        vectors, applied = self.query_vectors(queries, rules)
         hit_lists = self.index.search(vectors, k, filter=filter, ids=ids)
         return [
-            results_of(self.encoder, query, hits, top_k_tokens, score_threshold)
+            results_of(self.encoder, query, hits, top_k_tokens, score_threshold, ruled)
             if query.strip() or not filter
             else listed(self.encoder, self.index, k, filter, ids, top_k_tokens, score_threshold)
-            for query, hits in zip(queries, hit_lists, strict=True)
+            for query, hits, ruled in zip(queries, hit_lists, applied, strict=True)
         ]
 
     def search_diverse(
@@ -255,6 +268,7 @@ class SparseRetriever(Contents, Reasons):
         filter: Filter | None = None,
         top_k_tokens: int | None = 10,
         score_threshold: float | None = None,
+        rules: RulesChoice = True,
     ) -> SearchResults:
         """Of the ``fetch_k`` best documents, ``k`` that also differ from each other.
 
@@ -263,20 +277,27 @@ class SparseRetriever(Contents, Reasons):
             k: At most so many results.
             fetch_k: How many of the best are chosen from; at least ``k`` are.
             lambda_mult: From 0, as different as can be, to 1, the best whatever they share.
-            filter, top_k_tokens, score_threshold: As for :meth:`search`.
+            filter, top_k_tokens, score_threshold, rules: As for :meth:`search`.
 
         Raises:
-            InvalidParameterError, InvalidTextError, FilterError: As for :meth:`search`, or ``fetch_k`` or
-                ``lambda_mult`` is out of range.
+            InvalidParameterError, InvalidTextError, FilterError, IncompatibleIndexError: As for :meth:`search`, or
+                ``fetch_k`` or ``lambda_mult`` is out of range.
         """
         check_whole_number("k", k)
         check_whole_number("fetch_k", fetch_k)
         check_number("lambda_mult", lambda_mult, low=0, high=1)
+        chosen_rules = self.chosen_rules(rules)
         results = self.search(
-            query, max(k, fetch_k), filter=filter, top_k_tokens=top_k_tokens, score_threshold=score_threshold
+            query,
+            max(k, fetch_k),
+            filter=filter,
+            top_k_tokens=top_k_tokens,
+            score_threshold=score_threshold,
+            rules=chosen_rules,
         )
         vectors = self.index.vectors([result.document.id for result in results])
-        chosen = max_marginal_relevance(self.encoder.encode_queries([query]), vectors, k, lambda_mult=lambda_mult)
+        asked = chosen_rules.apply(self.encoder.encode_queries([query]))
+        chosen = max_marginal_relevance(asked, vectors, k, lambda_mult=lambda_mult)
         return SearchResults(results[position] for position in chosen)
 
     def backup(self, path: str | os.PathLike[str]) -> None:

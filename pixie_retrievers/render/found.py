@@ -12,6 +12,7 @@ import numpy as np
 
 from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.types import (
+    AppliedRule,
     Document,
     Explanation,
     KnownNames,
@@ -95,10 +96,12 @@ def _explanation(document: Document, find: Callable[[str], TextSpans] | None) ->
             np.array([token["in_document"] for token in tokens], np.bool_),
         )
         names = {token["token_id"]: (str(token["token"]), str(token["surface"])) for token in tokens}
+        rules = {token["token_id"]: AppliedRule.from_dict(token["rule"]) for token in tokens if "rule" in token}
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise InvalidDocumentError(
             f"document {document.id!r}: its {TOKEN_EXPLANATIONS} are not those of a Pixie retriever: pass what a"
             " retrieval returned, as it is"
         ) from error
     named = KnownNames(names) if find is None else _Located(names, partial(find, document.text))
-    return Explanation(sum_contributions(matches.contributions.tolist()), matches, None, named)
+    score = sum_contributions(matches.contributions.tolist())
+    return Explanation(score, matches, None, named, rules=rules or None)

@@ -18,6 +18,8 @@ from pixie_retrievers.render.words import (
     others,
     printable,
     raised_words,
+    rule_lines,
+    ruled_words,
     scored,
     signed,
     surface_of,
@@ -30,6 +32,7 @@ from pixie_retrievers.types import (
     SearchResult,
     TextExplanation,
     TextToken,
+    TokenContribution,
     TokenDifference,
     WhyNot,
 )
@@ -114,6 +117,7 @@ def _explanation(explanation: Explanation, largest: float | None) -> Iterator[st
     if rest := others(explanation):
         yield _row("td", (_escaped(rest), ""), (number(explanation.residual), "n"), kind="rest")
     yield "</table>"
+    yield from _rules(explanation.contributions)
 
 
 def _text(told: TextExplanation) -> list[str]:
@@ -123,7 +127,7 @@ def _text(told: TextExplanation) -> list[str]:
     lines = [f'<div class="head"><strong>{_escaped(name)}</strong>{counted}</div>', *_marked(marked)]
     if not told.tokens:
         return [*lines, '<p class="note">No token: nothing is found by this text.</p>']
-    largest = told.tokens[0].weight
+    largest = told.tokens[0].weight or 1.0
 
     def row(token: TextToken) -> str:
         return _row(
@@ -135,7 +139,7 @@ def _text(told: TextExplanation) -> list[str]:
         )
 
     head = _row("th", ("token", ""), ("weight", "n"), ("", "w"), ("comes from", ""))
-    return [*lines, *_table(head, told.tokens, row)]
+    return [*lines, *_table(head, told.tokens, row), *_rules(told.tokens)]
 
 
 def _comparison(told: Comparison) -> list[str]:
@@ -179,7 +183,7 @@ def _differences(told: Comparison) -> list[str]:
         sides = f'<div class="sides"><div class="side left">{left}</div><div class="side">{right}</div></div>'
         return _row(
             "td",
-            (_escaped(printable(token.surface) or printable(token.token) or "␣"), ""),
+            (_escaped(surface_of(token) + ruled_words(token)), ""),
             (number(token.contribution_a), "n"),
             (number(token.contribution_b), "n"),
             (signed(token.difference), "n"),
@@ -188,7 +192,11 @@ def _differences(told: Comparison) -> list[str]:
 
     head = _row("th", ("token", ""), ("adds to A", "n"), ("to B", "n"), ("A − B", "n"), ("B ◂ ▸ A", "w middle"))
     foot = _row("td", ("together", ""), ("", ""), ("", ""), (signed(told.difference), "n"), ("", ""), kind="sum")
-    return _table(head, told.tokens, row, foot)
+    return [*_table(head, told.tokens, row, foot), *_rules(told.tokens)]
+
+
+def _rules(items: Iterable[TokenContribution | TextToken | TokenDifference]) -> list[str]:
+    return [f'<p class="note">{_escaped(line)}</p>' for line in rule_lines(items)]
 
 
 def _table(head: str, items: Sequence[_Item], row: Callable[[_Item], str], foot: str = "") -> list[str]:

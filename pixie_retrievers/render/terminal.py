@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rich.console import Console, Group, RenderableType
@@ -22,13 +22,24 @@ from pixie_retrievers.render.words import (
     others,
     printable,
     raised_words,
+    rule_lines,
+    ruled_words,
     scored,
     signed,
     surface_of,
     title_of,
     weighted,
 )
-from pixie_retrievers.types import Comparison, Explanation, SearchResult, TextExplanation, TokenDifference, WhyNot
+from pixie_retrievers.types import (
+    Comparison,
+    Explanation,
+    SearchResult,
+    TextExplanation,
+    TextToken,
+    TokenContribution,
+    TokenDifference,
+    WhyNot,
+)
 
 __all__ = [
     "LEGEND",
@@ -142,7 +153,7 @@ def explanation_view(explanation: Explanation, *, largest: float | None = None) 
         )
     if rest := others(explanation):
         table.add_row(Text(rest, style="dim"), Text(number(explanation.residual), style="dim"))
-    return table
+    return _with_rules(table, explanation.contributions)
 
 
 def text_view(
@@ -163,7 +174,7 @@ def text_view(
         return Group(*parts, _indented(Text("No token: nothing is found by this text.", style="yellow")))
     table = _grid(*("left", "right", _BAR_WIDTH, "left"))
     table.add_row("token", "weight", "", "comes from", style="dim")
-    largest = told.tokens[0].weight
+    largest = told.tokens[0].weight or 1.0
     for token in told.tokens[:max_tokens]:
         colour = "green" if token.literal else "magenta"
         table.add_row(
@@ -174,7 +185,7 @@ def text_view(
         )
     if n_others := len(told.tokens) - len(told.tokens[:max_tokens]):
         table.add_row(Text(f"+ {n_others} other{'s' if n_others > 1 else ''}", style="dim"))
-    return Group(*parts, _indented(table))
+    return Group(*parts, _indented(_with_rules(table, told.tokens[:max_tokens])))
 
 
 def comparison_view(told: Comparison, *, max_tokens: int | None = _MOST_TOKENS) -> RenderableType:
@@ -219,7 +230,7 @@ def _differences(tokens: Sequence[TokenDifference], max_tokens: int | None, *, t
     for token in shown:
         colour = "blue" if token.difference > 0 else "yellow"
         table.add_row(
-            Text(printable(token.surface) or printable(token.token) or "␣"),
+            Text(surface_of(token) + ruled_words(token)),
             number(token.contribution_a),
             number(token.contribution_b),
             Text(signed(token.difference), style=colour),
@@ -229,7 +240,13 @@ def _differences(tokens: Sequence[TokenDifference], max_tokens: int | None, *, t
         left = signed(sum(token.difference for token in rest))
         table.add_row(Text(f"+ {len(rest)} other{'s' if len(rest) > 1 else ''}", style="dim"), "", "", left)
     table.add_row(Text("together", style="dim"), "", "", Text(signed(total), style="bold"))
-    return table
+    return _with_rules(table, shown)
+
+
+def _with_rules(table: Table, items: Iterable[TokenContribution | TextToken | TokenDifference]) -> RenderableType:
+    """The table, and where the rules of its tokens come from."""
+    lines = rule_lines(items)
+    return Group(table, *(Text(line, style="dim") for line in lines)) if lines else table
 
 
 def _grid(*columns: Literal["left", "right"] | int) -> Table:

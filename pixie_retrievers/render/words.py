@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isnan
 
-from pixie_retrievers.types import Document, Explanation, SearchResult, TextExplanation, TextToken, TokenContribution
+from pixie_retrievers.types import (
+    Document,
+    Explanation,
+    SearchResult,
+    TextExplanation,
+    TextToken,
+    TokenContribution,
+    TokenDifference,
+)
 
 __all__ = [
     "UNSEEN",
@@ -18,6 +26,8 @@ __all__ = [
     "others",
     "printable",
     "raised_words",
+    "rule_lines",
+    "ruled_words",
     "scored",
     "signed",
     "surface_of",
@@ -56,7 +66,7 @@ def signed(value: float) -> str:
     return number(value) if value == 0 else f"{'+' if value > 0 else '−'}{number(abs(value))}"
 
 
-def surface_of(item: TokenContribution | TextToken) -> str:
+def surface_of(item: TokenContribution | TextToken | TokenDifference) -> str:
     """A token as a person reads it, never empty."""
     return printable(item.surface) or printable(item.token) or "␣"
 
@@ -69,24 +79,42 @@ def found_in(item: TokenContribution) -> str:
 
 
 def found_words(explanation: Explanation, item: TokenContribution) -> str:
-    """The same, and which word of the text raised it, if somebody asked."""
+    """The same; which word of the text raised it, if somebody asked; and the rule that weighs it, if one does."""
     by = (explanation.raised_by or {}).get(item.token_id)
-    return found_in(item) if by is None else f"{found_in(item)} ← {printable(by.by) or '␣'}"
+    found = found_in(item) if by is None else f"{found_in(item)} ← {printable(by.by) or '␣'}"
+    return found + ruled_words(item)
+
+
+def ruled_words(item: TokenContribution | TextToken | TokenDifference) -> str:
+    """What a rule does to a token, behind other words; nothing where none does."""
+    return "" if item.rule is None else f" · {printable(item.rule.effect)}"
+
+
+def rule_lines(items: Iterable[TokenContribution | TextToken | TokenDifference]) -> list[str]:
+    """Where the rules of some tokens come from: a line for each origin, with what it does to which of them."""
+    lines: dict[str, list[str]] = {}
+    for item in items:
+        if item.rule is not None:
+            lines.setdefault(item.rule.origin, []).append(f"{surface_of(item)} {printable(item.rule.effect)}")
+    return [f"rules {printable(origin)}: {' · '.join(effects)}" for origin, effects in lines.items()]
 
 
 def raised_words(item: TextToken) -> str:
-    """Where a token of a text comes from."""
+    """Where a token of a text comes from, and the rule that weighs it, if one does."""
     if item.literal:
-        return "in the text"
-    if item.raised_by is None:
-        return "added"
-    return f"← {printable(item.raised_by.by) or '␣'}"
+        return "in the text" + ruled_words(item)
+    if item.rule is not None and not item.rule.model_weight:
+        return ruled_words(item).removeprefix(" · ")
+    return ("added" if item.raised_by is None else f"← {printable(item.raised_by.by) or '␣'}") + ruled_words(item)
 
 
 def weighted(told: TextExplanation) -> str:
     """How many tokens a text has a weight for, and how many of them it does not have itself."""
-    n_added = sum(not token.literal for token in told.tokens)
-    return f"{len(told.tokens):,} token{'' if len(told.tokens) == 1 else 's'}, {n_added:,} of them added by the model"
+    n_ruled = sum(token.rule is not None and not token.rule.model_weight for token in told.tokens)
+    n_added = sum(not token.literal for token in told.tokens) - n_ruled
+    by_rule = f", {n_ruled:,} by a rule" if n_ruled else ""
+    counted = f"{len(told.tokens):,} token{'' if len(told.tokens) == 1 else 's'}"
+    return f"{counted}, {n_added:,} of them added by the model{by_rule}"
 
 
 def others(explanation: Explanation) -> str:

@@ -10,12 +10,14 @@ from pixie_retrievers.types.explanations import (
 )
 from pixie_retrievers.types.reasons import Comparison, TextExplanation, TextToken, TokenDifference, Verdict, WhyNot
 from pixie_retrievers.types.results import Document, Hit, SearchResult, SearchResults
+from pixie_retrievers.types.rules import AppliedRule
 from pixie_retrievers.types.spans import RaisedBy, Span, TextSpans
 from pixie_retrievers.types.vectors import MAX_WEIGHT, MIN_WEIGHT, SparseVectors
 
 __all__ = [
     "MAX_WEIGHT",
     "MIN_WEIGHT",
+    "AppliedRule",
     "Comparison",
     "Document",
     "Explanation",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pixie_retrievers.types.rules import AppliedRule
 from pixie_retrievers.types.showing import Shown
 from pixie_retrievers.types.spans import RaisedBy, TextSpans
 
@@ -97,6 +98,7 @@ class TokenContribution:
         contribution: The product of the two weights.
         in_query: The query's text literally has the token; otherwise the model expanded to it.
         in_document: The document's text literally has the token.
+        rule: The rule that made the weight in the query what it is; None where the model did.
     """
 
     token: str
@@ -107,13 +109,17 @@ class TokenContribution:
     contribution: float
     in_query: bool
     in_document: bool
+    rule: AppliedRule | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON types, keys in the order of the attributes."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """The same as plain JSON types, keys in the order of the attributes; ``rule`` where there is one."""
+        plain = {name: getattr(self, name) for name in _CONTRIBUTION}
+        return plain if self.rule is None else plain | {_RULE: self.rule.to_dict()}
 
 
-_CONTRIBUTION = tuple(TokenContribution.__dataclass_fields__)
+_RULE = "rule"
+_CONTRIBUTION = tuple(name for name in TokenContribution.__dataclass_fields__ if name != _RULE)
+_CONTRIBUTION_KEYS = frozenset(_CONTRIBUTION)
 _PRINTED = 3  # tokens
 
 
@@ -134,7 +140,7 @@ class TokenList(list[dict[str, Any]]):
 def is_token_list(value: Any) -> bool:
     """Whether a value is what :meth:`Explanation.to_metadata` returns, or was before it went through JSON."""
     return isinstance(value, list) and all(
-        isinstance(one, dict) and one.keys() == TokenContribution.__dataclass_fields__.keys() for one in value
+        isinstance(one, dict) and one.keys() - {_RULE} == _CONTRIBUTION_KEYS for one in value
     )
 
 
@@ -163,6 +169,7 @@ class Explanation(Shown):
         names: Names the terms.
         raised_by: Which token of the document raised each of the terms that the document's text is not made of; None
             where nobody asked. A term that is not there is one of which that cannot be said.
+        rules: What rules did to terms of the query, by term; None where none were in force.
     """
 
     score: float
@@ -170,13 +177,15 @@ class Explanation(Shown):
     top_k_tokens: int | None
     names: TermNames = field(repr=False)
     raised_by: Mapping[int, RaisedBy] | None = field(default=None, repr=False)
+    rules: Mapping[int, AppliedRule] | None = field(default=None, repr=False)
     _shown: tuple[TokenContribution, ...] | None = field(default=None, init=False, repr=False)
 
     @property
     def contributions(self) -> tuple[TokenContribution, ...]:
         """The tokens shown, by contribution descending, then by token id."""
         if self._shown is None:
-            shown = tuple(TokenContribution(*values) for values in self._rows())
+            rules = self.rules or {}
+            shown = tuple(TokenContribution(*values, rule=rules.get(values[2])) for values in self._rows())
             object.__setattr__(self, "_shown", shown)
             return shown
         return self._shown
@@ -204,7 +213,12 @@ class Explanation(Shown):
 
     def to_metadata(self) -> list[dict[str, Any]]:
         """The contributions as plain JSON types, a dict a token: what adapters attach to a document."""
-        return TokenList(dict(zip(_CONTRIBUTION, values, strict=True)) for values in self._rows())
+        tokens = TokenList(dict(zip(_CONTRIBUTION, values, strict=True)) for values in self._rows())
+        rules = self.rules or {}
+        for token in tokens if rules else ():
+            if (rule := rules.get(token["token_id"])) is not None:
+                token[_RULE] = rule.to_dict()
+        return tokens
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON types."""
@@ -250,7 +264,8 @@ class Explanation(Shown):
     def __reduce__(self) -> tuple[Any, ...]:
         """What travels to another process are the names of the tokens shown, not the model that names them."""
         names = {item.token_id: (item.token, item.surface) for item in self.contributions}
-        return type(self), (self.score, self.matches, self.top_k_tokens, KnownNames(names), self.raised_by)
+        rules = None if self.rules is None else dict(self.rules)
+        return type(self), (self.score, self.matches, self.top_k_tokens, KnownNames(names), self.raised_by, rules)
 
 
 @dataclass(frozen=True, slots=True)

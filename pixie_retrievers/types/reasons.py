@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pixie_retrievers.types.results import SearchResult
+from pixie_retrievers.types.rules import AppliedRule
 from pixie_retrievers.types.showing import Shown
 from pixie_retrievers.types.spans import RaisedBy, Span
 
@@ -26,6 +27,8 @@ class TextToken:
         literal: The text itself is made of it; otherwise the model added it for its meaning.
         spans: Where it stands in the text; none for what the model added, and where no tokenizer is at hand.
         raised_by: Which token of the text raised it; None where nobody asked, and where that cannot be said.
+        rule: The rule that made its weight in a query what it is, 0 where it takes the token out; None where the model
+            did.
     """
 
     token: str
@@ -35,12 +38,14 @@ class TextToken:
     literal: bool
     spans: tuple[Span, ...] = ()
     raised_by: RaisedBy | None = None
+    rule: AppliedRule | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON types; ``raised_by`` where it is known."""
+        """The same as plain JSON types; ``raised_by`` where it is known, ``rule`` where there is one."""
         plain = {name: getattr(self, name) for name in ("token", "surface", "token_id", "weight", "literal")}
         plain["spans"] = [list(span) for span in self.spans]
-        return plain if self.raised_by is None else plain | {"raised_by": self.raised_by.to_dict()}
+        told = {"raised_by": self.raised_by, "rule": self.rule}
+        return plain | {name: one.to_dict() for name, one in told.items() if one is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class TokenDifference:
         token_id: The term.
         contribution_a: What it adds to the first one's score; 0 where that document lacks it.
         contribution_b: What it adds to the second one's.
+        rule: The rule that made its weight in the query what it is; None where the model did.
     """
 
     token: str
@@ -89,6 +95,7 @@ class TokenDifference:
     token_id: int
     contribution_a: float
     contribution_b: float
+    rule: AppliedRule | None = None
 
     @property
     def difference(self) -> float:
@@ -96,8 +103,10 @@ class TokenDifference:
         return self.contribution_a - self.contribution_b
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON types, and the difference."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"difference": self.difference}
+        """The same as plain JSON types, and the difference; ``rule`` where there is one."""
+        named = ("token", "surface", "token_id", "contribution_a", "contribution_b", "difference")
+        plain = {name: getattr(self, name) for name in named}
+        return plain if self.rule is None else plain | {"rule": self.rule.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Rules of an index: factors and expansions of query tokens, which a person or judged questions set."""
