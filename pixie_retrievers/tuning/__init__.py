@@ -1,0 +1,1 @@
+"""Factors of query tokens, learned from judged questions or from clicks; numpy only."""
