@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pixie_retrievers.retriever import SparseRetriever
     from pixie_retrievers.rules.rules import Rules
     from pixie_retrievers.rules.words import rules_of
+    from pixie_retrievers.tuning.report import TuningReport
     from pixie_retrievers.types import (
         AppliedRule,
         Comparison,
@@ -108,6 +109,7 @@ __all__ = [
     "TextExplanation",
     "TextSpans",
     "TokenContribution",
+    "TuningReport",
     "UnsafeModelError",
     "WhyNot",
     "copy_index",
@@ -133,6 +135,7 @@ _HOMES = {
     "show": "render",
     "to_text": "render",
     "to_html": "render",
+    "TuningReport": "tuning.report",
     "AppliedRule": "types",
     "Comparison": "types",
     "Document": "types",

@@ -29,6 +29,7 @@ from pixie_retrievers.cli.index import index
 from pixie_retrievers.cli.info import info
 from pixie_retrievers.cli.mcp import mcp
 from pixie_retrievers.cli.repair import repair
+from pixie_retrievers.cli.rules import rules
 from pixie_retrievers.cli.search import search
 from pixie_retrievers.cli.terminal import one_line
 from pixie_retrievers.cli.why_not import why_not
@@ -85,7 +86,7 @@ app = typer.Typer(
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, index, search, explain, compare, why_not, explore, mcp),
+    *(demo, index, search, explain, compare, why_not, rules, explore, mcp),
     *(delete, compact, info, check, copy, export, backup, repair),
 )
 for command in _COMMANDS:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.options import Device, IndexFile, ModelName, MostTokens
+from pixie_retrievers.cli.options import Device, IndexFile, ModelName, MostTokens, RulesOption, chosen_rules
 from pixie_retrievers.cli.terminal import output, print_json
 
 __all__ = ["explain"]
@@ -30,6 +30,7 @@ def explain(
     raised_by: Annotated[
         bool, typer.Option("--raised-by", help="Name the word that raised each token which the model added.")
     ] = False,
+    rules: RulesOption = None,
     model: ModelName = None,
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the explanation as one JSON document.")] = False,
@@ -43,7 +44,7 @@ def explain(
     from pixie_retrievers.index.opening import open_index, without_credentials
     from pixie_retrievers.types import SearchResult, TextExplanation
 
-    where = without_credentials(index_file)
+    where, chosen = without_credentials(index_file), chosen_rules(rules)
     told: TextExplanation | SearchResult
     with closing(open_index(index_file, read_only=True)) as index:
         ids = [id for id in (document_id, alone) if id is not None]
@@ -53,10 +54,10 @@ def explain(
             told = retriever.explain_document(documents[0].id, raised_by=raised_by)
         elif documents:
             (document,) = documents
-            explanation = retriever.explain(query, document.id, top_k_tokens=tokens, raised_by=raised_by)
+            explanation = retriever.explain(query, document.id, top_k_tokens=tokens, raised_by=raised_by, rules=chosen)
             told = SearchResult(document, explanation.score, explanation)
         else:
-            told = retriever.explain_query(query, raised_by=raised_by)
+            told = retriever.explain_query(query, raised_by=raised_by, rules=chosen)
     if as_json:
         asked = {} if query is None else {"query": query}
         print_json(asked | {"index": where, "model": retriever.encoder.fingerprint, **told.to_dict()})

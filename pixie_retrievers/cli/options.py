@@ -9,7 +9,18 @@ import typer
 
 from pixie_retrievers.cli.lookup import composed_sources
 
-__all__ = ["Device", "Encoding", "FilterOption", "IndexFile", "ModelName", "MostTokens", "Query", "parsed_filter"]
+__all__ = [
+    "Device",
+    "Encoding",
+    "FilterOption",
+    "IndexFile",
+    "ModelName",
+    "MostTokens",
+    "Query",
+    "RulesOption",
+    "chosen_rules",
+    "parsed_filter",
+]
 
 IndexFile = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index file, or the URL of a server's index.", show_default=False)
@@ -37,6 +48,15 @@ FilterOption = Annotated[
         show_default=False,
     ),
 ]
+RulesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rules",
+        metavar="off|FILE",
+        help="Search without the rules of the index, or with those of a file.",
+        show_default=False,
+    ),
+]
 MostTokens = Annotated[
     int | None, typer.Option("--tokens", min=1, help="At most so many tokens. Left out: all.", show_default=False)
 ]
@@ -49,6 +69,11 @@ Encoding = Annotated[
         show_default=False,
     ),
 ]
+
+
+def chosen_rules(text: str | None) -> bool | str:
+    """Which rules are meant, as a retriever takes it."""
+    return True if text is None else False if text == "off" else text
 
 
 def parsed_filter(text: str | None) -> dict[str, Any] | None:

@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from pixie_retrievers.cli.options import Device, FilterOption, IndexFile, ModelName, parsed_filter
+from pixie_retrievers.cli.options import (
+    Device,
+    FilterOption,
+    IndexFile,
+    ModelName,
+    RulesOption,
+    chosen_rules,
+    parsed_filter,
+)
 from pixie_retrievers.cli.terminal import output, print_json
 
 __all__ = ["search"]
@@ -28,6 +36,7 @@ def search(
     tokens: Annotated[int, typer.Option(min=0, help="At most so many tokens a hit; 0 for none.")] = 8,
     threshold: Annotated[float | None, typer.Option(help="Leave out hits that score less.", show_default=False)] = None,
     full: Annotated[bool, typer.Option("--full", help="Show whole texts instead of the passage that matches.")] = False,
+    rules: RulesOption = None,
     model: ModelName = None,
     device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the hits as one JSON document.")] = False,
@@ -36,7 +45,7 @@ def search(
 
     Without a question it asks for one after the other, on a terminal, or reads one a line from standard input.
     """
-    wanted = parsed_filter(filter)
+    wanted, chosen = parsed_filter(filter), chosen_rules(rules)
 
     from pixie_retrievers.cli.models import retriever_of
     from pixie_retrievers.index.opening import open_index, without_credentials
@@ -46,7 +55,9 @@ def search(
     with closing(open_index(index_file, read_only=True)) as index:
         retriever = retriever_of(index, model, device=device)
         for question in [query] if query is not None else _questions():
-            results = retriever.search(question, k, filter=wanted, top_k_tokens=tokens, score_threshold=threshold)
+            results = retriever.search(
+                question, k, filter=wanted, top_k_tokens=tokens, score_threshold=threshold, rules=chosen
+            )
             if as_json:
                 hits = [{"rank": rank, **result.to_dict()} for rank, result in enumerate(results, start=1)]
                 shown = without_credentials(index_file)

@@ -29,7 +29,7 @@ class StoredRules:
     """Reads the rules of an index, once for each time that they change."""
 
     def __init__(self) -> None:
-        self._read: tuple[bytes | None, Rules] = None, Rules()
+        self._read: tuple[int | None, Rules] = None, Rules()
 
     def of(self, index: Index) -> Rules:
         """The rules of the newest commit; none where the index holds none, or cannot.
@@ -38,11 +38,12 @@ class StoredRules:
             CorruptIndexError: What it holds are not rules.
             InvalidParameterError: They are in another program's format.
         """
-        content = _content(index)
+        find = getattr(index, "attachments", None)
+        stamp = None if find is None else find().get(_NAME)
         read, rules = self._read
-        if content != read:
-            rules = _parsed(content).current
-            self._read = content, rules
+        if stamp != read:
+            rules = _parsed(_content(index)).current
+            self._read = stamp, rules
         return rules
 
 

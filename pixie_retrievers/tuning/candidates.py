@@ -29,7 +29,8 @@ class Candidates:
         question: int64, shape (n,): which question each row is of.
         terms: int32, shape (n, t): terms; -1 where there are fewer.
         adds: float32, shape (n, t, m): what each token adds to each document's score.
-        base: float32, shape (n, m): what tokens add that are not learned; minus infinity where there are fewer documents.
+        base: float32, shape (n, m): what tokens add that are not learned; minus infinity where there are fewer
+            documents.
         grades: float32, shape (n, m): how good an answer each document is.
         ideals: float64, shape (n,): the discounted gain of the best ranking there could be.
     """

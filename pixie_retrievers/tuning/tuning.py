@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,8 @@ _SMALLEST = 0.01  # a factor nearer to 1 is left out: it changes nothing that an
 _SEED = 20
 
 _BIASES = (
-    "Clicks say which of the documents that were shown was chosen, so nothing is learned of those that were not shown.",
-    "People click what stands first: clicks on the first place teach nothing here, and the measure favours the order"
-    " that was shown, so a gain is rather larger than it looks.",
+    "Clicks choose among what was shown: nothing is learned of documents that were not.",
+    "People click what stands first: a click there teaches nothing, and the measure favours the order that was shown.",
 )
 
 
@@ -83,7 +82,7 @@ def tune(
             rows = learned_on.rows_of(~held)
             factors = learn(learned_on, rows, strength=strength, vocabulary_size=index.vocabulary_size, rng=rng)
         advance(1)
-    origin = Origin(date.today().isoformat(), int((~held).sum()))
+    origin = Origin(f"{datetime.now().astimezone():%Y-%m-%d}", int((~held).sum()))
     learned = _as_rules(encoder, factors, fixed, origin)
     proposed = replace(by_hand.merged(learned), version=rules.version)
     at = np.flatnonzero(held)
@@ -99,7 +98,7 @@ def tune(
     interval = paired_interval(after - before, held_groups, rng)
     changes = [Change(texts[n], float(b), float(a)) for n, b, a in zip(at.tolist(), before, after, strict=True)]
     changes.sort(key=lambda change: change.before - change.after)
-    report = TuningReport(
+    return TuningReport(
         rules=proposed if interval[0] > 0 else None,
         before=float(before.mean()),
         after=float(after.mean()),
@@ -117,7 +116,6 @@ def tune(
         unknown_ids=unknown,
         notes=_notes(read, rules, by_document),
     )
-    return report
 
 
 def _known(index: Index, read: Questions) -> tuple[list[Question], tuple[str, ...]]:
