@@ -32,6 +32,7 @@ from pixie_retrievers.cli.repair import repair
 from pixie_retrievers.cli.rules import rules
 from pixie_retrievers.cli.search import search
 from pixie_retrievers.cli.terminal import one_line
+from pixie_retrievers.cli.tune import tune
 from pixie_retrievers.cli.why_not import why_not
 
 __all__ = ["app"]
@@ -86,7 +87,7 @@ app = typer.Typer(
     help="Explainable sparse retrieval in Korean: every hit says which tokens made it match.",
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(demo, index, search, explain, compare, why_not, rules, explore, mcp),
+    *(demo, index, search, explain, compare, why_not, rules, tune, explore, mcp),
     *(delete, compact, info, check, copy, export, backup, repair),
 )
 for command in _COMMANDS:

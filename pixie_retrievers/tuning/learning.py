@@ -61,9 +61,7 @@ def learn(
         factors, sharpness = np.exp(theta[place]), np.exp(theta[-1])
         adds = candidates.adds[chosen]
         scores = candidates.base[chosen] + np.matmul(factors[:, None, :].astype(np.float32), adds)[:, 0]
-        logits = sharpness * scores
-        logits -= logits.max(axis=1, keepdims=True)
-        shares = np.exp(logits)
+        shares = np.exp(sharpness * (scores - scores.max(axis=1, keepdims=True)))
         shares /= shares.sum(axis=1, keepdims=True)
         wanted = candidates.grades[chosen]
         off = (shares - wanted / wanted.sum(axis=1, keepdims=True)) / len(chosen)

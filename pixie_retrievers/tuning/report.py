@@ -6,26 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pixie_retrievers.rules.rules import Factor, Rules
+from pixie_retrievers.tuning.effects import Change
 
-__all__ = ["Change", "TuningReport"]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A question that was held out, before and after.
-
-    Attributes:
-        question: The question.
-        before, after: How well it is answered, 0 to 1.
-    """
-
-    question: str
-    before: float
-    after: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON types."""
-        return {"question": self.question, "before": self.before, "after": self.after}
+__all__ = ["TuningReport"]
 
 
 @dataclass(frozen=True, slots=True)

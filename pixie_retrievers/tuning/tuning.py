@@ -17,8 +17,9 @@ from pixie_retrievers.rules.rules import Factor, Origin, Rules, Term
 from pixie_retrievers.tuning.candidates import Candidates, found_candidates, pair_candidates, shown_candidates
 from pixie_retrievers.tuning.judgements import Judged, Question, Questions, read_questions
 from pixie_retrievers.tuning.learning import learn
-from pixie_retrievers.tuning.measuring import DEPTH, ndcg, paired_interval
-from pixie_retrievers.tuning.report import Change, TuningReport
+from pixie_retrievers.tuning.effects import answered, changes, encoded
+from pixie_retrievers.tuning.measuring import DEPTH, paired_interval
+from pixie_retrievers.tuning.report import TuningReport
 from pixie_retrievers.tuning.splitting import folds, groups_of, split
 from pixie_retrievers.types import SparseVectors
 
@@ -29,7 +30,6 @@ STRENGTHS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 _HELD_OUT = 1 / 3
 _FOLDS = 3
 _READ_AT_ONCE = 1000
-_QUERIES_AT_ONCE = 64
 _SMALLEST = 0.01  # a factor nearer to 1 is left out: it changes nothing that anybody sees
 _SEED = 20
 
@@ -65,7 +65,7 @@ def tune(
     texts = [question.text for question in questions]
     by_hand = rules.by_hand
     with progress(2 * len(questions) + _FOLDS * len(STRENGTHS) + 1, shown=show_progress) as advance:
-        model = _encoded(encoder, texts, advance)
+        model = encoded(encoder, texts, advance)
         vectors = by_hand.apply(model)
         fixed = np.zeros(index.vocabulary_size, np.bool_)
         fixed[[term.id for term in _set_by_hand(by_hand)]] = True
@@ -91,13 +91,14 @@ def tune(
         after = measured_on.ndcg(measured_on.rows_of(held), _table(learned, len(factors)))
         measured = f"NDCG@{DEPTH} of clicks among what was shown"
     else:
-        before = _answered(index, vectors, questions, at)
-        after = _answered(index, proposed.apply(model), questions, at)
+        asked = [questions[n] for n in at.tolist()]
+        plain = SparseVectors.concatenate([model[n] for n in at.tolist()], index.vocabulary_size)
+        before = answered(index, by_hand.apply(plain), asked)
+        after = answered(index, proposed.apply(plain), asked)
         measured = f"NDCG@{DEPTH}"
     _, held_groups = np.unique(groups[at], return_inverse=True)
     interval = paired_interval(after - before, held_groups, rng)
-    changes = [Change(texts[n], float(b), float(a)) for n, b, a in zip(at.tolist(), before, after, strict=True)]
-    changes.sort(key=lambda change: change.before - change.after)
+    gained, lost = changes([texts[n] for n in at.tolist()], before, after)
     return TuningReport(
         rules=proposed if interval[0] > 0 else None,
         before=float(before.mean()),
@@ -109,8 +110,8 @@ def tune(
         split_by="document" if by_document else "question",
         strength=strength,
         changed=tuple(sorted(learned.factors, key=lambda one: -abs(float(np.log(one.factor))))),
-        gained=tuple(change for change in changes if change.after > change.before),
-        lost=tuple(change for change in reversed(changes) if change.after < change.before),
+        gained=gained,
+        lost=lost,
         n_merged=read.n_merged,
         n_dropped=read.n_empty + len(read.questions) - len(questions),
         unknown_ids=unknown,
@@ -140,14 +141,6 @@ def _known(index: Index, read: Questions) -> tuple[list[Question], tuple[str, ..
             f" decides{lacking}"
         )
     return questions, unknown
-
-
-def _encoded(encoder: Encoder, texts: Sequence[str], advance: Callable[[int], object]) -> SparseVectors:
-    parts = []
-    for start in range(0, len(texts), _QUERIES_AT_ONCE):
-        parts.append(encoder.encode_queries(texts[start : start + _QUERIES_AT_ONCE]))
-        advance(len(parts[-1]))
-    return SparseVectors.concatenate(parts, encoder.vocabulary_size)
 
 
 def _set_by_hand(rules: Rules) -> list[Term]:
@@ -196,16 +189,6 @@ def _table(rules: Rules, length: int) -> NDArray[np.float32]:
     for one in rules.factors:
         table[one.term.id] = one.factor
     return table
-
-
-def _answered(
-    index: Index, vectors: SparseVectors, questions: Sequence[Question], at: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """NDCG at 10 of some questions, searched for as anybody would."""
-    found = [
-        ndcg([hit.document.id for hit in index.search(vectors[n], DEPTH)[0]], questions[n].grades) for n in at.tolist()
-    ]
-    return np.array(found, np.float64)
 
 
 def _notes(read: Questions, rules: Rules, by_document: bool) -> tuple[str, ...]:

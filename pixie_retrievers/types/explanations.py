@@ -185,7 +185,7 @@ class Explanation(Shown):
         """The tokens shown, by contribution descending, then by token id."""
         if self._shown is None:
             rules = self.rules or {}
-            shown = tuple(TokenContribution(*values, rule=rules.get(values[2])) for values in self._rows())
+            shown = tuple(TokenContribution(*(*values, rules.get(values[2]))) for values in self._rows())
             object.__setattr__(self, "_shown", shown)
             return shown
         return self._shown
