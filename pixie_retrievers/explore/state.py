@@ -82,13 +82,22 @@ class SearchState:
         pairs += [(f"min.{name}", f"{value:g}") for name, value in self.low.items()]
         pairs += [(f"max.{name}", f"{value:g}") for name, value in self.high.items()]
         if self.factors:
-            pairs.append(("w", ",".join(f"{term}:{factor:g}" for term, factor in self.factors.items())))
+            pairs.append(("w", self.weights))
         pairs += list(more.items())
         return f"{path}?{urlencode(pairs)}" if pairs else path
 
+    @property
+    def weights(self) -> str:
+        """The factors as the URL has them."""
+        return ",".join(f"{term}:{factor:g}" for term, factor in self.factors.items())
+
     def without_factors(self) -> SearchState:
-        """The query as the model weighs it."""
+        """The query as the index's own rules weigh it."""
         return replace(self, factors={})
+
+    def asking(self, query: str) -> SearchState:
+        """Another question, and nothing else that this one has."""
+        return SearchState(query)
 
     @property
     def filter(self) -> dict[str, Any] | None:

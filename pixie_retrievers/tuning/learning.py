@@ -62,7 +62,7 @@ def learn(
         adds = candidates.adds[chosen]
         scores = candidates.base[chosen] + np.matmul(factors[:, None, :].astype(np.float32), adds)[:, 0]
         shares = np.exp(sharpness * (scores - scores.max(axis=1, keepdims=True)))
-        shares /= shares.sum(axis=1, keepdims=True)
+        shares = shares / shares.sum(axis=1, keepdims=True)
         wanted = candidates.grades[chosen]
         off = (shares - wanted / wanted.sum(axis=1, keepdims=True)) / len(chosen)
         slope = np.matmul(adds, (sharpness * off)[:, :, None].astype(np.float32))[:, :, 0] * factors

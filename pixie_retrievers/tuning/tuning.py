@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,9 +15,9 @@ from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.rules.rules import Factor, Origin, Rules, Term
 from pixie_retrievers.tuning.candidates import Candidates, found_candidates, pair_candidates, shown_candidates
+from pixie_retrievers.tuning.effects import answered, changes, encoded
 from pixie_retrievers.tuning.judgements import Judged, Question, Questions, read_questions
 from pixie_retrievers.tuning.learning import learn
-from pixie_retrievers.tuning.effects import answered, changes, encoded
 from pixie_retrievers.tuning.measuring import DEPTH, paired_interval
 from pixie_retrievers.tuning.report import TuningReport
 from pixie_retrievers.tuning.splitting import folds, groups_of, split

@@ -10,7 +10,7 @@ function parameters() {
   const tokens = document.getElementById("tokens");
   if (tokens && tokens.dataset.query === found.get("q")) {
     const factors = [...tokens.querySelectorAll("input[type=range]")]
-      .filter((slider) => slider.value !== "1").map((slider) => `${slider.dataset.term}:${slider.value}`);
+      .filter((slider) => Number(slider.value) !== Number(slider.dataset.kept)).map((slider) => `${slider.dataset.term}:${Math.round(slider.value * 20) / 20}`);
     if (factors.length) found.set("w", factors.join(","));
   }
   return found;
@@ -45,7 +45,7 @@ results.addEventListener("input", (event) => {
   const { type, dataset, checked, value } = event.target;
   const row = event.target.closest("li");
   if (!row || !dataset.term) return;
-  if (type === "checkbox") row.querySelector("input[type=range]").value = checked ? 1 : 0;
+  if (type === "checkbox") row.querySelector("input[type=range]").value = checked ? Number(row.querySelector("input[type=range]").dataset.kept) || 1 : 0;
   else row.querySelector("input[type=checkbox]").checked = value !== "0";
   soon(type === "range" ? 30 : 0);
 });
