@@ -9,12 +9,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from importlib.util import find_spec
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from pixie_retrievers import SparseRetriever
+from pixie_retrievers import Rules, SparseRetriever
 
 BROWSER = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -32,6 +33,7 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import expect, sync_playwright  # noqa: E402
 
 from pixie_retrievers.explore.app import make_app  # noqa: E402
+from pixie_retrievers.tuning.effects import JudgedQuestions  # noqa: E402
 
 pytestmark = [pytest.mark.new_process, pytest.mark.xdist_group("browser")]
 
@@ -48,8 +50,15 @@ HOSTILE = '<script>window.pwned = 1</script><img src=x onerror="window.pwned = 1
 QUERY = "위성 사진"
 
 
+JUDGED = [
+    {"question": QUERY, "relevant": ["d2"]},
+    {"question": "로켓 위성", "relevant": ["d4"]},
+    {"question": "사진 위성", "relevant": ["d0"]},
+]
+
+
 @pytest.fixture(scope="module")
-def address(encoder, tmp_path_factory):
+def retriever(encoder, tmp_path_factory):
     path = tmp_path_factory.mktemp("explore") / "corpus.db"
     texts = [
         "인공위성은 지구 궤도를 돌며 사진을 찍는다.",
@@ -61,16 +70,45 @@ def address(encoder, tmp_path_factory):
     metadatas = [{"year": 2018 + i, "field": ["우주", "농업"][i == 3], "title": f"글 {i}"} for i in range(len(texts))]
     with SparseRetriever.open(path, encoder=encoder) as retriever:
         retriever.add_texts(texts, metadatas, [f"d{i}" for i in range(len(texts))])
-        config = uvicorn.Config(make_app(retriever), host="127.0.0.1", port=0, log_level="warning")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-        server.should_exit = True
-        thread.join()
+        yield retriever
+
+
+@contextmanager
+def served(app):
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(retriever):
+    with served(make_app(retriever)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def editing(retriever, encoder):
+    """The address of a page that may keep rules."""
+
+    def keep(rules):
+        return retriever.undo_rules() if rules is None else retriever.set_rules(rules)
+
+    judged = JudgedQuestions(retriever.index, encoder, JUDGED)
+    with served(make_app(retriever, judged=judged, keep=keep)) as address:
+        yield address
+
+
+@pytest.fixture
+def without_rules(retriever):
+    retriever.set_rules(Rules())
+    yield
+    retriever.set_rules(Rules())
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +190,41 @@ def test_a_token_switched_off_and_a_slider_change_the_ranking_at_once(page):
     assert scores(page) > whole
     assert state(page)["w"].endswith(":2")
     page.reload()
-    page.get_by_role("link", name="as the model weighs it").click()
+    page.get_by_role("link", name="as it is kept").click()
     assert state(page) == {"q": QUERY}
     assert ids(page) == before
+
+
+@pytest.mark.usefixtures("without_rules")
+def test_a_sliders_setting_is_tried_on_judged_questions_kept_and_undone(page, editing, retriever):
+    page.goto(f"{editing}/?q={quote(QUERY)}")
+    whole = scores(page)
+    row = page.locator("#tokens li").filter(has_text="위성").first
+    row.get_by_role("checkbox").click()
+    page.get_by_role("link", name="Keep these weights").click()
+    expect(page.locator("#effect")).to_contain_text("1 better, 0 worse, 2 as they were, of 3 judged questions")
+    expect(page.locator(".changes").first).to_contain_text(QUERY)
+    page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_role("heading", name="Kept, version")).to_be_visible()
+    assert [(one.term.surface, one.factor) for one in retriever.rules.factors] == [("위성", 0)]
+    page.get_by_role("link", name="Search").click()
+    assert scores(page) < whole
+    expect(row.locator(".rule")).to_have_text("× 0, by hand")
+    expect(row.get_by_role("checkbox")).not_to_be_checked()
+    assert state(page) == {"q": QUERY}
+    row.get_by_role("checkbox").click()
+    page.wait_for_url(re.compile(r"w=\d+%3A1$"))
+    page.get_by_role("link", name="Rules", exact=True).click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("main")).to_contain_text("There are no rules")
+    assert not retriever.rules
+
+
+def test_a_page_that_only_reads_says_how_to_keep(page):
+    page.goto(f"/rules?q={quote(QUERY)}&w=100:0.5")
+    expect(page.locator("main")).to_contain_text("--edit")
+    expect(page.locator("main")).to_contain_text("--judged")
+    expect(page.get_by_role("button")).to_have_count(0)
 
 
 def test_a_document_with_its_terms_and_back(page):
@@ -236,6 +306,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser, address):
         f"/compare?q={quote(QUERY)}&a=d0&b=d1",
         "/statistics",
         "/why-not",
+        "/rules",
     ):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
@@ -253,6 +324,7 @@ def test_everybody_can_use_it(browser, address, scheme):
         f"/compare?q={quote(QUERY)}&a=d0&b=d1",
         f"/why-not?q={quote(QUERY)}&id=d1&k=1",
         "/statistics",
+        "/rules",
         "/nothing",
     ):
         page.goto(path)
@@ -282,3 +354,20 @@ def test_another_sites_page_is_refused_and_nothing_is_written(address):
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["server-timing"].startswith("total;dur=")
+
+
+def test_only_a_form_of_the_page_itself_keeps_rules(editing, retriever):
+    own = {"Origin": editing, "Content-Type": "application/x-www-form-urlencoded"}
+    for headers, data, status in (
+        ({}, b"w=100:0", 403),
+        (own | {"Origin": "null"}, b"w=100:0", 403),
+        (own | {"Origin": "https://evil.example"}, b"w=100:0", 403),
+        (own | {"Host": "evil.example"}, b"w=100:0", 421),
+        (own, b"w=100:0", 400),
+        (own, b"w=100:0&secret=guessed", 400),
+        (own, b"w=" + b"1" * 20_000, 414),
+    ):
+        for path in ("/rules", "/rules/undo"):
+            assert asked(editing, path, method="POST", data=data, headers=headers)[0] == status, (headers, data)
+    assert asked(editing, "/", method="POST", data=b"q=1", headers=own)[0] == 405
+    assert not retriever.rules

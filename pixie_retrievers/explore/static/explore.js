@@ -10,7 +10,8 @@ function parameters() {
   const tokens = document.getElementById("tokens");
   if (tokens && tokens.dataset.query === found.get("q")) {
     const factors = [...tokens.querySelectorAll("input[type=range]")]
-      .filter((slider) => Number(slider.value) !== Number(slider.dataset.kept)).map((slider) => `${slider.dataset.term}:${Math.round(slider.value * 20) / 20}`);
+      .filter(({ value, dataset }) => "moved" in dataset && Number(value) !== Number(dataset.kept))
+      .map((slider) => `${slider.dataset.term}:${slider.value}`);
     if (factors.length) found.set("w", factors.join(","));
   }
   return found;
@@ -45,7 +46,9 @@ results.addEventListener("input", (event) => {
   const { type, dataset, checked, value } = event.target;
   const row = event.target.closest("li");
   if (!row || !dataset.term) return;
-  if (type === "checkbox") row.querySelector("input[type=range]").value = checked ? Number(row.querySelector("input[type=range]").dataset.kept) || 1 : 0;
+  const slider = row.querySelector("input[type=range]");
+  slider.dataset.moved = "";
+  if (type === "checkbox") slider.value = checked ? Number(slider.dataset.kept) || 1 : 0;
   else row.querySelector("input[type=checkbox]").checked = value !== "0";
   soon(type === "range" ? 30 : 0);
 });
