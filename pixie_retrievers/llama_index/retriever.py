@@ -21,6 +21,7 @@ from pixie_retrievers.llama_index.passing import query_text
 from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number
 from pixie_retrievers.retriever import SparseRetriever
+from pixie_retrievers.rules.asking import RulesChoice, check_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,6 +75,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
             applied before the best nodes are taken.
         score_threshold: Drop nodes that score less.
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
+        rules: What weighs queries' tokens: True for the index's own rules, False for none, or Rules, or a file's path.
         callback_manager: None means ``Settings.callback_manager``.
         object_map: The objects that IndexNodes stand for, by ``index_id``.
         verbose: Print what objects are entered.
@@ -91,6 +93,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         filters: NodeFilter | None = None,
         score_threshold: float | None = None,
         top_k_tokens: int | None = 10,
+        rules: RulesChoice = True,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         verbose: bool = False,
@@ -107,6 +110,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         self.filters = filters
         self.score_threshold = score_threshold
         self.top_k_tokens = top_k_tokens
+        self.rules = rules
 
     @classmethod
     def _check_options(cls, **options: Any) -> None:
@@ -296,6 +300,16 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
         check_top_k_tokens(value)
         self._top_k_tokens = None if value is None else int(value)
 
+    @property
+    def rules(self) -> RulesChoice:
+        """The rules that weigh queries' tokens: the index's own (True), none (False), or others."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, value: RulesChoice) -> None:
+        check_rules(value)
+        self._rules = value
+
     def with_options(self, **options: Unpack[RetrieverOptions]) -> Self:
         """A copy over the same index with some settings replaced; this retriever stays as it is.
 
@@ -310,6 +324,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
             filters=self.filters,
             score_threshold=self.score_threshold,
             top_k_tokens=self.top_k_tokens,
+            rules=self.rules,
             callback_manager=self.callback_manager,
             verbose=self._verbose,
         )
@@ -366,6 +381,7 @@ class PixieRetriever(Owner, Contents, BaseRetriever):
             filter=translate(self._filters),  # as they are now: MetadataFilters can be changed
             top_k_tokens=self.top_k_tokens,
             score_threshold=self.score_threshold,
+            rules=self.rules,
         )
         return [NodeWithScore(node=to_node(one.document, one.explanation), score=one.score) for one in results]
 
