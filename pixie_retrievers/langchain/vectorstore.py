@@ -44,9 +44,10 @@ class PixieVectorStore(Owner, Contents, VectorStore):
     with ``top_k_tokens=0``, documents come back as they were stored.
 
     Every search takes ``k`` (4), ``filter`` (a dict or a callable on the metadata; it counts before the k best are
-    taken), ``score_threshold``, ``top_k_tokens`` and ``rules``, so
-    ``as_retriever(search_kwargs={"k": 3, "filter": {...}})`` does too. A threshold is a score; only where LangChain speaks of relevance (``search_type="similarity_score_threshold"``,
-    ``similarity_search_with_relevance_scores``) is it a number from 0 to 1: the relevance of a score s is s / (1 + s).
+    taken), ``score_threshold``, ``top_k_tokens`` and ``rules``, so ``as_retriever(search_kwargs={"k": 3, "filter":
+    {...}})`` does too. A threshold is a score; only where LangChain speaks of relevance
+    (``search_type="similarity_score_threshold"``, ``similarity_search_with_relevance_scores``) is it a number from
+    0 to 1: the relevance of a score s is s / (1 + s).
 
     Threads may share a store. The async methods run in a thread and leave the event loop free.
 
