@@ -66,7 +66,9 @@ def learn(
         wanted = candidates.grades[chosen]
         off = (shares - wanted / wanted.sum(axis=1, keepdims=True)) / len(chosen)
         slope = np.matmul(adds, (sharpness * off)[:, :, None].astype(np.float32))[:, :, 0] * factors
-        gradient = np.bincount(place.ravel(), slope.ravel(), minlength=len(theta))
+        gradient: NDArray[np.float64] = np.bincount(place.ravel(), slope.ravel(), minlength=len(theta)).astype(
+            np.float64
+        )
         gradient[-1] = sharpness * float((off * np.where(np.isfinite(scores), scores, 0.0)).sum())
         gradient[:-1] += 2 * strength * theta[:-1]
         gradient[:-1][~is_term] = 0.0
