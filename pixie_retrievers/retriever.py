@@ -34,9 +34,6 @@ from pixie_retrievers.queries import QueriesChoice, check_queries, encoder_for
 from pixie_retrievers.reasons import Reasons
 from pixie_retrievers.rules.asking import RulesChoice
 from pixie_retrievers.text_fields import TextFields, split_fingerprint
-from pixie_retrievers.tuning.judgements import Judged
-from pixie_retrievers.tuning.report import TuningReport
-from pixie_retrievers.tuning.tuning import tune
 from pixie_retrievers.types import SearchResults
 
 if TYPE_CHECKING:
@@ -332,32 +329,6 @@ class SparseRetriever(Contents, Reasons, Learning):
         asked = chosen_rules.apply(self.encoder.encode_queries([query]))
         chosen = max_marginal_relevance(asked, vectors, k, lambda_mult=lambda_mult)
         return SearchResults(results[position] for position in chosen)
-
-    def tune(self, judged: Judged, *, encoding: str | None = None, show_progress: bool = False) -> TuningReport:
-        """Learn factors of query tokens from judged questions, or from clicks, and find out whether they help.
-
-        Nothing is written. Where the report says that the gain is beyond chance, ``set_rules(report.rules)`` keeps the
-        factors, and ``undo_rules()`` takes them back. Rules that a person set stay as they are; factors that were
-        learned earlier make way.
-
-        A third of the questions is held out, by document where that can be done: no question held out is about a
-        document that one of the others is about. How strongly factors are held to 1 is found by cross-validation among
-        the others. A minute for a few thousand questions, on two cores.
-
-        Args:
-            judged: The path of a file, JSON Lines or another that ``pixie index`` reads, or rows as it has them:
-                ``{"question": ..., "relevant": [ids]}``, or ``{id: grade}`` for ``relevant``; or a log:
-                ``{"question": ..., "shown": [ids, best first], "clicked": [ids]}``.
-            encoding: What a file is written in that has no byte order mark and is not UTF-8.
-            show_progress: Show how far it is.
-
-        Complexity:
-            Searches 48 deep for each question, and holds about 50 kB of memory for it.
-
-        Raises:
-            InvalidParameterError: Fewer than 30 questions can be learned from, or a row is at fault.
-        """
-        return tune(self.index, self.encoder, self.rules, judged, encoding=encoding, show_progress=show_progress)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the index into a new file; where it was temporary, this retriever goes on in that file, which stays.
