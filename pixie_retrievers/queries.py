@@ -95,8 +95,8 @@ def check_keeps_tables(index: Index) -> None:
     """
     if not hasattr(index, "attach"):
         raise InvalidParameterError(
-            f"a {type(index).__name__} has no place for a query table: derive one with keep=False, save it to a file, and"
-            " pass its path as queries="
+            f"a {type(index).__name__} has no place for a query table: derive one with keep=False, save it to a file,"
+            " and pass its path as queries="
         )
 
 
