@@ -13,10 +13,11 @@ from typing import Any
 
 from pixie_retrievers.encoder.forks import locks_of_models
 from pixie_retrievers.encoder.forward import prompt_of
+from pixie_retrievers.encoder.packages import ANY_MODEL_PACKAGES, check_packages
 from pixie_retrievers.encoder.panics import panics_refused
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
-__all__ = ["count_parameters", "limit_length", "load_model", "token_bytes", "vocabulary_size"]
+__all__ = ["count_parameters", "limit_length", "load_model", "load_ordinarily", "token_bytes", "vocabulary_size"]
 
 _NO_LIMIT = 1 << 30
 _loading = threading.Lock()
@@ -24,7 +25,7 @@ locks_of_models.add(_loading)
 
 
 def load_model(folder: Path, *, device: str, precision: str) -> Any:
-    """Load a folder that passed :mod:`pixie_retrievers.encoder.safety` as a ``SparseEncoder``.
+    """Load a folder that passed :mod:`pixie_retrievers.encoder.safety`: a ``SparseEncoder``, or what stands in for one.
 
     Args:
         folder: The model's folder, in either layout.
@@ -37,13 +38,50 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
         InvalidParameterError: The model is not a SPLADE model, or has no fast tokenizer.
         ModelUnavailableError: The files are damaged or incomplete.
         DeviceUnavailableError: The precision is "int8", and products of bytes overflow here.
+        OptionalDependencyError: The model needs sentence-transformers, which is not installed.
     """
-    with _loading, _quiet() as complaints:
-        import torch
+    import torch
+
+    from pixie_retrievers.encoder.direct.model import load_directly
+
+    dtype = torch.float32 if precision == "int8" else getattr(torch, precision)
+    with _loading:
+        with panics_refused(f"the tokenizer in {folder}"):
+            model: Any = load_directly(folder, device=device, dtype=dtype)
+            if model is not None:
+                _try(model.tokenizer)
+        if model is None:
+            model = load_ordinarily(folder, device=device, dtype=dtype)
+    from pixie_retrievers.encoder.linear import pack, quantise
+
+    if precision == "int8":
+        try:
+            quantise(model)
+        except (RuntimeError, AttributeError, NotImplementedError, TypeError) as error:
+            raise InvalidParameterError(
+                f"{folder} cannot be computed in int8 with this build of torch ({_first_line(error)}):"
+                " pass another precision"
+            ) from error
+    elif device.startswith("cpu"):
+        pack(model, dtype)
+    return model
+
+
+def load_ordinarily(folder: Path, *, device: str, dtype: Any) -> Any:
+    """Load a folder with sentence-transformers, whatever it holds, in half a dozen seconds.
+
+    Args:
+        folder, device: As for :func:`load_model`.
+        dtype: The float type of torch to which the stored weights are converted.
+
+    Raises:
+        UnsafeModelError, InvalidParameterError, ModelUnavailableError, OptionalDependencyError: As there.
+    """
+    check_packages(ANY_MODEL_PACKAGES)
+    with _quiet() as complaints:
         import transformers
         from sentence_transformers import SparseEncoder
 
-        dtype = torch.float32 if precision == "int8" else getattr(torch, precision)
         # Renamed in transformers 4.56; the old name warns, the new one is unknown before.
         dtype_key = "dtype" if _version(transformers.__version__) >= (4, 56) else "torch_dtype"
         try:
@@ -85,18 +123,6 @@ def load_model(folder: Path, *, device: str, precision: str) -> Any:
     from pixie_retrievers.encoder.head import split_heads
 
     split_heads(model)
-    from pixie_retrievers.encoder.linear import pack, quantise
-
-    if precision == "int8":
-        try:
-            quantise(model)
-        except (RuntimeError, AttributeError, NotImplementedError, TypeError) as error:
-            raise InvalidParameterError(
-                f"{folder} cannot be computed in int8 with this build of torch ({_first_line(error)}):"
-                " pass another precision"
-            ) from error
-    elif device.startswith("cpu"):
-        pack(model, dtype)
     return model
 
 

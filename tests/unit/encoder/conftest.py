@@ -174,6 +174,16 @@ def version_5_folder(today_folder: Path, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
+@pytest.fixture(scope="session")
+def ordinary_folder(version_5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with a harmless setting, because of which sentence-transformers loads it."""
+    folder = shutil.copytree(version_5_folder, tmp_path_factory.mktemp("ordinary") / "random-splade")
+    path = folder / "sentence_bert_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) | {"model_args": {"attn_implementation": "sdpa"}}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return Path(folder)
+
+
 @pytest.fixture
 def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
     """Copy a model folder, so that a test can change it."""
