@@ -13,6 +13,7 @@ from torch import nn
 
 from pixie_retrievers.encoder.direct.config import ModernBertConfig
 from pixie_retrievers.encoder.direct.known import AnotherKind
+from pixie_retrievers.encoder.linear import linear_of
 
 __all__ = ["DirectModernBert", "Tensors"]
 
@@ -29,7 +30,7 @@ class Tensors:
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         self._left = dict(tensors)
 
-    def take(self, name: str, *shape: int) -> nn.Parameter:
+    def take(self, name: str, *shape: int) -> torch.Tensor:
         """One tensor.
 
         Raises:
@@ -38,7 +39,7 @@ class Tensors:
         tensor = self._left.pop(name, None)
         if tensor is None or tensor.shape != shape:
             raise AnotherKind(name)
-        return nn.Parameter(tensor, requires_grad=False)
+        return tensor
 
     def linear(self, name: str, n_in: int, n_out: int, *, bias: bool) -> nn.Linear:
         """A linear layer."""
@@ -47,9 +48,9 @@ class Tensors:
     def norm(self, name: str, config: ModernBertConfig) -> nn.LayerNorm:
         """A normalisation of states."""
         norm = nn.LayerNorm(config.hidden_size, eps=config.norm_eps, bias=config.norm_bias)
-        norm.weight = self.take(f"{name}.weight", config.hidden_size)
+        norm.weight = nn.Parameter(self.take(f"{name}.weight", config.hidden_size), requires_grad=False)
         if config.norm_bias:
-            norm.bias = self.take(f"{name}.bias", config.hidden_size)
+            norm.bias = nn.Parameter(self.take(f"{name}.bias", config.hidden_size), requires_grad=False)
         return norm
 
     def check_all_taken(self) -> None:
@@ -60,17 +61,6 @@ class Tensors:
         """
         if self._left:
             raise AnotherKind(next(iter(self._left)))
-
-
-def linear_of(weight: nn.Parameter, bias: nn.Parameter | None) -> nn.Linear:
-    """An ``nn.Linear`` of given numbers. Its constructor would draw random ones, or on torch's "meta" device, where it
-    draws none, import as much as a model takes to load."""
-    linear = nn.Linear.__new__(nn.Linear)
-    nn.Module.__init__(linear)
-    linear.out_features, linear.in_features = weight.shape
-    linear.weight = weight
-    linear.register_parameter("bias", bias)
-    return linear
 
 
 class _Rotations:
@@ -134,8 +124,8 @@ class DirectModernBert(nn.Module):
             AnotherKind: They are not those of the description.
         """
         config, size = self.config, self.config.hidden_size
-        embeddings: nn.Parameter = self.get_parameter("model.embeddings.0.weight")
-        weight = embeddings if config.tied else tensors.take("decoder.weight", config.vocab_size, size)
+        embeddings = self.get_parameter("model.embeddings.0.weight")
+        weight: torch.Tensor = embeddings if config.tied else tensors.take("decoder.weight", config.vocab_size, size)
         return linear_of(weight, tensors.take("decoder.bias", config.vocab_size) if config.decoder_bias else None)
 
 

@@ -143,8 +143,6 @@ def read_tokenizer(folder: Path, n_terms: int) -> FileTokenizer:
     if backend.post_processor is None or backend.get_vocab_size() > _MOST_TERMS:
         raise AnotherKind("tokenizer.json")
     cut, filled = backend.truncation or {}, backend.padding or {}
-    if cut.get("direction", "right") != config.get("truncation_side", cut.get("direction", "right")):
-        raise AnotherKind("truncation_side")
     if filled.get("direction", "right") != "right":
         raise AnotherKind("padding_side")
     backend.no_padding()

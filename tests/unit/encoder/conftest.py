@@ -53,7 +53,7 @@ def sentences() -> list[str]:
     return SENTENCES
 
 
-def korean_tokenizer() -> Any:
+def korean_tokenizer(n_terms: int = VOCABULARY_SIZE) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +64,7 @@ def korean_tokenizer() -> Any:
     trained.train_from_iterator(SENTENCES, trainer)
     # The trainer numbers equal candidates differently from run to run.
     pieces = special + sorted(set(trained.get_vocab()) - set(special))
-    pieces += [f"[unused{n}]" for n in range(VOCABULARY_SIZE - len(pieces))]
+    pieces += [f"[unused{n}]" for n in range(n_terms - len(pieces))]
     vocabulary = {piece: n for n, piece in enumerate(pieces)}
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.NFC()
@@ -126,7 +126,7 @@ def make_splade_modules() -> Callable[[Path], list[Any]]:
 
 
 @pytest.fixture(scope="session")
-def make_tokenizer() -> Callable[[], Any]:
+def make_tokenizer() -> Callable[..., Any]:
     return korean_tokenizer
 
 
