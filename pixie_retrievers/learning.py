@@ -41,7 +41,7 @@ class Learning(Asking):
             show_progress: Show how far it is.
 
         Complexity:
-            Searches 48 deep for each question; memory is 16 kB for each question and 400 times as many tokens.
+            Searches 48 deep for each question, and holds about 50 kB of memory for it.
 
         Raises:
             InvalidParameterError: Fewer than 30 questions can be learned from, or a row is at fault.

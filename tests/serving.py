@@ -20,17 +20,26 @@ START_S = 120
 
 
 @contextmanager
-def service(path: Path, *, n_workers: int) -> Iterator[str]:
-    """The address of the service over an index file, which ends with the block."""
+def service(path: Path, *, n_workers: int, python: str = sys.executable, **environment: str) -> Iterator[str]:
+    """The address of the service over an index file, which ends with the block.
+
+    Args:
+        path: The file.
+        n_workers: How many processes answer.
+        python: Which Python runs it.
+        environment: What its environment says beside this process's.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT / "examples" / "service"), "app:app"]
+    command = [python, "-m", "uvicorn", "--app-dir", str(ROOT / "examples" / "service"), "app:app"]
     command += ["--workers", str(n_workers), "--port", str(port), "--log-level", "warning"]
     log = path.with_name("service.log")
     with (
         log.open("w", encoding="utf-8") as output,
-        subprocess.Popen(command, env=os.environ | {"CORPUS": str(path)}, stdout=output, stderr=output) as process,
+        subprocess.Popen(
+            command, env=os.environ | environment | {"CORPUS": str(path)}, stdout=output, stderr=output
+        ) as process,
     ):
         try:
             address, began = f"http://127.0.0.1:{port}", time.monotonic()

@@ -4,6 +4,9 @@
     curl -G localhost:8000/search --data-urlencode "q=정찰 위성" -d k=3
     pixie index more.jsonl --output corpus.db          # meanwhile, from anywhere on the machine
 
+With ``QUERIES=inference-free`` it reads questions by the table that ``pixie inference-free corpus.db`` puts into the
+index, in a process that needs neither torch nor a model: the Dockerfile beside this file makes a small image of it.
+
 The application is plain ASGI: any server runs it, and any framework can take the place of the lines that speak HTTP.
 Each worker opens the file for itself, when it starts; every answer is from one commit.
 """
@@ -17,15 +20,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from pixie_retrievers import PixieEncoder, PixieError, SparseRetriever
+from pixie_retrievers import PixieError, SparseRetriever
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Service:
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, queries: str) -> None:
         self.path = path
+        self.queries = queries
         self.retriever: SparseRetriever | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -40,7 +44,8 @@ class Service:
 
     async def live(self, receive: Receive, send: Send) -> None:
         await receive()
-        self.retriever = await asyncio.to_thread(SparseRetriever.open, self.path, encoder=PixieEncoder.bundled())
+        open_ = SparseRetriever.open
+        self.retriever = await asyncio.to_thread(open_, self.path, encoder="bundled", queries=self.queries)
         await asyncio.to_thread(self.retriever.search, "준비")  # compiles, and reads what every search needs
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -60,4 +65,4 @@ class Service:
         return 200, [result.to_dict() for result in results]
 
 
-app = Service(os.environ.get("CORPUS", "corpus.db"))
+app = Service(os.environ.get("CORPUS", "corpus.db"), os.environ.get("QUERIES", "model"))

@@ -32,16 +32,19 @@ def info(
 ) -> None:
     """Show what an index holds and which model it was built with. Loads no model."""
     from pixie_retrievers.index.opening import open_index
+    from pixie_retrievers.rules.stored import StoredRules
 
     with closing(open_index(index_file, read_only=True)) as index:
         stats = index.stats()
         table_origin = _table_origin(index)
+        rules = StoredRules().of(index)
         if check:
             with notes().status("checking"):
                 problems = [one_line(problem) for problem in index.check().problems]
     if as_json:
         queries = {} if table_origin is None else {"inference_free": json.loads(table_origin)}
-        print_json({**asdict(stats), **queries, **({"problems": problems} if check else {})})
+        ruled = {"rules": {"n": len(rules), "version": rules.version, "fingerprint": rules.fingerprint}}
+        print_json({**asdict(stats), **queries, **ruled, **({"problems": problems} if check else {})})
     else:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
@@ -56,6 +59,11 @@ def info(
             ("postings", f"{stats.n_postings:,}, weights as {stats.weights}"),
             ("segments", f"{stats.n_segments:,}"),
             ("deleted", f"{counted(stats.n_deleted, 'document')}, to be dropped by a merge"),
+            *(
+                [("rules", f"{counted(len(rules), 'rule')}, version {rules.version}, {rules.fingerprint}")]
+                if rules
+                else []
+            ),
             ("commits", f"{stats.generation:,}"),
         ):
             table.add_row(name, Text(one_line(value)))  # a file may hold anything, its fingerprint too

@@ -31,7 +31,7 @@ def tune(
         Path,
         typer.Argument(
             metavar="JUDGED",
-            help='A file with a row a question: {"question", "relevant": [ids]}, or {"question", "shown", "clicked"}.',
+            help='A file with a row a question: {"question", "relevant"}, or {"question", "shown", "clicked"}.',
             show_default=False,
         ),
     ],

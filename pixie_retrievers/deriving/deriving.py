@@ -11,10 +11,9 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pixie_retrievers.deriving.report import TableReport, Variant
-from pixie_retrievers.deriving.texts import read_corpus
+from pixie_retrievers.deriving.texts import Corpus, read_corpus
 from pixie_retrievers.deriving.ways import table_of, ways
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.inference_free.fitting import Observations
@@ -36,7 +35,6 @@ _TIMED = 30
 _ENCODED_AT_ONCE = 256
 _SEED = 14
 _MIN_GAIN = 0.002  # of overlap or NDCG, below which fewer numbers are the better table
-_Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +44,14 @@ class _Texts:
     Attributes:
         source: "questions" or "sentences".
         learned, asked: The texts.
-        idf: How rare each token is among the documents.
+        corpus: What is known of the documents.
         grades: Of each asked text its relevant documents; None where nobody said.
     """
 
     source: str
     learned: Sequence[str]
     asked: Sequence[str]
-    idf: _Numbers
+    corpus: Corpus
     grades: Sequence[Mapping[str, float]] | None
 
 
@@ -87,7 +85,7 @@ def derive_table(
         raise InvalidParameterError(
             f"a {type(encoder).__name__} does not say how it reads a text: a table is derived from a PixieEncoder"
         )
-    texts = _texts(index, questions, judged, max_texts)
+    texts = _texts(index, encoder, questions, judged, max_texts)
     if not texts.learned or len(texts.learned) + len(texts.asked) < FEWEST_TEXTS:
         raise InvalidParameterError(
             f"there are {len(texts.learned) + len(texts.asked)} {texts.source} to learn from, fewer than"
@@ -102,7 +100,7 @@ def derive_table(
         by_model = _encoded(encoder, texts.asked, advance)
     expected = index.search(by_model, DEPTH)
     found: list[tuple[Variant, QueryTable]] = []
-    for name, weights, added in ways(seen, texts.idf, vocabulary, expansions=expansions):
+    for name, weights, added in ways(seen, texts.corpus, vocabulary, expansions=expansions):
         origin = TableOrigin(
             model=encoder.fingerprint,
             n_texts=len(texts.learned),
@@ -128,7 +126,9 @@ def derive_table(
     )
 
 
-def _texts(index: Index, questions: Iterable[str] | None, judged: Judged | None, max_texts: int) -> _Texts:
+def _texts(
+    index: Index, encoder: Encoder, questions: Iterable[str] | None, judged: Judged | None, max_texts: int
+) -> _Texts:
     rng = random.Random(_SEED)  # noqa: S311  # a sample, not a secret
     if isinstance(questions, str):
         raise InvalidParameterError("questions is one string: pass a list of questions")
@@ -136,14 +136,14 @@ def _texts(index: Index, questions: Iterable[str] | None, judged: Judged | None,
     read = () if judged is None else read_questions(judged).questions
     grades = {question.text: question.grades for question in read if question.text not in given}
     wants_sentences = not given and not grades
-    corpus = read_corpus(index, max_texts if wants_sentences else 0, rng)
+    corpus = read_corpus(index, encoder, max_texts if wants_sentences else 0, rng)
     source = "sentences" if wants_sentences else "questions"
     pool = list(corpus.sentences) if wants_sentences else list(grades) or given
     rng.shuffle(pool)
     n_asked = min(_MOST_ASKED, round(_HELD_OUT * len(pool))) if len(pool) > 1 else 0
     asked, rest = pool[:n_asked], pool[n_asked:]
     learned = (rest + given if grades else rest)[:max_texts]
-    return _Texts(source, learned, asked, corpus.idf, [grades[text] for text in asked] if grades else None)
+    return _Texts(source, learned, asked, corpus, [grades[text] for text in asked] if grades else None)
 
 
 def _value(variant: Variant) -> float:

@@ -1,9 +1,10 @@
-"""What a table is learned from where nobody gives questions: sentences and titles of the documents, and their words."""
+"""What a table takes from the documents: what is known of their tokens, and sentences where nobody gives questions."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from pixie_retrievers.types import Document
 
 __all__ = ["Corpus", "read_corpus"]
 
-_MOST_DOCUMENTS = 200_000  # more tell nothing new of words' frequencies, and take minutes to read
+_MOST_DOCUMENTS = 200_000  # more take minutes to read
+_MOST_COUNTED = 20_000  # ... and tell nothing new of how words are spread
 _SHORTEST, _LONGEST = 8, 200  # characters of what may stand for a question
 _SENTENCES_A_DOCUMENT = 4
 _TITLES = ("title", "heading", "name")
@@ -28,27 +30,38 @@ class Corpus:
         sentences: Some sentences and titles.
         idf: float64, shape (vocabulary,): log(1 + (N - n + .5) / (n + .5)) of each token, n of N documents having it
             (Robertson and Sparck Jones 1976, as Lucene has it).
+        weights: float64, shape (vocabulary,): what the model gave each token in the documents that have it, on average;
+            0 where none has.
     """
 
     sentences: tuple[str, ...]
     idf: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
 
-def read_corpus(index: Index, n_sentences: int, rng: random.Random) -> Corpus:
-    """Read an index from its beginning, 200,000 documents at most.
+def read_corpus(index: Index, encoder: Any, n_sentences: int, rng: random.Random) -> Corpus:
+    """Read an index from its beginning.
 
     Args:
-        index: The index.
+        index: Sentences come from its first 200,000 documents, figures from its first 20,000.
+        encoder: A PixieEncoder; says which tokens a document has; those that the model gave no weight are in no index.
         n_sentences: How many sentences and titles are wanted; there may be fewer.
         rng: Where chance comes from.
     """
-    counts = np.zeros(index.vocabulary_size, np.int64)
-    n_documents = 0
+    vocabulary, size = encoder.vocabulary, index.vocabulary_size
+    counts, sums = np.zeros(size), np.zeros(size)
+    n_documents = n_counted = n_seen = 0
     sample: list[str] = []
-    n_seen = 0
     for documents, vectors in index.scan():
-        counts += np.bincount(vectors.term_ids[vectors.literal], minlength=index.vocabulary_size)
         n_documents += len(documents)
+        if n_counted < _MOST_COUNTED:
+            n_counted += len(documents)
+            readings = vocabulary.read([document.text for document in documents], encoder.document_prompt)
+            terms = np.concatenate([reading.terms for reading in readings])
+            counts += np.bincount(terms[terms < size], minlength=size)
+            sums += np.bincount(vectors.term_ids[vectors.literal], vectors.weights[vectors.literal], minlength=size)
+        elif not n_sentences:
+            break
         for document in documents:
             for sentence in _sentences(document, rng) if n_sentences else ():
                 n_seen += 1
@@ -59,8 +72,8 @@ def read_corpus(index: Index, n_sentences: int, rng: random.Random) -> Corpus:
                     sample[place] = sentence
         if n_documents >= _MOST_DOCUMENTS:
             break
-    idf = np.log1p((n_documents - counts + 0.5) / (counts + 0.5))
-    return Corpus(tuple(dict.fromkeys(sample)), idf)
+    idf = np.log1p((n_counted - counts + 0.5) / (counts + 0.5))
+    return Corpus(tuple(dict.fromkeys(sample)), idf, sums / np.maximum(counts, 1))
 
 
 def _sentences(document: Document, rng: random.Random) -> list[str]:

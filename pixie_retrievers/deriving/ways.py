@@ -1,4 +1,8 @@
-"""The ways to work a table out of what a model gave texts: those that were worth trying, by the figures in docs."""
+"""The ways to work a table out of what a model gave texts: those that are worth trying, by the figures in docs.
+
+What is known of a token beside the texts that were learned from: its idf among the documents ("idf"), the mean weight
+that the model gave it there ("documents"), or both. A number is how many texts that counts for.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pixie_retrievers.deriving.texts import Corpus
 from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions, fit_weights
 from pixie_retrievers.encoder.inference_free.parts import Expansions, TableOrigin
 from pixie_retrievers.encoder.inference_free.table import QueryTable
@@ -15,32 +20,34 @@ from pixie_retrievers.encoder.vocabulary import Vocabulary
 
 __all__ = ["table_of", "ways"]
 
-_SHRINKAGES = (2.0, 5.0, 10.0)
-
 
 def ways(
-    seen: Observations, idf: NDArray[np.float64], vocabulary: Vocabulary, *, expansions: bool = True
+    seen: Observations, corpus: Corpus, vocabulary: Vocabulary, *, expansions: bool = True
 ) -> Iterator[tuple[str, NDArray[np.float32], Expansions]]:
     """Every way that is tried: its name, weights and expansions.
 
     Args:
         seen: What was learned from.
-        idf: float64, shape (vocabulary,): how rare each token is among the documents.
+        corpus: What is known of the documents' tokens.
         vocabulary: The model's.
         expansions: Try tables that add terms, too.
     """
-
-    def weights(idf: NDArray[np.float64] | None, strength: float) -> NDArray[np.float32]:
-        return _with_rare(fit_weights(seen, idf, strength), seen, vocabulary)
-
     none = Expansions.none(seen.vectors.vocabulary_size)
-    yield "mean", weights(None, _SHRINKAGES[0]), none
-    for strength in _SHRINKAGES:
-        yield f"idf-{strength:g}", weights(idf, strength), none
-    for most in (1, 4, 16) if expansions else ():
+    idf, weights = corpus.idf[:, None], corpus.weights[:, None]
+
+    def fitted(known: NDArray[np.float64] | None, strength: float) -> NDArray[np.float32]:
+        return _with_rare(fit_weights(seen, known, strength), seen, vocabulary)
+
+    yield "mean", fitted(None, 2), none
+    for strength in (2, 5, 10):
+        yield f"idf-{strength}", fitted(idf, strength), none
+    yield "documents-5", fitted(weights, 5), none
+    both = fitted(np.concatenate([idf, weights], axis=1), 10)
+    yield "both-10", both, none
+    for most in (4, 16) if expansions else ():
         added = fit_expansions(seen, least_share=0.5, least_texts=5, most=most)
         if len(added.terms):
-            yield f"idf-{_SHRINKAGES[0]:g}, {most} added", weights(idf, _SHRINKAGES[0]), added
+            yield f"both-10, {most} added", both, added
 
 
 def table_of(encoder: Any, weights: NDArray[np.float32], expansions: Expansions, origin: TableOrigin) -> QueryTable:

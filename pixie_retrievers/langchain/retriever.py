@@ -20,6 +20,7 @@ from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
 from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
+from pixie_retrievers.rules.asking import RulesChoice, check_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,6 +46,7 @@ class _Options(TypedDict, total=False):
     filter: Filter | None
     score_threshold: float | None
     top_k_tokens: int | None
+    rules: RulesChoice
     name: str | None
     tags: list[str] | None
     metadata: dict[str, Any] | None
@@ -58,8 +60,8 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
 
     - ``score``: a float, the dot product of query and document; results come by score descending.
     - ``token_explanations``: a list, largest contribution first, of ``{"token", "surface", "token_id",
-      "query_weight", "document_weight", "contribution", "in_query", "in_document"}``; absent when ``top_k_tokens``
-      is 0, like the next two.
+      "query_weight", "document_weight", "contribution", "in_query", "in_document"}``, and ``"rule"`` where one made
+      the weight in the query what it is; absent when ``top_k_tokens`` is 0, like the next two.
     - ``token_explanations_residual``: a float, the score of the tokens that are not listed: contributions and residual
       sum to the score. ``token_explanations_n_tokens``: how many tokens there are, listed or not.
 
@@ -67,9 +69,9 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
     that came from a retrieval can be added again: these entries are dropped before it is stored, because they speak
     of a query. A ``score`` without ``token_explanations`` beside it is the caller's own and is stored.
 
-    ``k``, ``filter``, ``score_threshold`` and ``top_k_tokens`` are set here
-    and may be given anew at each ``invoke``, ``ainvoke``, ``batch`` and ``abatch``. What is given there takes the
-    place of what is set here; ``filter={}`` and ``score_threshold=0.0`` let everything pass.
+    ``k``, ``filter``, ``score_threshold``, ``top_k_tokens`` and ``rules`` are set here and may be given anew at each
+    ``invoke``, ``ainvoke``, ``batch`` and ``abatch``. What is given there takes the place of what is set here;
+    ``filter={}`` and ``score_threshold=0.0`` let everything pass.
 
     As a ``DocumentIndex`` it is a destination of LangChain's ``index()``. ``batch`` and ``abatch`` encode all queries
     in one pass of the model; callbacks see each query all the same.
@@ -101,6 +103,9 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
     top_k_tokens: int | None = 10
     """At most so many tokens explain a document; None for all, 0 for no explanation."""
 
+    rules: Any = True
+    """The rules that weigh queries' tokens: True for the index's own, False for none, or Rules, or a file's path."""
+
     _owns_index: bool = PrivateAttr(default=False)
 
     @field_validator("sparse_retriever", mode="before")
@@ -126,6 +131,12 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
     def _check_top_k_tokens(cls, top_k_tokens: Any) -> Any:
         check_top_k_tokens(top_k_tokens)
         return top_k_tokens
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _check_rules(cls, rules: Any) -> Any:
+        check_rules(rules)
+        return rules
 
     @field_validator("filter", mode="before")
     @classmethod
@@ -167,8 +178,8 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
                 them, as ``("title", "text")``, or a template; None takes what an existing index has, and the text
                 alone for a new one.
             show_progress: Show a progress bar while encoding.
-            **options: ``k``, ``filter``, ``score_threshold``, ``top_k_tokens``, and LangChain's own ``name``,
-                ``tags`` and ``metadata``.
+            **options: ``k``, ``filter``, ``score_threshold``, ``top_k_tokens``, ``rules``, and LangChain's own
+                ``name``, ``tags`` and ``metadata``.
 
         Raises:
             InvalidDocumentError, InvalidTextError, DuplicateIdError: A document is at fault; nothing was stored.
@@ -364,9 +375,10 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
                 " itemgetter('question') | retriever"
             )
         top_k_tokens = kwargs.pop("top_k_tokens", self.top_k_tokens)
+        rules = kwargs.pop("rules", self.rules)
         shared: SharedPass | None = kwargs.pop("shared_pass", None)
         kwargs.pop("verbose", None)  # LangChain's own, which it hands on
-        refuse_unknown("PixieRetriever", kwargs, "k, filter, score_threshold and top_k_tokens")
+        refuse_unknown("PixieRetriever", kwargs, "k, filter, score_threshold, top_k_tokens and rules")
 
         def search(queries: list[str]) -> list[SearchResults]:
             return self.sparse_retriever.search_many(
@@ -375,6 +387,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
                 filter=self.filter if filter is None else filter,
                 top_k_tokens=top_k_tokens,
                 score_threshold=self.score_threshold if score_threshold is None else score_threshold,
+                rules=rules,
             )
 
         results = search([query])[0] if shared is None else shared.results(query, search)

@@ -18,6 +18,7 @@ from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_top_k_tokens, refuse_unknown
 from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
+from pixie_retrievers.rules.asking import RulesChoice, check_rules
 from pixie_retrievers.types import SearchResult
 from pixie_retrievers.types.metadata import without_annotations
 
@@ -44,9 +45,10 @@ class PixieVectorStore(Owner, Contents, VectorStore):
     with ``top_k_tokens=0``, documents come back as they were stored.
 
     Every search takes ``k`` (4), ``filter`` (a dict or a callable on the metadata; it counts before the k best are
-    taken), ``score_threshold`` and ``top_k_tokens``, so ``as_retriever(search_kwargs={"k": 3, "filter": {...}})`` does
-    too. A threshold is a score; only where LangChain speaks of relevance (``search_type="similarity_score_threshold"``,
-    ``similarity_search_with_relevance_scores``) is it a number from 0 to 1: the relevance of a score s is s / (1 + s).
+    taken), ``score_threshold``, ``top_k_tokens`` and ``rules``, so ``as_retriever(search_kwargs={"k": 3, "filter":
+    {...}})`` does too. A threshold is a score; only where LangChain speaks of relevance
+    (``search_type="similarity_score_threshold"``, ``similarity_search_with_relevance_scores``) is it a number from
+    0 to 1: the relevance of a score s is s / (1 + s).
 
     Threads may share a store. The async methods run in a thread and leave the event loop free.
 
@@ -55,6 +57,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
             closes. Or the path or URL of an index, which is opened, or begun, and closed with the store.
         encoder: For a path: as for :meth:`from_texts`; None loads the model that an existing index was built with.
         top_k_tokens: At most so many tokens explain a document; None for all, 0 for no explanation and no score.
+        rules: What weighs queries' tokens: True for the index's own rules, False for none, or Rules, or a file's path.
         fill: Where fewer than k documents share a token with the query, fill up with others, at score 0, in the order
             they were stored. Stores of dense vectors always return k; a sparse one knows when nothing matches.
 
@@ -74,9 +77,11 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         *,
         encoder: EncoderChoice | None = None,
         top_k_tokens: int | None = 10,
+        rules: RulesChoice = True,
         fill: bool = False,
     ) -> None:
         check_top_k_tokens(top_k_tokens)
+        check_rules(rules)
         self._owns_index = not isinstance(sparse_retriever, SparseRetriever)
         if isinstance(sparse_retriever, (str, os.PathLike)):
             sparse_retriever = SparseRetriever.open(sparse_retriever, encoder=encoder)
@@ -85,6 +90,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         check_sparse_retriever(sparse_retriever)
         self.sparse_retriever = sparse_retriever
         self.top_k_tokens = top_k_tokens
+        self.rules = rules
         self.fill = fill
 
     @classmethod
@@ -101,6 +107,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         text_fields: str | Iterable[str] | None = None,
         show_progress: bool = False,
         top_k_tokens: int | None = 10,
+        rules: RulesChoice = True,
         fill: bool = False,
     ) -> Self:
         """Index texts.
@@ -119,7 +126,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
                 them, as ``("title", "text")``, or a template; None takes what an existing index has, and the text
                 alone for a new one.
             show_progress: Show a progress bar while encoding.
-            top_k_tokens, fill: As for the class.
+            top_k_tokens, rules, fill: As for the class.
 
         Raises:
             InvalidParameterError: There is an embedding, or no such format of weights.
@@ -130,9 +137,10 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         if embedding is not None:
             raise InvalidParameterError(_NO_EMBEDDING)
         check_top_k_tokens(top_k_tokens)
+        check_rules(rules)
         documents = with_ids(texts, metadatas, ids)
         sparse_retriever = SparseRetriever.open(path, encoder=encoder, weights=weights, text_fields=text_fields)
-        with cls._owning(sparse_retriever, top_k_tokens=top_k_tokens, fill=fill) as store:
+        with cls._owning(sparse_retriever, top_k_tokens=top_k_tokens, rules=rules, fill=fill) as store:
             sparse_retriever.add(documents, show_progress=show_progress)
             return store
 
@@ -170,6 +178,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         encoder: EncoderChoice | None = None,
         queries: QueriesChoice = None,
         top_k_tokens: int | None = 10,
+        rules: RulesChoice = True,
         fill: bool = False,
     ) -> Self:
         """A store over an index that is there already.
@@ -179,7 +188,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
             encoder: The one that the index was built with; None loads it, as the index names it.
             queries: Who encodes questions: None for the model; "inference-free" for the table that the index keeps,
                 without loading a model; or a ``QueryTable``, or the path of a saved one.
-            top_k_tokens, fill: As for the class.
+            top_k_tokens, rules, fill: As for the class.
 
         Raises:
             IndexNotFoundError: Nothing is at the path.
@@ -187,7 +196,8 @@ class PixieVectorStore(Owner, Contents, VectorStore):
             InvalidParameterError: An encoder is passed beside a facade that has another.
         """
         check_top_k_tokens(top_k_tokens)
-        return cls._over(path_or_index, encoder, queries, top_k_tokens=top_k_tokens, fill=fill)
+        check_rules(rules)
+        return cls._over(path_or_index, encoder, queries, top_k_tokens=top_k_tokens, rules=rules, fill=fill)
 
     def add_texts(
         self,
@@ -250,7 +260,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         Args:
             query: A text.
             k: At most so many documents; fewer come back when fewer share a token with the query.
-            **kwargs: ``filter``, ``score_threshold``, ``top_k_tokens``: see the class.
+            **kwargs: ``filter``, ``score_threshold``, ``top_k_tokens``, ``rules``: see the class.
 
         Raises:
             InvalidParameterError: A number is out of range.
@@ -273,7 +283,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
             k: At most so many documents.
             fetch_k: How many of the best are chosen from.
             lambda_mult: From 0, as different as can be, to 1, the best whatever they share.
-            **kwargs: ``filter``, ``score_threshold``, ``top_k_tokens``: see the class.
+            **kwargs: ``filter``, ``score_threshold``, ``top_k_tokens``, ``rules``: see the class.
 
         Raises:
             InvalidParameterError, InvalidTextError, FilterError: As :meth:`similarity_search`.
@@ -310,8 +320,14 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         **kwargs: Any,
     ) -> dict[str, Any]:
         top_k_tokens = kwargs.pop("top_k_tokens", self.top_k_tokens)
-        refuse_unknown("a PixieVectorStore", kwargs, "k, filter, score_threshold and top_k_tokens")
-        return {"filter": filter, "score_threshold": score_threshold, "top_k_tokens": top_k_tokens}
+        rules = kwargs.pop("rules", self.rules)
+        refuse_unknown("a PixieVectorStore", kwargs, "k, filter, score_threshold, top_k_tokens and rules")
+        return {
+            "filter": filter,
+            "score_threshold": score_threshold,
+            "top_k_tokens": top_k_tokens,
+            "rules": rules,
+        }
 
     def _to_langchain(self, result: SearchResult) -> Document:
         return from_stored(result.document) if result.explanation is None else to_langchain(result)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pixie_retrievers.llama_index.filters import translate
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens, check_whole_number, refuse_unknown
+from pixie_retrievers.rules.asking import check_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from llama_index.core.callbacks.base import CallbackManager
 
     from pixie_retrievers.llama_index.filters import NodeFilter
+    from pixie_retrievers.rules.asking import RulesChoice
 
 __all__ = ["Narrowing", "RetrieverOptions", "check_options"]
 
@@ -22,6 +24,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "filters": translate,
     "score_threshold": check_score_threshold,
     "top_k_tokens": check_top_k_tokens,
+    "rules": check_rules,
 }
 
 
@@ -32,6 +35,7 @@ class RetrieverOptions(TypedDict, total=False):
     filters: NodeFilter | None
     score_threshold: float | None
     top_k_tokens: int | None
+    rules: RulesChoice
     callback_manager: CallbackManager | None
     object_map: dict[str, Any] | None
     verbose: bool

@@ -22,6 +22,7 @@ from pixie_retrievers.ownership import Owner, check_sparse_retriever
 from pixie_retrievers.parameters import check_score_threshold, check_top_k_tokens
 from pixie_retrievers.queries import QueriesChoice
 from pixie_retrievers.retriever import SparseRetriever
+from pixie_retrievers.rules.asking import RulesChoice, check_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +78,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
             applied before the best nodes are taken.
         score_threshold: Drop nodes that score less.
         top_k_tokens: At most so many tokens in an explanation; None for all; 0 for no explanation.
+        rules: What weighs queries' tokens: True for the index's own rules, False for none, or Rules, or a file's path.
         callback_manager: None means ``Settings.callback_manager``.
         object_map: The objects that IndexNodes stand for, by ``index_id``.
         verbose: Print what objects are entered.
@@ -94,6 +96,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
         filters: NodeFilter | None = None,
         score_threshold: float | None = None,
         top_k_tokens: int | None = 10,
+        rules: RulesChoice = True,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         verbose: bool = False,
@@ -110,6 +113,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
         self.filters = filters
         self.score_threshold = score_threshold
         self.top_k_tokens = top_k_tokens
+        self.rules = rules
 
     @classmethod
     def _check_options(cls, **options: Any) -> None:
@@ -282,6 +286,16 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
         check_top_k_tokens(value)
         self._top_k_tokens = None if value is None else int(value)
 
+    @property
+    def rules(self) -> RulesChoice:
+        """The rules that weigh queries' tokens: the index's own (True), none (False), or others."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, value: RulesChoice) -> None:
+        check_rules(value)
+        self._rules = value
+
     def with_options(self, **options: Unpack[RetrieverOptions]) -> Self:
         """A copy over the same index with some settings replaced; this retriever stays as it is.
 
@@ -296,6 +310,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
             filters=self.filters,
             score_threshold=self.score_threshold,
             top_k_tokens=self.top_k_tokens,
+            rules=self.rules,
             callback_manager=self.callback_manager,
             verbose=self._verbose,
         )
@@ -355,6 +370,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
             filter=translate(self._filters),  # as they are now: MetadataFilters can be changed
             top_k_tokens=self.top_k_tokens,
             score_threshold=self.score_threshold,
+            rules=self.rules,
         )
         return [NodeWithScore(node=to_node(one.document, one.explanation), score=one.score) for one in results]
 

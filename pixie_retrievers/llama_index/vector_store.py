@@ -273,7 +273,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
 
         Args:
             query: What LlamaIndex asks.
-            **kwargs: ``top_k_tokens`` and ``score_threshold``, for this query alone: what
+            **kwargs: ``top_k_tokens``, ``score_threshold`` and ``rules``, for this query alone: what
                 ``index.as_retriever(vector_store_kwargs={...})`` hands on.
 
         Raises:
@@ -281,10 +281,9 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
                 that only stores with dense vectors have.
             FilterError: The filters mean nothing.
         """
-        options: dict[str, Any] = {"top_k_tokens": self.top_k_tokens, "score_threshold": None, **kwargs}
-        refuse_unknown(
-            "query", options.keys() - {"top_k_tokens", "score_threshold"}, "top_k_tokens and score_threshold"
-        )
+        options: dict[str, Any] = {"top_k_tokens": self.top_k_tokens, "score_threshold": None, "rules": True}
+        refuse_unknown("query", kwargs.keys() - options.keys(), "top_k_tokens, score_threshold and rules")
+        options |= kwargs
         _refuse_dense(query)
         options["filter"] = _filter_of(query)
         results = self._found(

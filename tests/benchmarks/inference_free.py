@@ -11,6 +11,7 @@ theirs. Beside the ways that `derive_query_table` tries stand those that were gi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -23,9 +24,10 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+from vectors import cached
 
-from pixie_retrievers import Document, PixieEncoder, SparseRetriever, SparseVectors, SqliteIndex
-from pixie_retrievers.deriving.texts import read_corpus
+from pixie_retrievers import PixieEncoder, SparseRetriever, SparseVectors, SqliteIndex
+from pixie_retrievers.deriving.texts import Corpus, read_corpus
 from pixie_retrievers.deriving.ways import table_of, ways
 from pixie_retrievers.encoder.inference_free.fitting import Observations, fit_expansions, fit_weights
 from pixie_retrievers.encoder.inference_free.parts import Expansions, TableOrigin
@@ -59,34 +61,38 @@ def main(
 ) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     encoder = PixieEncoder.bundled() if model == "bundled" else PixieEncoder(model)
-    others = _observed(encoder, [text for folder in questions or () for text in read_folder(folder).queries.values()])
+    asked = [text for folder in questions or () for text in read_folder(folder).queries.values()]
+    others = _observed(encoder, asked, cache)
     rows: list[Row] = []
     for folder in data:
         collection = read_folder(folder)
         with SparseRetriever.open(cache / f"{collection.task}.db", encoder=encoder) as retriever:
-            retriever.add_stream(_plain(collection))
-            rows += _measured(collection, retriever.index, encoder, others)
+            retriever.add_stream(collection.documents())
+            rows += _measured(collection, retriever.index, encoder, others, cache)
     _show(rows)
     if output is not None:
         output.write_text(json.dumps([vars(row) for row in rows], ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _plain(collection: Collection) -> Iterator[Document]:
-    return collection.documents()
-
-
-def _observed(encoder: PixieEncoder, texts: Sequence[str]) -> Observations | None:
+def _observed(encoder: PixieEncoder, texts: Sequence[str], cache: Path) -> Observations | None:
     if not texts:
         return None
     vocabulary = encoder.vocabulary
     return Observations(
-        [vocabulary.tokens_of(reading) for reading in vocabulary.read(list(texts))], encoder.encode_queries(texts)
+        [vocabulary.tokens_of(reading) for reading in vocabulary.read(list(texts))], _encoded(encoder, texts, cache)
     )
 
 
-def _measured(collection: Collection, index: Any, encoder: PixieEncoder, others: Observations | None) -> Iterator[Row]:
+def _encoded(encoder: PixieEncoder, texts: Sequence[str], cache: Path) -> SparseVectors:
+    key = hashlib.sha256("\n".join([encoder.fingerprint, *texts]).encode()).hexdigest()[:16]
+    return cached(cache / f"{key}.npz", lambda: encoder.encode_queries(texts))
+
+
+def _measured(
+    collection: Collection, index: Any, encoder: PixieEncoder, others: Observations | None, cache: Path
+) -> Iterator[Row]:
     ids, texts = list(collection.queries), list(collection.queries.values())
-    full = encoder.encode_queries(texts)
+    full = _encoded(encoder, texts, cache)
     expected = _ranked(index, full)
 
     def row(source: str, way: str, vectors: SparseVectors) -> Row:
@@ -99,30 +105,34 @@ def _measured(collection: Collection, index: Any, encoder: PixieEncoder, others:
 
     yield row("", "the model", full)
     yield row("", "the model, literal tokens alone", _only_literal(full))
-    corpus = read_corpus(index, _MOST_TEXTS, random.Random(14))
+    corpus = read_corpus(index, encoder, _MOST_TEXTS, random.Random(14))
     yield row("", "idf alone", _table(encoder, corpus.idf.astype(np.float32)).encode(texts))
     yield row("", "all weights 1", _table(encoder, np.ones(len(corpus.idf), np.float32)).encode(texts))
-    for source, seen in (("sentences", _observed(encoder, corpus.sentences)), ("questions", others)):
+    for source, seen in (("sentences", _observed(encoder, corpus.sentences, cache)), ("questions", others)):
         if seen is not None:
-            for way, weights, added in [*ways(seen, corpus.idf, encoder.vocabulary), *_given_up(seen, corpus.idf)]:
+            for way, weights, added in [*ways(seen, corpus, encoder.vocabulary), *_given_up(seen, corpus)]:
                 yield row(source, way, _table(encoder, weights, added).encode(texts))
 
 
-def _given_up(seen: Observations, idf: NDArray[np.float64]) -> Iterator[_Weighted]:
+def _given_up(seen: Observations, corpus: Corpus) -> Iterator[_Weighted]:
     """What was tried beside the ways of :mod:`pixie_retrievers.deriving.ways`."""
-    none = Expansions.none(len(idf))
-    for strength in (0.0, 0.5, 20.0, 50.0):
-        yield f"mean-{strength:g}", fit_weights(seen, None, strength), none
-        yield f"idf-{strength:g}", fit_weights(seen, idf, strength), none
+    none = Expansions.none(len(corpus.idf))
+    idf, documents = corpus.idf[:, None], corpus.weights[:, None]
+    for name, known, strengths in (
+        ("mean", None, (0, 10, 50)),
+        ("idf", idf, (20, 50)),
+        ("documents", documents, (2, 20, 50)),
+        ("both", np.concatenate([idf, documents], axis=1), (2, 5, 20, 50)),
+    ):
+        for strength in strengths:
+            yield f"{name}-{strength}", fit_weights(seen, known, strength), none
     weights = fit_weights(seen, idf, 5.0)
     for power in (0.25, 0.5):
-        yield f"idf-5 x idf^{power:g}", (weights ** (1 - power) * idf**power).astype(np.float32), none
+        yield f"idf-5 x idf^{power:g}", (weights ** (1 - power) * corpus.idf**power).astype(np.float32), none
+    weights = fit_weights(seen, documents, 5.0)
     for share in (0.25, 0.75):
-        yield (
-            f"idf-2, 4 added by {share:.0%}",
-            fit_weights(seen, idf, 2.0),
-            fit_expansions(seen, least_share=share, least_texts=5, most=4),
-        )
+        added = fit_expansions(seen, least_share=share, least_texts=5, most=4)
+        yield f"documents-5, 4 added by {share:.0%}", weights, added
     yield "least squares", *_least_squares(seen)
 
 

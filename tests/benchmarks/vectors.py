@@ -37,7 +37,8 @@ __all__ = ["N_ADDED", "cached", "grown", "read_texts", "real", "synthetic"]
 N_ADDED = 3_000
 """Documents beyond the indexed ones: three times the thousand whose adding is measured."""
 
-_BESIDE_TERMS = tuple(field.name for field in fields(SparseVectors) if field.name not in ("indptr", "vocabulary_size"))
+_OF_VECTORS = ("indptr", "vocabulary_size", "cut")
+_BESIDE_TERMS = tuple(field.name for field in fields(SparseVectors) if field.name not in _OF_VECTORS)
 """The arrays with an entry a term: the term ids, the weights, and whatever else a vector says of its terms."""
 
 _BLOCK = 20_000
@@ -123,7 +124,7 @@ def cached(path: Path, build: Callable[[], SparseVectors]) -> SparseVectors:
                 indptr=arrays["indptr"],
                 vocabulary_size=int(arrays["vocabulary_size"]),
                 # A version whose vectors say more reads the files of one whose say less: both are measured on the same.
-                **{name: arrays[name] for name in _BESIDE_TERMS if name in arrays},
+                **{name: arrays[name] for name in (*_BESIDE_TERMS, "cut") if name in arrays},
             )
     vectors = build()
     path.parent.mkdir(parents=True, exist_ok=True)

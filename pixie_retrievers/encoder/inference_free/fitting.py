@@ -1,8 +1,8 @@
 """What a model gives the tokens of texts, as weights that hold for a token in any text.
 
 The weight that a model gives a token depends on the text around it. What a table can give is its mean, and of a token
-that few texts have, a mean is mostly chance: it is drawn towards what tokens of its rarity weigh (empirical Bayes, with
-the mean as a linear function of the idf; Robbins 1956, Morris 1983).
+that few texts have, a mean is mostly chance: it is drawn towards what tokens like it weigh (empirical Bayes, with the
+mean as a linear function of what is known of every token; Robbins 1956, Morris 1983).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pixie_retrievers.types import SparseVectors
 __all__ = ["Observations", "fit_expansions", "fit_weights"]
 
 _FEW = 3
-"""A mean of fewer texts says nothing about what tokens of its rarity weigh."""
+"""A mean of fewer texts says nothing about what tokens like it weigh."""
 _STRONGEST = 64
 """So many of a text's expansions are looked at, the strongest."""
 _AT_ONCE = 256  # texts
@@ -50,27 +50,28 @@ class Observations:
         return np.asarray(sums / np.maximum(self.counts(), 1))
 
 
-def fit_weights(seen: Observations, idf: NDArray[np.float64] | None, strength: float) -> NDArray[np.float32]:
+def fit_weights(seen: Observations, known: NDArray[np.float64] | None, strength: float) -> NDArray[np.float32]:
     """A weight for every token.
 
     Args:
         seen: What was learned from.
-        idf: Shape (vocabulary,): how rare each token is among the documents; None draws towards the mean of all.
-        strength: As many texts as what tokens of its rarity weigh counts for, 0 or more.
+        known: Shape (vocabulary, m): what is known of every token, such as how rare it is; None draws towards the mean
+            of all.
+        strength: As many texts as what tokens like it weigh counts for, 0 or more.
 
     Returns:
         float32, shape (vocabulary,): 0 or more.
     """
     counts, means = seen.counts(), seen.means()
-    known = counts >= _FEW
-    if not known.any():
-        known = counts > 0
-    usual: NDArray[np.float64] | float = float(np.average(means[known], weights=counts[known])) if known.any() else 1.0
-    if idf is not None and int(known.sum()) > 1:
-        share = np.sqrt(counts[known])
-        factors = np.stack([np.ones(int(known.sum())), idf[known]], axis=1)
-        (constant, slope), *_ = np.linalg.lstsq(factors * share[:, None], means[known] * share, rcond=None)
-        usual = constant + slope * idf
+    often = counts >= _FEW
+    if not often.any():
+        often = counts > 0
+    usual: NDArray[np.float64] | float = float(np.average(means[often], weights=counts[often])) if often.any() else 1.0
+    if known is not None and int(often.sum()) > known.shape[1]:
+        factors = np.concatenate([np.ones((len(counts), 1)), known], axis=1)
+        share = np.sqrt(counts[often])
+        line, *_ = np.linalg.lstsq(factors[often] * share[:, None], means[often] * share, rcond=None)
+        usual = factors @ line
     weights = (counts * means + strength * np.maximum(usual, 0)) / np.maximum(counts + strength, 1e-9)
     return np.asarray(weights, np.float32)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.inference_free.table import QueryTable
+from pixie_retrievers.encoder.ordinary import quiet
 from pixie_retrievers.encoder.packages import ANY_MODEL_PACKAGES, check_packages
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, OptionalDependencyError, StorageError
 from pixie_retrievers.fingerprints import differences
@@ -51,7 +52,8 @@ def save_standard_model(table: QueryTable, encoder: Encoder, folder: str | os.Pa
     check_packages(ANY_MODEL_PACKAGES)
     draft = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent if target.parent.is_dir() else None))
     try:
-        _write(table, source, draft)
+        with quiet():
+            _write(table, source, draft)
         draft.chmod(0o755)
         draft.rename(target)
     except OSError as error:

@@ -54,15 +54,6 @@ class Handle:
         # A script that never closes its index, or a handle that nobody holds any more, leaves one file and no log.
         weakref.finalize(self, _let_go, self._reader, self._writer, self._pid)
 
-    def check_writable(self) -> None:
-        """Wait for a writer that there is, as long as a write would, and change nothing; the lock is free again after.
-
-        Raises:
-            IndexLockedError: Another writer holds the index.
-            StorageError: The index was opened read-only, or the file system refuses.
-        """
-        self._write(Writer.try_lock)
-
     def close(self) -> None:
         """Let go of the file; every commit is on disk already, and the log is folded into the file."""
         self._closed = True
@@ -74,6 +65,15 @@ class Handle:
     def _close_writer(self) -> None:
         with self._write_lock, unforked():
             self._writer.close()
+
+    def check_writable(self) -> None:
+        """Wait for a writer that there is, as long as a write would, and change nothing; the lock is free again after.
+
+        Raises:
+            IndexLockedError: Another writer holds the index.
+            StorageError: The index was opened read-only, or the file system refuses.
+        """
+        self._write(Writer.try_lock)
 
     def __enter__(self) -> Self:
         return self

@@ -88,3 +88,12 @@ def test_what_cannot_be_is_refused_and_changes_nothing(pixie, index, arguments, 
     assert result.exit_code == code
     assert said in " ".join(result.stderr.replace("│", " ").split())
     assert listed(pixie, index) == ({}, {}, 0)
+
+
+def test_info_says_which_rules_are_in_force(pixie, index):
+    assert "\nrules " not in pixie("info", index).stdout
+    pixie("rules", index, "--set", "풀=0.3")
+    shown = pixie("info", index).stdout
+    said = json.loads(pixie("info", index, "--json").stdout)["rules"]
+    assert f"1 rule, version 1, {said['fingerprint']}" in shown
+    assert len(said["fingerprint"]) == 12

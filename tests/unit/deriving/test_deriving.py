@@ -38,7 +38,9 @@ def test_without_questions_it_learns_from_the_documents_sentences(retriever):
     assert (report.ndcg, report.model_ndcg) == (None, None)
     assert report.table_ms > 0 < report.model_ms
     assert [v.overlap for v in report.variants] == sorted((v.overlap for v in report.variants), reverse=True)
-    assert {"mean", "idf-2", "idf-5", "idf-10"} <= {variant.name for variant in report.variants}
+    assert {"mean", "idf-2", "idf-5", "idf-10", "documents-5", "both-10"} <= {
+        variant.name for variant in report.variants
+    }
 
 
 def test_the_same_documents_give_the_same_table(retriever):

@@ -701,3 +701,26 @@ class TestFirstTries:
             PixieRetriever.from_texts("위성")
         with pytest.raises(InvalidParameterError, match="4 texts but 1 ids"):
             PixieRetriever.from_texts(TEXTS, ids=["a"])
+
+
+def test_rules_hold_and_are_switched_off_at_a_call_or_for_good(encoder):
+    from pixie_retrievers import SparseRetriever, rules_of
+    from pixie_retrievers.langchain import PixieVectorStore
+
+    with SparseRetriever.open(encoder=encoder) as facade:
+        facade.add_texts(["스레드 풀", "수수께끼는 풀립니다"], ids=["pool", "riddle"])
+        facade.set_rules(rules_of(encoder, {"풀": 0}))
+        retriever = PixieRetriever(sparse_retriever=facade)
+        assert [document.id for document in retriever.invoke("스레드 풀")] == ["pool"]
+        assert [document.id for document in retriever.invoke("스레드 풀", rules=False)] == ["pool", "riddle"]
+        without = PixieRetriever(sparse_retriever=facade, rules=False)
+        assert [document.id for document in without.batch(["스레드 풀"])[0]] == ["pool", "riddle"]
+        assert [document.id for document in without.invoke("스레드 풀", rules=True)] == ["pool"]
+        half = retriever.invoke("스레드 풀", rules=rules_of(encoder, {"풀": 0.5}))[0].metadata["token_explanations"]
+        assert {row["surface"]: row["rule"]["factor"] for row in half if "rule" in row} == {"풀": 0.5}
+        with pytest.raises(InvalidParameterError, match="rules"):
+            PixieRetriever(sparse_retriever=facade, rules=3)
+        store = PixieVectorStore(facade, rules=False)
+        assert len(store.similarity_search("스레드 풀")) == 2
+        assert len(store.similarity_search("스레드 풀", rules=True)) == 1
+        assert len(store.max_marginal_relevance_search("스레드 풀", rules=True)) == 1

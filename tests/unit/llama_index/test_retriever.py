@@ -667,3 +667,25 @@ def test_it_says_what_it_is(nodes, encoder, tmp_path):
         assert repr(retriever).startswith("PixieRetriever(SqliteIndex(")
         assert "corpus.db" in repr(retriever)
         assert repr(retriever).endswith("similarity_top_k=3)")
+
+
+def test_rules_hold_and_are_switched_off_for_one_query_or_for_good(encoder):
+    from llama_index.core.vector_stores import VectorStoreQuery
+
+    from pixie_retrievers import SparseRetriever, rules_of
+    from pixie_retrievers.llama_index import PixieVectorStore
+
+    with SparseRetriever.open(encoder=encoder) as facade:
+        facade.add_texts(["스레드 풀", "수수께끼는 풀립니다"], ids=["pool", "riddle"])
+        facade.set_rules(rules_of(encoder, {"풀": 0}))
+        retriever = PixieRetriever(facade)
+        assert [hit.node.node_id for hit in retriever.retrieve("스레드 풀")] == ["pool"]
+        without = retriever.with_options(rules=False)
+        assert [hit.node.node_id for hit in without.retrieve("스레드 풀")] == ["pool", "riddle"]
+        assert without.with_options(similarity_top_k=1).rules is False
+        with pytest.raises(InvalidParameterError, match="rules"):
+            PixieRetriever(facade, rules=3)
+        store = PixieVectorStore(facade)
+        query = VectorStoreQuery(query_str="스레드 풀", similarity_top_k=5)
+        assert store.query(query).ids == ["pool"]
+        assert store.query(query, rules=False).ids == ["pool", "riddle"]

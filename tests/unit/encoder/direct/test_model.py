@@ -16,7 +16,7 @@ from pixie_retrievers.encoder.direct.model import DirectSplade, load_directly
 from pixie_retrievers.encoder.fingerprint import describe
 from pixie_retrievers.encoder.forward import forward, prepare
 from pixie_retrievers.encoder.linear import multiplies_bytes_exactly
-from pixie_retrievers.encoder.loading import load_ordinarily
+from pixie_retrievers.encoder.ordinary import load_ordinarily
 from pixie_retrievers.encoder.source import BUNDLED_FOLDER, find_model
 
 TOLERANCE = 1e-5

@@ -41,17 +41,17 @@ def test_few_texts_are_drawn_towards_the_mean_and_many_are_not():
     assert weights[7] == pytest.approx(3.0)  # never seen: what is usual
 
 
-def test_what_is_usual_follows_the_rarity_of_the_token():
+def test_what_is_usual_follows_what_is_known_of_the_token():
     idf = np.linspace(0.0, 4.4, SIZE)
     texts = [({token}, {token: float(1 + idf[token])}) for token in (2, 4, 6, 8) for _ in range(5)]
-    weights = fit_weights(observed(*texts), idf, 5.0)
+    weights = fit_weights(observed(*texts), idf[:, None], 5.0)
     assert weights == pytest.approx(1 + idf, rel=1e-5)  # the line through what was seen, for those never seen too
 
 
 def test_no_weight_is_negative_however_the_line_falls():
     idf = np.linspace(0.0, 4.4, SIZE)
     texts = [({token}, {token: weight}) for token, weight in ((1, 0.1), (3, 1.0), (5, 2.0)) for _ in range(5)]
-    weights = fit_weights(observed(*texts), idf, 5.0)
+    weights = fit_weights(observed(*texts), idf[:, None], 5.0)
     assert (weights >= 0).all()
     assert weights[0] == 0
 
