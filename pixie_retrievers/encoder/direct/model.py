@@ -110,7 +110,7 @@ def load_directly(folder: Path, *, device: str, dtype: torch.dtype) -> DirectSpl
 
 
 def _read(path: Path, device: str, dtype: torch.dtype) -> dict[str, Any]:
-    """The tensors of a file, copied: one that is mapped ends the process when somebody writes over the file."""
+    """The tensors of a file; on the CPU, in the type that they are stored in, they stay there, shared by processes."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -120,4 +120,4 @@ def _read(path: Path, device: str, dtype: torch.dtype) -> dict[str, Any]:
         raise AnotherKind(path.name) from error
     if not all(tensor.is_floating_point() for tensor in tensors.values()):
         raise AnotherKind(path.name)
-    return {name: tensor.to(device, dtype, copy=True) for name, tensor in tensors.items()}
+    return {name: tensor.to(device, dtype) for name, tensor in tensors.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -236,9 +237,17 @@ def test_a_file_of_weights_that_lacks_or_adds_a_tensor_is_left_to_sentence_trans
     assert directly(today_folder) is not None
 
 
-def test_weights_do_not_change_when_their_file_does(copy_of, today_folder, encoder, sentences):
+@pytest.mark.skipif(sys.platform != "linux", reason="what is mapped is read from /proc")
+def test_weights_in_the_type_of_their_file_stay_in_it_for_all_processes(today_folder, copy_of):
     folder = copy_of(today_folder)
-    loaded = PixieEncoder(folder, device="cpu")
-    with (folder / "model.safetensors").open("r+b") as file:
-        file.truncate(0)
-    assert np.array_equal(loaded.encode_documents(sentences).weights, encoder.encode_documents(sentences).weights)
+    weights = str(folder / "model.safetensors")
+
+    def is_mapped():
+        return weights in Path("/proc/self/maps").read_text(encoding="utf-8")
+
+    lower = load_directly(folder, device="cpu", dtype=torch.bfloat16)
+    assert lower is not None
+    assert not is_mapped()
+    loaded = directly(folder)
+    assert loaded is not None
+    assert is_mapped()
