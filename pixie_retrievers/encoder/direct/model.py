@@ -31,18 +31,23 @@ class DirectSplade(nn.Module):
         network: The network.
         pooling: The head with the network's last layer.
         tokenizer: The tokenizer.
+        max_seq_length: Where texts are cut, in tokens.
 
     Attributes:
-        tokenizer: As it was passed.
+        tokenizer, max_seq_length: As they were passed.
         prompts, default_prompt_name: As the folder has them.
-        max_seq_length: Where texts are cut, in tokens.
         max_active_dims: None: a folder does not limit them.
     """
 
     max_active_dims = None
 
     def __init__(
-        self, described: SpladeFolder, network: DirectModernBert, pooling: BlockwisePooling, tokenizer: FileTokenizer
+        self,
+        described: SpladeFolder,
+        network: DirectModernBert,
+        pooling: BlockwisePooling,
+        tokenizer: FileTokenizer,
+        max_seq_length: int,
     ) -> None:
         super().__init__()
         self.network = network
@@ -50,9 +55,7 @@ class DirectSplade(nn.Module):
         self.tokenizer = tokenizer
         self.prompts = dict(described.prompts)
         self.default_prompt_name = described.default_prompt_name
-        self.max_seq_length = described.max_seq_length or min(
-            tokenizer.model_max_length, network.config.max_position_embeddings
-        )
+        self.max_seq_length = max_seq_length
 
     @property
     def transformers_model(self) -> DirectModernBert:
@@ -96,17 +99,24 @@ def load_directly(folder: Path, *, device: str, dtype: torch.dtype) -> DirectSpl
         ModelUnavailableError: A description cannot be read.
     """
     try:
-        described = read_folder(folder)
-        tokenizer = read_tokenizer(described.weights.parent, described.network.vocab_size)
-        tensors = Tensors(_read(described.weights, device, dtype))
-        network = DirectModernBert(described.network, tensors)
-        decoder = network.decoder(tensors)
-        tensors.check_all_taken()
+        return _load(folder, device, dtype).eval()
     except AnotherKind as reason:
         _logger.info("%s is loaded by sentence-transformers, which takes a few seconds more (%s)", folder, reason)
         return None
+
+
+def _load(folder: Path, device: str, dtype: torch.dtype) -> DirectSplade:
+    described = read_folder(folder)
+    tokenizer = read_tokenizer(described.weights.parent, described.network.vocab_size)
+    length = described.max_seq_length or min(tokenizer.model_max_length, described.network.max_position_embeddings)
+    if length <= tokenizer.backend_tokenizer.num_special_tokens_to_add(is_pair=False):
+        raise AnotherKind("max_seq_length")
+    tensors = Tensors(_read(described.weights, device, dtype))
+    network = DirectModernBert(described.network, tensors)
+    decoder = network.decoder(tensors)
+    tensors.check_all_taken()
     pooling = BlockwisePooling(decoder, described.pooling_strategy, described.activation_function)
-    return DirectSplade(described, network, pooling, tokenizer).eval()
+    return DirectSplade(described, network, pooling, tokenizer, length)
 
 
 def _read(path: Path, device: str, dtype: torch.dtype) -> dict[str, Any]:

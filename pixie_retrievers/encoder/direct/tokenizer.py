@@ -25,8 +25,12 @@ _LISTS = ("additional_special_tokens", "extra_special_tokens")
 _MOST_TERMS = 100_000  # of larger vocabularies, transformers may mend the pre-tokenizer
 
 
+def _is_described(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("content"), str)
+
+
 def _is_token(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("content"), str))
+    return isinstance(value, str) or _is_described(value)
 
 
 def _is_token_list(value: Any) -> bool:
@@ -40,7 +44,7 @@ _TOKENS = {
 _CONFIG = {
     **_TOKENS,
     "tokenizer_class": one_of("PreTrainedTokenizerFast", "TokenizersBackend"),
-    "added_tokens_decoder": lambda value: isinstance(value, dict) and all(map(_is_token, value.values())),
+    "added_tokens_decoder": lambda value: isinstance(value, dict) and all(map(_is_described, value.values())),
     "model_max_length": lambda value: is_number(value) and value >= 1,
     "truncation_side": one_of("right", "left"),
     "padding_side": one_of("right"),
@@ -198,7 +202,7 @@ def _check_added(described: Mapping[str, Any] | None, added: Mapping[str, Mappin
 
 def _check_token(described: str | Mapping[str, Any], known: Mapping[str, Any]) -> None:
     for name, value in () if isinstance(described, str) else described.items():
-        if name != "__type" and known.get(name) != value:
+        if name != "__type" and (name not in known or known[name] != value):
             raise AnotherKind("added_tokens_decoder")
 
 

@@ -43,6 +43,7 @@ def directly(folder):
         ("sentence_bert_config.json", {"transformer_task": "feature-extraction"}),
         ("sentence_bert_config.json", {"transformer_task": None}),
         ("sentence_bert_config.json", {"query_length": 8}),
+        ("sentence_bert_config.json", {"max_seq_length": 2}),
         ("sentence_bert_config.json", {"module_output_name": "sentence_embedding"}),
         ("1_SpladePooling/config.json", {"pooling_strategy": "mean"}),
         ("1_SpladePooling/config.json", {"activation_function": "gelu"}),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from processes import script
 
 from pixie_retrievers import PixieEncoder
@@ -121,6 +122,7 @@ def test_both_ways_give_the_same_vectors_and_the_same_fingerprint(folder, senten
     assert len(fingerprints) == 1
 
 
+@pytest.mark.skipif(transformers.__version__ < "5", reason="earlier versions pad texts")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", "int8"])
 def test_an_encoder_gives_to_the_last_bit_what_it_gives_when_sentence_transformers_loads(
     precision, today_folder, ordinary_folder, sentences
@@ -150,13 +152,8 @@ NETWORKS = {
     "untied": {"tie_word_embeddings": False},
     "activations": {"hidden_activation": "silu", "classifier_activation": "relu"},
     "windows": {"num_hidden_layers": 5, "local_attention": 7, "norm_eps": 1e-3},
-    "layers": {"layer_types": ["sliding_attention", "full_attention"], "local_attention": 8},
-    "rotations": {
-        "rope_parameters": {
-            "full_attention": {"rope_type": "default", "rope_theta": 300.0},
-            "sliding_attention": {"rope_type": "default", "rope_theta": 20.0},
-        }
-    },
+    "layers": {"global_attn_every_n_layers": 1},
+    "rotations": {"global_rope_theta": 300.0, "local_rope_theta": 20.0},
 }  # fmt: skip
 
 

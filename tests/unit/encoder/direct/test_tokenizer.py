@@ -40,7 +40,7 @@ def test_special_tokens_beside_the_named_ones_are_special(changed, today_folder)
         today_folder, "tokenizer.json", {"added_tokens": [*added, added[0] | {"id": id, "content": unused}]}
     )
     path = folder / "tokenizer_config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | {"extra_special_tokens": [unused]}
+    config = json.loads(path.read_text(encoding="utf-8")) | {"additional_special_tokens": [unused]}
     path.write_text(json.dumps(config), encoding="utf-8")
     found = read_tokenizer(folder, N_TERMS).all_special_ids
     assert id in found
@@ -68,6 +68,8 @@ def test_a_tokenizer_that_cuts_on_the_left_cuts_there(changed, today_folder, sen
         {"additional_special_tokens": ["[NEW]"]},
         {"added_tokens_decoder": {"4": {"content": "[MASK]", "special": False}}},
         {"added_tokens_decoder": {"5": {"content": "[MASK]", "special": True}}},
+        {"added_tokens_decoder": {"4": "[MASK]"}},
+        {"added_tokens_decoder": {"4": {"content": "[MASK]", "new": None}}},
         {"padding_side": "left"},
         {"split_special_tokens": True},
         {"add_prefix_space": True},
