@@ -234,6 +234,15 @@ def test_a_file_of_weights_that_lacks_or_adds_a_tensor_is_left_to_sentence_trans
     assert directly(today_folder) is not None
 
 
+def test_weights_that_are_damaged_or_lie_in_several_files_are_left_to_sentence_transformers(copy_of, today_folder):
+    folder = copy_of(today_folder)
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert directly(folder) is None
+    path.rename(folder / "model-00001-of-00002.safetensors")
+    assert directly(folder) is None
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what is mapped is read from /proc")
 def test_weights_in_the_type_of_their_file_stay_in_it_for_all_processes(today_folder, copy_of):
     folder = copy_of(today_folder)
