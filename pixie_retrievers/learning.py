@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.parameters import check_whole_number
-from pixie_retrievers.queries import keep_table, keeps_tables
+from pixie_retrievers.queries import check_keeps_tables, keep_table
 from pixie_retrievers.rules.asking import Asking
 
 if TYPE_CHECKING:
@@ -82,11 +81,8 @@ class Learning(Asking):
         from pixie_retrievers.deriving.deriving import derive_table
 
         check_whole_number("max_texts", max_texts)
-        if keep and not keeps_tables(self.index):
-            raise InvalidParameterError(
-                f"a {type(self.index).__name__} has no place for a query table: pass keep=False, and save the report's"
-                " table to a file"
-            )
+        if keep:
+            check_keeps_tables(self.index)
         model = getattr(self.encoder, "model", self.encoder)
         report = derive_table(
             self.index,

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "INFERENCE_FREE",
     "QueriesChoice",
+    "check_keeps_tables",
     "check_queries",
     "encoder_for",
     "keep_table",
-    "keeps_tables",
     "stored_table",
 ]
 
@@ -87,9 +87,17 @@ def encoder_for(index: Index, encoder: EncoderChoice | None, queries: QueriesCho
     return InferenceFreeEncoder(table, partial(chosen_encoder, encoder, index.fingerprint))
 
 
-def keeps_tables(index: Index) -> bool:
-    """Whether an index has a place for a table: one in a file does."""
-    return hasattr(index, "attach")
+def check_keeps_tables(index: Index) -> None:
+    """Refuse an index that has no place for a table: one in a file has.
+
+    Raises:
+        InvalidParameterError: It has none.
+    """
+    if not hasattr(index, "attach"):
+        raise InvalidParameterError(
+            f"a {type(index).__name__} has no place for a query table: derive one with keep=False, save it to a file,"
+            " and pass its path as queries="
+        )
 
 
 def keep_table(index: Any, table: QueryTable | None) -> None:
@@ -99,10 +107,7 @@ def keep_table(index: Any, table: QueryTable | None) -> None:
         InvalidParameterError: The index has no place for one.
         IndexLockedError: Another writer holds the index.
     """
-    if not keeps_tables(index):
-        raise InvalidParameterError(
-            f"a {type(index).__name__} has no place for a query table: save it, and pass its path as queries="
-        )
+    check_keeps_tables(index)
     index.attach(_NAME, None if table is None else table.to_bytes())
 
 

@@ -227,7 +227,7 @@ class ToolIndex(Owner):
         encoder = self.sparse_retriever.encoder
         # One by one: in a batch, a weight's last bits depend on the other texts, and a message is most often known.
         vectors = SparseVectors.concatenate(
-            [encoder.encode_queries([message]) for message in messages], encoder.vocabulary_size
+            [self.sparse_retriever.query_vectors([message])[0] for message in messages], encoder.vocabulary_size
         )
         found = self.sparse_retriever.index.search(vectors, k, filter=filter)
         leaned = leaned_on([hits[0].score if hits else 0.0 for hits in found])

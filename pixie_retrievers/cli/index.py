@@ -141,6 +141,7 @@ def index(
     from pixie_retrievers.cli.storing import store
     from pixie_retrievers.indexing import left_over
     from pixie_retrievers.passages import split_documents
+    from pixie_retrievers.queries import check_keeps_tables
     from pixie_retrievers.retriever import SparseRetriever
 
     began = time.perf_counter()
@@ -175,6 +176,8 @@ def index(
         weights=weights.value if weights else None,
     )
     with SparseRetriever(encoder, opened) as retriever:
+        if inference_free:
+            check_keeps_tables(retriever.index)
         total = len(whole) if max_tokens is None else None
         try:
             stored = store(retriever.index, encoder, documents(), console, total=total, devices=devices)

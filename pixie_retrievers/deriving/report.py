@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class TableReport:
     n_held_out: int
     source: str
     model_ndcg: float | None
-    model_ms: float
-    table_ms: float
+    model_ms: float = field(repr=False)
+    table_ms: float = field(repr=False)
     kept: bool = False
 
     @property

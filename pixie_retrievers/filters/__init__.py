@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from pixie_retrievers.filters.conditions import All, Comparison, Condition, Either, Negation, PredicateCall
 from pixie_retrievers.filters.parsing import Filter, parse_filter
-from pixie_retrievers.filters.paths import MISSING, flatten, resolve
+from pixie_retrievers.filters.paths import MISSING, flatten, resolve, values_at
 
 __all__ = [
     "MISSING",
@@ -40,4 +40,5 @@ __all__ = [
     "flatten",
     "parse_filter",
     "resolve",
+    "values_at",
 ]

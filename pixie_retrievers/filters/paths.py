@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-__all__ = ["MISSING", "flatten", "resolve"]
+__all__ = ["MISSING", "flatten", "resolve", "values_at"]
 
 MISSING: Final = object()
 """What a path leads to where it leads nowhere."""
@@ -32,6 +32,13 @@ def resolve(metadata: Mapping[str, Any], path: str) -> Any:
             if found is not MISSING:
                 return found
     return MISSING
+
+
+def values_at(metadata: Mapping[str, Any], path: str) -> list[Any]:
+    """The different values that count where a field's values are counted: a scalar, or those in a list; no dicts."""
+    value = resolve(metadata, path)
+    values = value if isinstance(value, list) else [] if value is MISSING else [value]
+    return list(dict.fromkeys(one for one in values if not isinstance(one, (dict, list))))
 
 
 def _beginnings(metadata: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TypeAlias
 
@@ -79,7 +79,7 @@ class Asking:
             return self.rules if choice else Rules()
         return read_rules(choice, self.encoder)
 
-    def query_vectors(self, texts: Sequence[str], rules: RulesChoice = True) -> tuple[SparseVectors, list[Applied]]:
+    def query_vectors(self, texts: Iterable[str], rules: RulesChoice = True) -> tuple[SparseVectors, list[Applied]]:
         """Questions as a search asks them: their vectors under rules, and what the rules did to each.
 
         Args:
@@ -91,7 +91,7 @@ class Asking:
             InvalidParameterError, IncompatibleIndexError: The rules are not what they should be.
         """
         chosen = self.chosen_rules(rules)
-        vectors = self.encoder.encode_queries(texts)
+        vectors = self.encoder.encode_queries(texts if isinstance(texts, str) else list(texts))
         if not chosen:
             return vectors, [None] * len(vectors)
         weighed = chosen.apply(vectors)

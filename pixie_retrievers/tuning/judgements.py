@@ -42,6 +42,11 @@ class Question:
     pairs: list[tuple[str, str]] = field(default_factory=list)
     shown: dict[str, None] = field(default_factory=dict)
 
+    @property
+    def teaches(self) -> bool:
+        """Whether anything can be learned from it: an answer, or a click below another document."""
+        return bool(self.pairs) if self.shown else bool(self.grades)
+
     def ids(self) -> set[str]:
         """The documents that it names."""
         return {*self.grades, *self.shown}

@@ -73,9 +73,8 @@ class TuningReport:
         )
         if self.strength is None:
             return f"No factors were better than none when they were tried on questions that they had not seen. {told}"
-        verdict = (
-            "The gain is beyond chance." if self.is_beyond_chance else "That is not beyond chance: change nothing."
-        )
+        said = "That does harm" if high < 0 else "That is not beyond chance"
+        verdict = "The gain is beyond chance." if self.is_beyond_chance else f"{said}: change nothing."
         return f"{told} {verdict}"
 
     def to_dict(self) -> dict[str, Any]:

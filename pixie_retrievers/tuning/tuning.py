@@ -82,7 +82,8 @@ def tune(
             rows = learned_on.rows_of(~held)
             factors = learn(learned_on, rows, strength=strength, vocabulary_size=index.vocabulary_size, rng=rng)
         advance(1)
-    origin = Origin(f"{datetime.now().astimezone():%Y-%m-%d}", int((~held).sum()))
+    n_learned = sum(question.teaches for question, out in zip(questions, held.tolist(), strict=True) if not out)
+    origin = Origin(f"{datetime.now().astimezone():%Y-%m-%d}", n_learned)
     learned = _as_rules(encoder, factors, fixed, origin)
     proposed = replace(by_hand.merged(learned), version=rules.version)
     at = np.flatnonzero(held)
@@ -131,13 +132,14 @@ def _known(index: Index, read: Questions) -> tuple[list[Question], tuple[str, ..
         there |= {one.id for one in index.get(ids[start : start + _READ_AT_ONCE]) if one is not None}
     unknown = tuple(id for id in ids if id not in there)
     known = [question.only(there.__contains__) for question in read.questions]
-    questions = [one for one in known if one.grades and (one.pairs or not read.is_log)]
-    if len(questions) < MIN_QUESTIONS:
+    questions = [one for one in known if one.grades]  # a click on the first place teaches nothing, and is measured on
+    n_teaching = sum(one.teaches for one in questions)
+    if n_teaching < MIN_QUESTIONS:
         said = f"of {len(read.questions)} questions in {read.n_rows} rows" if read.n_rows else "of no rows"
         lacking = f"; {len(unknown)} ids are not in the index, such as {unknown[0]!r}" if unknown else ""
         clicks = ", with a click below another document," if read.is_log else ""
         raise InvalidParameterError(
-            f"{len(questions)} {said} can be learned from{clicks} and {MIN_QUESTIONS} are the least: with fewer, chance"
+            f"{n_teaching} {said} can be learned from{clicks} and {MIN_QUESTIONS} are the least: with fewer, chance"
             f" decides{lacking}"
         )
     return questions, unknown

@@ -109,7 +109,8 @@ def test_a_document_at_fault_fails_its_group_and_no_other(retriever, monkeypatch
     assert len(retriever) == 10
 
 
-def test_progress_counts_every_document_and_shows_a_rate(retriever, capfd):
+def test_progress_counts_every_document_and_shows_a_rate(retriever, capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if it were a terminal
     retriever.add_stream(documents(5))
     retriever.add_stream(iter(documents(12)), total=12, show_progress=True)
     out, err = capfd.readouterr()

@@ -69,6 +69,7 @@ def values_for(cls, encoder):
         "transformations": [],
         "query": vector if cls is SqliteIndex else "위성",
         "request": "날씨",
+        "questions": [f"{n}번째 위성은 무엇을 하는가?" for n in range(60)],
         "changes": {"new": True},
         "vectors": vectors,
         "k": 3,

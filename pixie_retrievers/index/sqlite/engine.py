@@ -22,6 +22,7 @@ from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_page, check_vectors
 from pixie_retrievers.index.sqlite.attachments import Attachments
 from pixie_retrievers.index.sqlite.check import check_file
+from pixie_retrievers.index.sqlite.facets import count_values
 from pixie_retrievers.index.sqlite.files import is_begun, refuse_folder, resolved
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.interrupts import was_interrupted
@@ -202,13 +203,14 @@ class SqliteIndex(Attachments):
         with unforked(), self._snapshot() as snapshot:
             return 0 if snapshot is None else snapshot.count(condition)
 
+    def facets(self, field: str, *, filter: Filter | None = None) -> dict[Any, int]:
+        """How many documents that pass a filter have each value of a field, the most common first."""
+        condition = None if filter is None else parse_filter(filter)
+        with unforked(), self._snapshot() as snapshot:
+            return {} if snapshot is None else count_values(snapshot, field, condition)
+
     def search(
-        self,
-        queries: SparseVectors,
-        k: int,
-        *,
-        filter: Filter | None = None,
-        ids: Iterable[str] | None = None,
+        self, queries: SparseVectors, k: int, *, filter: Filter | None = None, ids: Iterable[str] | None = None
     ) -> list[list[Hit]]:
         """The k best documents of each query: score descending, ties by insertion order.
 

@@ -208,6 +208,16 @@ class Masks:
         passing = self._passing(position, condition)
         return passing & live if len(live) else passing
 
+    def column(self, position: int, field: str) -> Column | None:
+        """A segment's column of a field, ABSENT where no document has it; None where only the documents know of it."""
+        entry = self._manifest.segments[position]
+        directory = self._cache.directory(entry, lambda: read_directory(self._store, entry.number))
+        if not may_have_column(field):
+            return None
+        if field in directory.places:
+            return read_column(self._store, directory, field, entry.n_documents)
+        return ABSENT if directory.complete else None
+
     def _live(self, position: int) -> NDArray[np.uint8]:
         entry = self._manifest.segments[position]
         return self._cache.live(entry, lambda: read_tombstones(self._store, entry))
@@ -224,12 +234,11 @@ class Masks:
 
     def _evaluate(self, position: int, condition: Condition) -> _Passing:
         entry = self._manifest.segments[position]
-        directory = self._cache.directory(entry, lambda: read_directory(self._store, entry.number))
         columns: dict[str, Column | None] = {}
 
         def column_of(field: str) -> Column | None:
             if field not in columns:
-                columns[field] = self._column(directory, field, entry.n_documents)
+                columns[field] = self.column(position, field)
             return columns[field]
 
         certain, possible = evaluate(condition, column_of, entry.n_documents)
@@ -241,13 +250,6 @@ class Masks:
         ordinals = np.flatnonzero(undecided & live if len(live) else undecided)
         mask[ordinals] = self._read(condition, self._views[position].head.docnos[ordinals].tolist())
         return _Passing(live, mask)
-
-    def _column(self, directory: Directory, field: str, n_documents: int) -> Column | None:
-        if not may_have_column(field):
-            return None
-        if field in directory.places:
-            return read_column(self._store, directory, field, n_documents)
-        return ABSENT if directory.complete else None
 
     def _read(self, condition: Condition, docnos: Sequence[int]) -> NDArray[np.uint8]:
         """Hold a condition against documents themselves."""

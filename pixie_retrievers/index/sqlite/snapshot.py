@@ -12,7 +12,7 @@ from pixie_retrievers.errors import CorruptIndexError
 from pixie_retrievers.filters import Condition
 from pixie_retrievers.index.sqlite.codec import decode_rows
 from pixie_retrievers.index.sqlite.columns.among import SumSet
-from pixie_retrievers.index.sqlite.columns.column import SegmentColumns
+from pixie_retrievers.index.sqlite.columns.column import Column, SegmentColumns
 from pixie_retrievers.index.sqlite.columns.stored import read_columns, read_directory, read_id_sums
 from pixie_retrievers.index.sqlite.manifest import Manifest, SegmentEntry
 from pixie_retrievers.index.sqlite.masks import Allowed, MaskCache, Masks, read_tombstones
@@ -115,16 +115,20 @@ class Snapshot:
         for position in range(len(self.views)):
             if stop is not None and stop <= 0:
                 break
-            passing = self._passing(position, condition)
+            passing = self.passing(position, condition)
             found.extend(document.id for document in self.documents(passing[start:stop].tolist()))
             start, stop = max(0, start - len(passing)), None if stop is None else stop - len(passing)
         return found
 
     def count(self, condition: Condition | None) -> int:
         """How many live documents pass."""
-        return sum(len(self._passing(position, condition)) for position in range(len(self.views)))
+        return sum(len(self.passing(position, condition)) for position in range(len(self.views)))
 
-    def _passing(self, position: int, condition: Condition | None) -> NDArray[np.int64]:
+    def column(self, position: int, field: str) -> Column | None:
+        """A segment's column of a field, ABSENT where no document has it; None where only the documents know of it."""
+        return self._masks.column(position, field)
+
+    def passing(self, position: int, condition: Condition | None) -> NDArray[np.int64]:
         """The insertion numbers of a segment's live documents that pass."""
         allowed, docnos = self._masks.of_segment(position, condition), self.views[position].head.docnos
         return docnos[allowed == 1] if len(allowed) else docnos
@@ -135,7 +139,7 @@ class Snapshot:
         for position, view in enumerate(self.views):
             docnos = view.head.docnos
             if docnos[-1] > docno:
-                live = self._passing(position, None)
+                live = self.passing(position, None)
                 found += live[live > docno][: n - len(found)].tolist()
                 if len(found) == n:
                     break

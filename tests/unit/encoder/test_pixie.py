@@ -359,10 +359,12 @@ def test_many_threads_get_what_one_gets(today_folder, sentences):
         assert all(pool.map(work, range(24)))
 
 
-def test_nothing_is_printed_unless_progress_is_asked_for(today_folder, sentences, capfd):
+def test_nothing_is_printed_unless_progress_is_asked_for_on_a_terminal(today_folder, sentences, capfd, monkeypatch):
     encoder = PixieEncoder(today_folder, device="cpu")
     encoder.encode_documents(sentences)
+    encoder.encode_documents(sentences, show_progress=True)  # nobody watches a pipe
     assert capfd.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if it were one
     encoder.encode_documents(sentences, show_progress=True)
     out, err = capfd.readouterr()
     assert out == ""

@@ -290,6 +290,7 @@ class TestKeeping:
             "fingerprint": encoder.fingerprint,
             "weights": None,
             "top_k_tokens": 3,
+            "queries": None,
         }
         assert len(pickled) < 2000
         for twin in (PixieVectorStore.from_json(dumped), pickle.loads(pickled)):

@@ -132,6 +132,16 @@ def test_a_log_of_clicks_teaches_what_was_passed_over(retriever):
     assert any("People click what stands first" in note for note in report.notes)
 
 
+def test_clicks_on_the_first_place_teach_nothing_and_are_measured_on(retriever):
+    rows = []
+    for n in range(N):
+        shown = [f"noise{n % 20}", f"d{n}"]
+        rows.append({"question": f"0 {n + 1} {n + 201}", "shown": shown, "clicked": [shown[n < 60]]})
+    report = retriever.tune(rows)
+    assert report.n_learned < 60 < report.n_learned + report.n_held_out
+    assert 0.64 < report.before < 1, "some of what is measured was in order as it was shown"
+
+
 def test_clicks_on_the_first_alone_teach_nothing(retriever):
     rows = [{"question": f"{n + 1}", "shown": [f"d{n}", "noise0"], "clicked": [f"d{n}"]} for n in range(N)]
     with pytest.raises(InvalidParameterError, match="with a click below another document"):
