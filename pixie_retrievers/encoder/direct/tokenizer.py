@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ __all__ = ["FileTokenizer", "TokenIds", "read_tokenizer"]
 
 _NAMED = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
+_BERT = ("BertTokenizer", "BertTokenizerFast")
 _MOST_TERMS = 100_000  # of larger vocabularies, transformers may mend the pre-tokenizer
 
 
@@ -43,7 +45,12 @@ _TOKENS = {
 }
 _CONFIG = {
     **_TOKENS,
-    "tokenizer_class": one_of("PreTrainedTokenizerFast", "TokenizersBackend"),
+    "tokenizer_class": one_of("PreTrainedTokenizerFast", "TokenizersBackend", *_BERT),
+    # Of BERT's class; without it they say nothing.
+    **dict.fromkeys(("do_lower_case", "tokenize_chinese_chars"), is_flag),
+    "strip_accents": one_of(None, True, False),
+    "do_basic_tokenize": one_of(True),
+    "never_split": one_of(None),
     "added_tokens_decoder": lambda value: isinstance(value, dict) and all(map(_is_described, value.values())),
     "model_max_length": lambda value: is_number(value) and value >= 1,
     "truncation_side": one_of("right", "left"),
@@ -146,6 +153,8 @@ def read_tokenizer(folder: Path, n_terms: int) -> FileTokenizer:
         raise AnotherKind("tokenizer_config.json")
     if backend.post_processor is None or backend.get_vocab_size() > _MOST_TERMS:
         raise AnotherKind("tokenizer.json")
+    if config["tokenizer_class"] in _BERT:
+        _check_bert(config, json.loads(backend.to_str()))
     cut, filled = backend.truncation or {}, backend.padding or {}
     if filled.get("direction", "right") != "right":
         raise AnotherKind("padding_side")
@@ -163,6 +172,25 @@ def read_tokenizer(folder: Path, n_terms: int) -> FileTokenizer:
         truncation_side=config.get("truncation_side", cut.get("direction", "right")),
         pad_token=str(_content(config["pad_token"])),
     )
+
+
+def _check_bert(config: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+    """See that the file's parts are those that BERT's class makes: some versions take its own, and some the file's."""
+    normalizer = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
+        "strip_accents": config.get("strip_accents"),
+        "lowercase": config.get("do_lower_case", True),
+    }
+    model = {"type": "WordPiece", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+    model["unk_token"] = _content(config.get("unk_token", "[UNK]"))
+    if (
+        parts["normalizer"] != normalizer
+        or parts["pre_tokenizer"] != {"type": "BertPreTokenizer"}
+        or {name: parts["model"].get(name) for name in model} != model
+    ):
+        raise AnotherKind("tokenizer_class")
 
 
 def _as_dict(id: int, token: Any) -> dict[str, Any]:

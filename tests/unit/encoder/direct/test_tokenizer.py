@@ -56,10 +56,32 @@ def test_a_tokenizer_that_cuts_on_the_left_cuts_there(changed, today_folder, sen
     assert read_tokenizer(folder, N_TERMS)([sentences[0]], 8).input_ids == [expected]
 
 
+BERT = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None}
+
+
+@pytest.mark.parametrize("class_", ["BertTokenizer", "BertTokenizerFast"])
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_tokenizer_of_berts_class_is_read_where_its_file_holds_what_the_class_makes(
+    class_, lowercase, changed, today_folder, sentences
+):
+    folder = changed(today_folder, "tokenizer.json", {"normalizer": BERT | {"lowercase": lowercase}})
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"tokenizer_class": class_, "do_lower_case": lowercase}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    found, expected = read_tokenizer(folder, N_TERMS), AutoTokenizer.from_pretrained(folder)
+    texts = [*sentences, "AI ai ÀÉ 위성\u0000 漢字", "a" * 200]
+    assert found(texts).input_ids == expected(texts).input_ids
+    assert set(found.all_special_ids) == set(expected.all_special_ids)
+    path.write_text(json.dumps(config | {"do_lower_case": not lowercase}), encoding="utf-8")
+    with pytest.raises(AnotherKind):
+        read_tokenizer(folder, N_TERMS)
+
+
 @pytest.mark.parametrize(
     "values",
     [
-        {"tokenizer_class": "BertTokenizer"},
+        {"tokenizer_class": "BertTokenizer"},  # whose normalizer is another one
+        {"tokenizer_class": "DebertaV2Tokenizer"},
         {"tokenizer_class": None},
         {"mask_token": "[NEW]"},
         {"mask_token": "위성"},
@@ -73,7 +95,7 @@ def test_a_tokenizer_that_cuts_on_the_left_cuts_there(changed, today_folder, sen
         {"padding_side": "left"},
         {"split_special_tokens": True},
         {"add_prefix_space": True},
-        {"do_lower_case": True},
+        {"do_basic_tokenize": False},
     ],
     ids=str,
 )
