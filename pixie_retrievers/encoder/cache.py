@@ -40,7 +40,8 @@ class VectorCache:
             found.update(zip(missing, encode(missing), strict=True))
         with self._lock:
             for text in dict.fromkeys(texts):
-                self._kept[text] = found[text]
+                # Whoever encoded it first: in another batch the last bits differ, and a question has one answer.
+                found[text] = self._kept.setdefault(text, found[text])
                 self._kept.move_to_end(text)
             while len(self._kept) > self._max_vectors:
                 self._kept.popitem(last=False)

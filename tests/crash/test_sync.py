@@ -44,6 +44,9 @@ def sync_and_die(path: str, n_writes: int) -> None:
     left = n_writes
 
     class Dying(SqliteIndex):
+        def check_writable(self):
+            pass  # a look at the lock is not a commit
+
         def _write(self, change):
             nonlocal left
             if left == 0:

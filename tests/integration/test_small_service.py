@@ -46,11 +46,13 @@ def test_it_answers_as_the_whole_package_does(small, tmp_path, encoder):
         )
         retriever.derive_query_table()
     missing = "import importlib.util as u; assert not any(map(u.find_spec, ('torch', 'transformers', 'scipy')))"
-    subprocess.run([small, "-c", missing], check=True)
-    subprocess.run([small, ROOT / "examples" / "service" / "compile.py"], check=True, timeout=300)
+    alone = {"PYTHONPATH": "", "PYTHONHOME": ""}  # what other packages are here, it does not see
+    subprocess.run([small, "-c", missing], check=True, env=os.environ | alone)
+    compiling = [small, ROOT / "examples" / "service" / "compile.py"]
+    subprocess.run(compiling, check=True, timeout=300, env=os.environ | alone)
     questions = [f"{thing}은 무엇인가?" for thing in THINGS]
     with (
-        service(path, n_workers=1, python=str(small), QUERIES="inference-free") as address,
+        service(path, n_workers=1, python=str(small), QUERIES="inference-free", **alone) as address,
         SparseRetriever.open(path, queries="inference-free") as retriever,
     ):
         answers = [answer for _, answer in ask(address, questions, n_callers=1, k=3)]

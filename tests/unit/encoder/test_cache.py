@@ -28,6 +28,16 @@ def test_only_what_is_missing_is_encoded_once_and_in_one_call():
     assert calls == [["1", "2"], ["3", "4"], ["1"]]
 
 
+def test_a_question_that_two_threads_encode_at_once_has_one_answer():
+    cache = VectorCache(3)
+
+    def encode(_):
+        cache.get(["1"], vectors_of, 100)  # meanwhile somebody else does, too
+        return SparseVectors.from_dicts([{1: 2.0000002}], 100)  # in another batch, and so not to the last bit
+
+    assert cache.get(["1"], encode, 100) == vectors_of(["1"]) == cache.get(["1"], vectors_of, 100)
+
+
 @pytest.mark.parametrize("size", [0, 1, 5])
 def test_many_threads_get_their_own_vectors_from_a_cache_that_keeps_its_bound(size):
     cache = VectorCache(size)
