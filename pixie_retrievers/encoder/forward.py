@@ -31,12 +31,19 @@ def forward(model: Any, features: dict[str, Any], kind: Kind) -> Any:
         kind: Decides the route.
     """
     import torch
-    from sentence_transformers.util import batch_to_device, select_max_active_dims
 
     most = {} if model.max_active_dims is None else {"max_active_dims": model.max_active_dims}
+    moved = {
+        name: value.to(model.device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in features.items()
+    }
     with torch.inference_mode():
-        pooled = model(batch_to_device(features, model.device), task=kind, **most)["sentence_embedding"]
-        return select_max_active_dims(pooled, **most) if most else pooled
+        pooled = model(moved, task=kind, **most)["sentence_embedding"]
+        if not most:
+            return pooled
+        from sentence_transformers.util import select_max_active_dims
+
+        return select_max_active_dims(pooled, **most)
 
 
 @panics_refused()

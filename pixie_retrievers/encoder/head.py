@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pixie_retrievers.encoder.direct.network import DirectModernBert
 from pixie_retrievers.encoder.packing import Packing
 
 __all__ = ["BlockwisePooling", "masked_language_model", "split_heads"]
@@ -166,7 +167,9 @@ def split_heads(model: Any) -> None:
 
 
 def masked_language_model(transformer: nn.Module) -> nn.Module | None:
-    """The network of transformers that a module of sentence-transformers holds."""
+    """The network of transformers that a module of sentence-transformers holds, or the one that stands in for both."""
+    if isinstance(transformer, DirectModernBert):
+        return transformer
     from transformers import PreTrainedModel
 
     return next((module for module in transformer.modules() if isinstance(module, PreTrainedModel)), None)

@@ -21,9 +21,27 @@ from torch import nn
 from pixie_retrievers.encoder.forward import forward, prepare
 from pixie_retrievers.errors import DeviceUnavailableError
 
-__all__ = ["Int8Linear", "PackedLinear", "multiplies_bytes_exactly", "pack", "quantise"]
+__all__ = ["Int8Linear", "PackedLinear", "linear_of", "multiplies_bytes_exactly", "pack", "quantise"]
 
 _ZERO_POINT = 128  # the processor multiplies unsigned bytes (activations) by signed ones (weights)
+
+
+def linear_of(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
+    """An ``nn.Linear`` of given numbers.
+
+    Its constructor would draw random ones; on torch's "meta" device it draws none, but imports as much as a model takes
+    to load.
+
+    Args:
+        weight: Shape (out_features, in_features).
+        bias: Shape (out_features,), or None.
+    """
+    linear = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(linear)
+    linear.out_features, linear.in_features = weight.shape
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    linear.register_parameter("bias", None if bias is None else nn.Parameter(bias, requires_grad=False))
+    return linear
 
 
 class PackedLinear(nn.Module):
@@ -93,10 +111,9 @@ def multiplies_bytes_exactly() -> bool:
     Raises:
         RuntimeError, AttributeError, NotImplementedError, TypeError: This build of torch has no such operator.
     """
-    linear = nn.Linear(64, 2, bias=False, device="meta").to_empty(device="cpu")  # no random number is drawn
+    linear = linear_of(torch.tensor([[1.0], [-1.0]]).repeat(1, 64), None)
     values = torch.ones(3, 64)
     with torch.inference_mode():
-        linear.weight[0], linear.weight[1] = 1, -1
         return torch.allclose(Int8Linear(linear)(values), linear(values))
 
 

@@ -1,7 +1,8 @@
 """ModernBERT over texts that lie behind each other: no padding, and no step that is not needed to infer.
 
 The weights and modules are those that transformers loaded, and so is what they compute; only how texts are brought to
-them differs. Whether it gives what transformers' own pass gives is tried when a model is loaded.
+them differs. Whether it gives what transformers' own pass gives is tried when a model is loaded. Models that are loaded
+without transformers have the same modules under the same names, and no other pass.
 
 Source: Warner et al. 2024, "Smarter, Better, Faster, Longer" (arXiv 2412.13663), sections 2.1 and 2.2.
 """
@@ -24,6 +25,7 @@ from pixie_retrievers.encoder.attention import (
     TextByText,
     flash_runs_on,
 )
+from pixie_retrievers.encoder.direct.network import DirectModernBert
 from pixie_retrievers.encoder.packing import Packing
 
 __all__ = ["ModernBert", "packed_network"]
@@ -37,7 +39,7 @@ class ModernBert:
     """A masked language model's states in front of its last layer.
 
     Args:
-        network: A ``ModernBertForMaskedLM`` of transformers, set to evaluate.
+        network: A ``ModernBertForMaskedLM`` of transformers, set to evaluate, or what stands in for one.
         max_length: How many tokens a text has at most.
     """
 
@@ -150,6 +152,8 @@ def packed_network(network: Any, max_length: int) -> ModernBert | None:
         network: A masked language model whose last layer was taken out.
         max_length: How many tokens a text has at most.
     """
+    if isinstance(network, DirectModernBert):
+        return ModernBert(network, max_length)  # it has no other pass
     if type(network).__name__ != "ModernBertForMaskedLM" or max_length > _MOST_POSITIONS:
         return None
     ids = np.arange(1, 8, dtype=np.int32)

@@ -7,10 +7,22 @@ from importlib.util import find_spec
 
 from pixie_retrievers.errors import OptionalDependencyError
 
-__all__ = ["MODEL_PACKAGES", "TABLE_PACKAGES", "check_packages", "import_packages"]
+__all__ = [
+    "ANY_MODEL_PACKAGES",
+    "HUB_PACKAGES",
+    "MODEL_PACKAGES",
+    "TABLE_PACKAGES",
+    "check_packages",
+    "import_packages",
+]
 
 TABLE_PACKAGES = ("tokenizers", "safetensors")
-MODEL_PACKAGES = ("torch", "transformers", "sentence_transformers", *TABLE_PACKAGES, "huggingface_hub")
+MODEL_PACKAGES = ("torch", *TABLE_PACKAGES)
+"""What a ModernBERT in a folder needs."""
+ANY_MODEL_PACKAGES = (*MODEL_PACKAGES, "transformers", "sentence_transformers")
+"""What any other needs."""
+HUB_PACKAGES = ("huggingface_hub",)
+"""What fetches models."""
 
 
 def check_packages(needed: Sequence[str] = MODEL_PACKAGES) -> None:
@@ -22,7 +34,8 @@ def check_packages(needed: Sequence[str] = MODEL_PACKAGES) -> None:
     missing = [name for name in needed if not _is_installed(name)]
     if not missing:
         return
-    what, extra = ("running a model", "encoder") if "torch" in needed else ("reading questions", "inference-free")
+    by_table = needed is TABLE_PACKAGES
+    what, extra = ("reading questions", "inference-free") if by_table else ("running a model", "encoder")
     raise OptionalDependencyError(
         f'{what} needs {", ".join(missing)}: pip install "pixie-retrievers[{extra}]"; without them an index is searched'
         " with your own vectors or encoder"
@@ -31,7 +44,7 @@ def check_packages(needed: Sequence[str] = MODEL_PACKAGES) -> None:
 
 def import_packages() -> None:
     """Import what loading a model imports: seconds, which a process may spend while it waits for something else."""
-    import sentence_transformers  # noqa: F401  # imports torch and transformers
+    import torch  # noqa: F401
 
 
 def _is_installed(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from pixie_retrievers.encoder.limits import check_description
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 
-__all__ = ["check_modules", "check_weights", "read_object"]
+__all__ = ["check_modules", "check_weights", "read_json", "read_object"]
 
 # The classes a SPLADE model is made of, with the file that defines each today.
 _CLASSES = {
@@ -62,13 +62,19 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         ModelUnavailableError: The file cannot be read or holds something else.
     """
-    content = _read_json(path) if path.is_file() else {}
+    content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
         raise ModelUnavailableError(f"{path} does not hold a JSON object: fetch the model again")
     return content
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ModelUnavailableError: The file cannot be read.
+        UnsafeModelError: It is larger than any model's description.
+    """
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UnsafeModelError(f"{path} takes more than {_MAX_BYTES >> 20} MiB, which no model's description does")
@@ -100,7 +106,7 @@ def check_modules(folder: Path) -> list[Path]:
                 " masked language model; pass a folder that SparseEncoder.save_pretrained wrote"
             )
         return [_check_transformer(folder)]
-    modules = _read_json(modules_path)
+    modules = read_json(modules_path)
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
         raise ModelUnavailableError(f"{modules_path} is not a list of modules: fetch the model again")
     parts = [(str(module.get("type")), _inside(folder, module.get("path", ""), modules_path)) for module in modules]
@@ -215,7 +221,7 @@ def _check_descriptions(folder: Path) -> None:
     """Hold all that a module's folder says to what it may say; weights and lists of words are not descriptions."""
     for path in sorted(folder.glob("*.json")):
         if path.name not in _WORDS and not path.name.endswith(".index.json"):
-            check_description(_read_json(path), path)
+            check_description(read_json(path), path)
 
 
 def _check_setting(name: str, value: Any, where: Path) -> None:

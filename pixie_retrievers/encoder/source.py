@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixie_retrievers.encoder.packages import HUB_PACKAGES, check_packages
 from pixie_retrievers.encoder.safety import check_modules, check_weights
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, UnsafeModelError
 from pixie_retrievers.parameters import check_path
@@ -89,6 +90,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _from_hub(name: str, revision: str | None) -> ModelSource:
+    check_packages(HUB_PACKAGES)
     if revision is not None and _COMMIT.fullmatch(revision):  # it never changes: the hub has nothing to add
         cached = _cached(name, revision)
         if cached is not None:

@@ -96,7 +96,9 @@ class TokenizerDescription:
 
     @classmethod
     def of(cls, tokenizer: Any) -> TokenizerDescription:
-        """Of a fast tokenizer of transformers."""
+        """Of a fast tokenizer of transformers, without where it cuts and fills up, which is said at every call."""
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
         content = tokenizer.backend_tokenizer.to_str()
         return cls(
             content,

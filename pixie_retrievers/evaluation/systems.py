@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pixie_retrievers.encoder.base import Encoder
-from pixie_retrievers.encoder.packages import check_packages
+from pixie_retrievers.encoder.packages import ANY_MODEL_PACKAGES, check_packages
 from pixie_retrievers.errors import InvalidParameterError, ModelUnavailableError, OptionalDependencyError
 from pixie_retrievers.evaluation.collections import Collection
 from pixie_retrievers.evaluation.metrics import DEPTH, Run
@@ -161,7 +161,7 @@ class DenseSystem:
     """
 
     def __init__(self, model: str, *, device: str | None = None) -> None:
-        check_packages()
+        check_packages(ANY_MODEL_PACKAGES)
         from sentence_transformers import SentenceTransformer
 
         self.name = Path(model).name if Path(model).is_dir() else model

@@ -12,8 +12,8 @@ from typing import Any
 
 from pixie_retrievers.encoder.base import Encoder
 from pixie_retrievers.encoder.inference_free.table import QueryTable
-from pixie_retrievers.encoder.loading import quiet
-from pixie_retrievers.encoder.packages import check_packages
+from pixie_retrievers.encoder.ordinary import quiet
+from pixie_retrievers.encoder.packages import ANY_MODEL_PACKAGES, check_packages
 from pixie_retrievers.errors import IncompatibleIndexError, InvalidParameterError, OptionalDependencyError, StorageError
 from pixie_retrievers.fingerprints import differences
 
@@ -49,7 +49,7 @@ def save_standard_model(table: QueryTable, encoder: Encoder, folder: str | os.Pa
     target = Path(folder)
     if target.exists():
         raise StorageError(f"{target} already exists: name a new folder")
-    check_packages()
+    check_packages(ANY_MODEL_PACKAGES)
     draft = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent if target.parent.is_dir() else None))
     try:
         with quiet():

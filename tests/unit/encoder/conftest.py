@@ -53,7 +53,7 @@ def sentences() -> list[str]:
     return SENTENCES
 
 
-def korean_tokenizer() -> Any:
+def korean_tokenizer(n_terms: int = VOCABULARY_SIZE) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +64,7 @@ def korean_tokenizer() -> Any:
     trained.train_from_iterator(SENTENCES, trainer)
     # The trainer numbers equal candidates differently from run to run.
     pieces = special + sorted(set(trained.get_vocab()) - set(special))
-    pieces += [f"[unused{n}]" for n in range(VOCABULARY_SIZE - len(pieces))]
+    pieces += [f"[unused{n}]" for n in range(n_terms - len(pieces))]
     vocabulary = {piece: n for n, piece in enumerate(pieces)}
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.NFC()
@@ -126,7 +126,7 @@ def make_splade_modules() -> Callable[[Path], list[Any]]:
 
 
 @pytest.fixture(scope="session")
-def make_tokenizer() -> Callable[[], Any]:
+def make_tokenizer() -> Callable[..., Any]:
     return korean_tokenizer
 
 
@@ -172,6 +172,16 @@ def version_5_folder(today_folder: Path, tmp_path_factory: pytest.TempPathFactor
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ordinary_folder(version_5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with a harmless setting, because of which sentence-transformers loads it."""
+    folder = shutil.copytree(version_5_folder, tmp_path_factory.mktemp("ordinary") / "random-splade")
+    path = folder / "sentence_bert_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) | {"model_args": {"attn_implementation": "sdpa"}}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return Path(folder)
 
 
 @pytest.fixture

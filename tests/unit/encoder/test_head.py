@@ -152,10 +152,10 @@ def capped_head(monkeypatch):
 
 
 def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_says_so(
-    capped_head, today_folder, sentences, encoder, caplog
+    capped_head, ordinary_folder, sentences, encoder, caplog
 ):
     with caplog.at_level(logging.INFO, logger="pixie_retrievers"):
-        whole = PixieEncoder(today_folder, device="cpu")
+        whole = PixieEncoder(ordinary_folder, device="cpu")
     assert not any(isinstance(module, BlockwisePooling) for module in whole._model.modules())
     assert [r.getMessage() for r in caplog.records if "cannot be split" in r.getMessage()] == [
         "the head of ModernBertForMaskedLM cannot be split: its logits take tokens x vocabulary x 4 bytes"
@@ -168,8 +168,8 @@ def test_a_head_that_does_more_behind_its_last_layer_stays_whole_and_the_log_say
     not (this_machine().cpu_has_int8 and multiplies_bytes_exactly()),
     reason="the processor has no VNNI instructions, or ONEDNN_MAX_CPU_ISA hides them",
 )
-def test_a_whole_head_runs_in_int8_too(capped_head, today_folder, sentences):
-    whole = PixieEncoder(today_folder, device="cpu", precision="int8")
+def test_a_whole_head_runs_in_int8_too(capped_head, ordinary_folder, sentences):
+    whole = PixieEncoder(ordinary_folder, device="cpu", precision="int8")
     assert whole.vocabulary_size == 50_000
     assert len(whole.encode_documents(sentences).term_ids) > 0
 
@@ -197,7 +197,6 @@ print(json.dumps([status("VmHWM") - before, len(vectors.term_ids)]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
-@pytest.mark.skipif(transformers.__version__ < "5", reason="texts behind each other need transformers 5")
 def test_two_long_texts_take_a_fraction_of_what_their_logits_would(long_folder, sentences):
     peak, n_terms = script(PEAK, str(long_folder), " ".join(sentences), OMP_NUM_THREADS="1")
     assert n_terms > 0

@@ -38,11 +38,11 @@ def test_a_modernbert_takes_texts_behind_each_other_and_both_kinds_share_its_par
 
 
 def test_where_its_states_differ_it_is_run_as_transformers_does_and_the_log_says_so(
-    today_folder, sentences, encoder, monkeypatch, caplog
+    ordinary_folder, sentences, encoder, monkeypatch, caplog
 ):
     monkeypatch.setattr(ModernBert, "__call__", lambda self, packing: self._network.model.embeddings(packing.ids))
     with caplog.at_level("INFO", logger="pixie_retrievers"):
-        padded = PixieEncoder(today_folder, device="cpu")
+        padded = PixieEncoder(ordinary_folder, device="cpu")
     assert isinstance(padded._streams["document"].passes, PaddedPasses)
     assert "with padding: its states differ" in caplog.text
     monkeypatch.undo()
@@ -50,28 +50,28 @@ def test_where_its_states_differ_it_is_run_as_transformers_does_and_the_log_says
     assert difference.max() <= 1e-5
 
 
-def test_where_transformers_is_another_release_it_is_run_as_that_does(today_folder, sentences, monkeypatch, caplog):
+def test_where_transformers_is_another_release_it_is_run_as_that_does(ordinary_folder, sentences, monkeypatch, caplog):
     monkeypatch.setattr(ModernBert, "_table", lambda *_: {}["rotary_emb"])
     with caplog.at_level("INFO", logger="pixie_retrievers"):
-        padded = PixieEncoder(today_folder, device="cpu")
+        padded = PixieEncoder(ordinary_folder, device="cpu")
     assert isinstance(padded._streams["document"].passes, PaddedPasses)
     assert "with padding: KeyError" in caplog.text
     assert len(padded.encode_documents(sentences)) == len(sentences)
 
 
-def test_where_the_model_changes_texts_before_they_are_tokens_it_tokenises_them_itself(today_folder, monkeypatch):
+def test_where_the_model_changes_texts_before_they_are_tokens_it_tokenises_them_itself(ordinary_folder, monkeypatch):
     from pixie_retrievers.encoder import passes
 
     other = SimpleNamespace(ids=np.array([7], np.int32))
     monkeypatch.setattr(passes.Vocabulary, "read", lambda _, texts, __="": [other] * len(texts))
-    padded = PixieEncoder(today_folder, device="cpu")._streams["document"].passes
+    padded = PixieEncoder(ordinary_folder, device="cpu")._streams["document"].passes
     assert isinstance(padded, PaddedPasses)
     assert padded._beside is None
 
 
-def test_tokens_of_readings_give_a_padded_model_what_its_own_tokenizer_gives(today_folder, sentences, monkeypatch):
+def test_tokens_of_readings_give_a_padded_model_what_its_own_tokenizer_gives(ordinary_folder, sentences, monkeypatch):
     monkeypatch.setattr("pixie_retrievers.encoder.passes.packed_network", lambda *_: None)
-    encoder = PixieEncoder(today_folder, device="cpu")
+    encoder = PixieEncoder(ordinary_folder, device="cpu")
     passes = encoder._streams["document"].passes
     assert passes._beside is not None
     ours = dense(encoder.encode_documents(sentences))
@@ -79,8 +79,9 @@ def test_tokens_of_readings_give_a_padded_model_what_its_own_tokenizer_gives(tod
     assert np.array_equal(dense(encoder.encode_documents(sentences)), ours)
 
 
-def test_each_text_is_tokenised_once(today_folder, sentences, monkeypatch):
-    encoder = PixieEncoder(today_folder, device="cpu")
+@pytest.mark.parametrize("folder", ["today_folder", "ordinary_folder"])
+def test_each_text_is_tokenised_once(folder, request, sentences, monkeypatch):
+    encoder = PixieEncoder(request.getfixturevalue(folder), device="cpu")
     monkeypatch.setattr(encoder._model, "preprocess", lambda *_, **__: pytest.fail("tokenised again"), raising=False)
     monkeypatch.setattr(encoder._model, "tokenize", lambda *_, **__: pytest.fail("tokenised again"), raising=False)
     assert len(encoder.encode_documents(sentences)) == len(sentences)

@@ -292,14 +292,14 @@ def test_tokens_are_counted_beyond_what_the_model_reads(encoder, sentences):
 
 
 @pytest.mark.filterwarnings("ignore:the model read only the beginning")
-def test_max_length_cuts_texts_and_their_literal_terms_alike(today_folder, encoder, sentences):
+def test_max_length_cuts_texts_and_their_literal_terms_alike(today_folder, encoder, reference, sentences):
     short = PixieEncoder(today_folder, device="cpu", max_length=8)
     assert short.max_length == 8
     text = sentences[0]
-    whole = encoder._model.tokenizer(text, add_special_tokens=False).input_ids
+    whole = reference.tokenizer(text, add_special_tokens=False).input_ids
     assert len(whole) > 6
     assert {*short._vocabulary.read([text])[0].terms.tolist()} == {*whole[:6]}
-    start = encoder._model.tokenizer.decode(whole[:6])
+    start = reference.tokenizer.decode(whole[:6])
     assert np.abs(dense(short.encode_documents([text])) - dense(encoder.encode_documents([start]))).max() <= TOLERANCE
     assert json.loads(short.fingerprint)["max_length"] == 8
 
@@ -319,9 +319,9 @@ def test_any_texts_give_vectors_or_the_error_for_texts(encoder, texts):
 # Terms
 
 
-def test_tokens_are_spelled_as_the_tokenizer_spells_them(encoder, sentences):
+def test_tokens_are_spelled_as_the_tokenizer_spells_them(encoder, reference, sentences):
     ids = encoder.encode_documents(sentences[:1]).term_ids.tolist()
-    assert encoder.tokens(ids) == encoder._model.tokenizer.convert_ids_to_tokens(ids)
+    assert encoder.tokens(ids) == reference.tokenizer.convert_ids_to_tokens(ids)
     assert encoder.surfaces(np.array(ids, np.int32)) == [token.removeprefix("##") for token in encoder.tokens(ids)]
 
 

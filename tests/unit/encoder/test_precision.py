@@ -173,13 +173,13 @@ def reads_its_weights(monkeypatch):
 
 
 @needs_bfloat16
-def test_a_model_that_takes_its_layers_apart_is_left_as_it_is(reads_its_weights, today_folder, sentences):
-    whole = PixieEncoder(today_folder, device="cpu", precision="bfloat16")
+def test_a_model_that_takes_its_layers_apart_is_left_as_it_is(reads_its_weights, ordinary_folder, sentences):
+    whole = PixieEncoder(ordinary_folder, device="cpu", precision="bfloat16")
     assert not any(isinstance(module, PackedLinear) for module in whole._model.modules())
     assert len(whole.encode_documents(sentences).term_ids) > 0
 
 
 @needs_int8
-def test_a_model_that_takes_its_layers_apart_is_refused_in_int8(reads_its_weights, today_folder):
+def test_a_model_that_takes_its_layers_apart_is_refused_in_int8(reads_its_weights, ordinary_folder):
     with pytest.raises(InvalidParameterError, match=r"cannot be computed in int8 .*: pass another precision"):
-        PixieEncoder(today_folder, device="cpu", precision="int8")
+        PixieEncoder(ordinary_folder, device="cpu", precision="int8")

@@ -87,9 +87,9 @@ def test_afterwards_nothing_watches(encoder, sentences):
     assert np.array_equal(before, passed())
 
 
-def test_a_head_that_cannot_be_split_is_watched_too(today_folder, sentences, monkeypatch):
+def test_a_head_that_cannot_be_split_is_watched_too(ordinary_folder, sentences, monkeypatch):
     monkeypatch.setattr("pixie_retrievers.encoder.head.split_heads", lambda _: None)
-    held(PixieEncoder(today_folder, device="cpu"), sentences[0])
+    held(PixieEncoder(ordinary_folder, device="cpu"), sentences[0])
 
 
 @pytest.mark.parametrize("change", [{"pooling_strategy": "sum"}, {"activation_function": "log1p_relu"}])
