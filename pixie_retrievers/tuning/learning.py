@@ -52,8 +52,9 @@ def learn(
     used, places = np.unique(candidates.terms[rows], return_inverse=True)
     places = places.reshape(len(rows), -1)
     is_term = used >= 0
-    theta = np.zeros(len(used) + 1)  # the last is the logarithm of the temperature's inverse
-    mean, square = np.zeros_like(theta), np.zeros_like(theta)
+    theta: NDArray[np.float64] = np.zeros(len(used) + 1)  # the last is the logarithm of the temperature's inverse
+    mean: NDArray[np.float64] = np.zeros(len(theta))
+    square: NDArray[np.float64] = np.zeros(len(theta))
     limit = np.log(MAX_CHANGE)
     for step in range(1, _STEPS + 1 if len(rows) else 1):
         some = np.arange(len(rows)) if len(rows) <= _BATCH else rng.integers(0, len(rows), _BATCH)

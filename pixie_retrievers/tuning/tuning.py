@@ -77,7 +77,7 @@ def tune(
         groups, by_document = groups_of([question.grades.keys() for question in questions])
         held = split(groups, _HELD_OUT, rng)
         strength = _best_strength(learned_on, measured_on, groups, held, index.vocabulary_size, rng, advance)
-        factors = np.ones(index.vocabulary_size + 1, np.float32)
+        factors: NDArray[np.float32] = np.ones(index.vocabulary_size + 1, np.float32)
         if strength is not None:
             rows = learned_on.rows_of(~held)
             factors = learn(learned_on, rows, strength=strength, vocabulary_size=index.vocabulary_size, rng=rng)
