@@ -20,6 +20,8 @@ from hypothesis import settings
 # Threads of a model that wait for each other sleep: awake, they hold up whatever else runs on the same cores, as the
 # tests beside them. To be said before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# One thread a process: each core has a test of its own, and by another number of threads a weight's last bits differ.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("pixie", deadline=None)  # a deadline is a timed assertion
 settings.load_profile("pixie")

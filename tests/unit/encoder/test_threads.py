@@ -140,7 +140,8 @@ print(json.dumps([before, *inside, *outside, torch.get_num_threads()]))
 
 
 @pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="there is one core")
-def test_no_other_thread_notices():
+def test_no_other_thread_notices(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if not isinstance(question_threads("cpu"), QuestionThreads):
         pytest.skip("torch computes with another library than OpenMP")
     before, asked, stored, *others, after = script(CODE, OMP_WAIT_POLICY="PASSIVE")
