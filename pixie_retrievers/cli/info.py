@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -36,13 +37,13 @@ def info(
 
     with closing(open_index(index_file, read_only=True)) as index:
         stats = index.stats()
-        table_origin = _table_origin(index)
+        questions = _questions(index)
         rules = StoredRules().of(index)
         if check:
             with notes().status("checking"):
                 problems = [one_line(problem) for problem in index.check().problems]
     if as_json:
-        queries = {} if table_origin is None else {"inference_free": json.loads(table_origin)}
+        queries = {} if questions is None else {"inference_free": questions}
         ruled = {"rules": {"n": len(rules), "version": rules.version, "fingerprint": rules.fingerprint}}
         print_json({**asdict(stats), **queries, **ruled, **({"problems": problems} if check else {})})
     else:
@@ -52,7 +53,7 @@ def info(
         for name, value in (
             ("file", f"{stats.path} ({file_size(stats.file_bytes)})"),
             ("model", _model(stats.fingerprint)),
-            *([("questions", _table_line(table_origin))] if table_origin is not None else []),
+            *([("questions", _questions_line(questions))] if questions is not None else []),
             ("vocabulary", counted(stats.vocabulary_size, "term")),
             ("documents", f"{stats.n_documents:,}"),
             *([("cut", f"{counted(stats.n_cut, 'document')}, longer than the model reads")] if stats.n_cut else []),
@@ -74,19 +75,18 @@ def info(
         raise typer.Exit(1)
 
 
-def _table_origin(index: Index) -> str | None:
-    """The fingerprint of the table that an index keeps for questions; None where there is none that can be read."""
+def _questions(index: Index) -> dict[str, Any] | None:
+    """Where the table comes from that reads questions, or what is wrong with it; None where the index keeps none."""
     from pixie_retrievers.queries import stored_table
 
     try:
         table = stored_table(index)
     except PixieError as error:
-        return json.dumps({"problem": str(error)}, ensure_ascii=False)
-    return None if table is None else table.fingerprint
+        return {"problem": str(error)}
+    return None if table is None else dict(json.loads(table.fingerprint))
 
 
-def _table_line(fingerprint: str) -> str:
-    said = json.loads(fingerprint)
+def _questions_line(said: Mapping[str, Any]) -> str:
     if "problem" in said:
         return str(said["problem"])
     parts = [f"a table learned from {said['texts']:,} {said['source']} ({said['method']}, {said['created']})"]
