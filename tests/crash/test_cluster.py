@@ -40,7 +40,7 @@ def manager_of(nodes):
     for node in nodes:
         with suppress(OSError):
             name = node.ask("/_cat/cluster_manager?format=json")[0]["node"]
-            return next(one for one in nodes if f"node.name={name}" in one.command)
+            return next(one for one in nodes if one.settings["node.name"] == name)
     raise AssertionError("no node answers")
 
 

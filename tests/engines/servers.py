@@ -16,6 +16,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import warnings
+import zipfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,31 +69,41 @@ def java_of(engine):
 
 
 def parts_of(engine):
-    """The class path of an engine, built once in its folder's ``target``."""
+    """The class path of an engine, put together once in its folder's ``target``."""
     target = HERE / engine / "target"
-    java = java_of(engine)
-    done = target / "done"
     newest = max(file.stat().st_mtime for file in (HERE / engine).iterdir() if file.is_file())
-    if not done.exists() or done.stat().st_mtime < newest:
-        if not (maven := shutil.which("mvn")):
-            missing(f"{engine} is put together by Maven: install it (Debian's maven)")
-        shutil.rmtree(target, ignore_errors=True)
+    if not target.exists() or target.stat().st_mtime < newest:
+        put_together(engine, target)
+    # Every archive by its name: one that Java cannot open in a pattern's folder is passed over in silence.
+    return os.pathsep.join(map(str, [target / "classes", *sorted((target / "lib").glob("*.jar"))]))
+
+
+def put_together(engine, target):
+    """Fetch an engine's parts and compile its launcher; ``target`` appears whole or not at all."""
+    if not (maven := shutil.which("mvn")):
+        missing(f"{engine} is put together by Maven: install it (Debian's maven)")
+    with tempfile.TemporaryDirectory(prefix="target-", dir=target.parent) as folder:
+        new = Path(folder, "target")
         fetch = [maven, "-q", "-B", "-ntp", "dependency:copy-dependencies", "-DincludeScope=runtime"]
         fetched = subprocess.run(
-            [*fetch, f"-DoutputDirectory={target / 'lib'}"],
-            cwd=HERE / engine,
+            [*fetch, f"-DoutputDirectory={new / 'lib'}"],
+            cwd=target.parent,
             capture_output=True,
             text=True,
             check=False,
         )
         if fetched.returncode:
             missing(f"Maven could not fetch {engine}: {fetched.stdout[-2000:]}")
+        for part in (new / "lib").glob("*.jar"):
+            with zipfile.ZipFile(part) as archive:
+                assert archive.testzip() is None, f"Maven fetched a damaged {part.name}: delete it in ~/.m2"
         subprocess.run(
-            [java / "javac", "-cp", f"{target}/lib/*", "-d", target / "classes", HERE / engine / "Server.java"],
+            [java_of(engine) / "javac", "-cp", f"{new}/lib/*", "-d", new / "classes", target.parent / "Server.java"],
             check=True,
         )
-        done.touch()
-    return f"{target}/classes{os.pathsep}{target}/lib/*"
+        shutil.rmtree(target, ignore_errors=True)
+        new.rename(target)
+        target.touch()
 
 
 def free_port():
@@ -107,14 +119,17 @@ class Node:
     Attributes:
         engine: Which.
         port: Of HTTP, on 127.0.0.1.
+        settings: Its own, as Elasticsearch names them.
         process: The server's.
+        starts: How often it was started, to be counted until it answers.
     """
 
     engine: str
     port: int
-    process: subprocess.Popen = field(repr=False)
-    command: list = field(repr=False, default_factory=list)
-    log: Path = field(repr=False, default=None)
+    settings: dict = field(repr=False)
+    log: Path = field(repr=False)
+    process: subprocess.Popen = field(repr=False, default=None)
+    starts: int = 0
 
     @property
     def address(self):
@@ -142,10 +157,11 @@ class Node:
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             if self.process.poll() is not None:
-                pytest.fail(f"{self.engine} ended: {self.said()}")
+                self.once_more()
             with suppress(urllib.error.URLError, OSError):
                 health = self.ask("/_cluster/health")
                 if health["number_of_nodes"] >= n_nodes and health["status"] in wanted:
+                    self.starts = 0
                     return health
             time.sleep(0.2)
         return pytest.fail(f"{self.engine} was not ready in {timeout_s} s: {self.said()}")
@@ -154,10 +170,21 @@ class Node:
         """The end of what it printed."""
         return self.log.read_text(errors="replace")[-3000:]
 
+    def once_more(self):
+        """A second start, with its parts put together anew, of a node that ended before it answered; no third."""
+        if self.starts > 1:
+            pytest.fail(f"{self.engine} ended: {self.said()}")
+        warnings.warn(f"{self.engine} ended and is started once more: {self.said()}", stacklevel=2)
+        put_together(self.engine, HERE / self.engine / "target")
+        self.start_again()
+
     def start_again(self):
         """The same node, after its process ended."""
+        self.starts += 1
+        command = [java_of(self.engine) / "java", f"-Xmx{MEMORY}", *FLAGS[self.engine], "-cp", parts_of(self.engine)]
+        command += [MAIN[self.engine], *(f"{key}={value}" for key, value in self.settings.items())]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def stop(self):
         """End it, whatever state it is in."""
@@ -188,10 +215,7 @@ def start(engine, folder, settings):
         **settings,
     }
     values.setdefault("transport.port", free_port())
-    classes = parts_of(engine)
-    command = [str(java_of(engine) / "java"), f"-Xmx{MEMORY}", *FLAGS[engine], "-cp", classes, MAIN[engine]]
-    command += [f"{key}={value}" for key, value in values.items()]
-    node = Node(engine, port, None, command, folder / "out.txt")
+    node = Node(engine, port, values, folder / "out.txt")
     node.start_again()
     return node
 
