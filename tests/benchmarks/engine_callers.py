@@ -19,12 +19,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from engines import RAW, explained, running_node
+from raw_clients import RAW, explained
 from rich.console import Console
 from rich.table import Table
 from vectors import synthetic
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from engines.servers import running_node  # the folder of the tests
 
 from pixie_retrievers import Document
 from pixie_retrievers.index.opening import begin_index
@@ -84,13 +86,14 @@ async def measure(given: Any, node: Any, raw: Any, index: Any, queries: Any) -> 
     many = ThreadPoolExecutor(_CALLERS)
     loop = asyncio.get_running_loop()
 
-    def in_many_threads(i: int) -> Awaitable[Any]:
-        return loop.run_in_executor(many, lambda: explained(index, queries[i]))
+    def in_many_threads(search: Callable[[Any, Any], Any], where: Any) -> _Ask:
+        return lambda i: loop.run_in_executor(many, search, where, queries[i])
 
     ways: dict[str, _Ask] = {
         "the client's own async": asked,
         "ours, in asyncio's threads": lambda i: asyncio.to_thread(explained, index, queries[i]),
-        f"ours, in {_CALLERS} threads": in_many_threads,
+        f"ours, in {_CALLERS} threads": in_many_threads(explained, index),
+        f"the client's synchronous, in {_CALLERS} threads": in_many_threads(raw.search, "raw"),
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for round_ in range(_ROUNDS + 1):

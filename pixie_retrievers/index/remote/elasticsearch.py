@@ -7,7 +7,7 @@ from typing import Any
 from pixie_retrievers.errors import OptionalDependencyError
 from pixie_retrievers.index.remote.engine import TransientFailureError
 from pixie_retrievers.index.remote.location import Location
-from pixie_retrievers.index.remote.lucene import LuceneEngine, refusal
+from pixie_retrievers.index.remote.lucene import CONNECTIONS, LuceneEngine, refusal
 
 __all__ = ["ElasticsearchEngine"]
 
@@ -67,5 +67,6 @@ class ElasticsearchEngine(LuceneEngine):
             request_timeout=location.number("request_timeout_s") or 10,
             max_retries=max(3, len(location.hosts)),
             retry_on_timeout=True,
+            connections_per_node=CONNECTIONS,
             **tls,
         )

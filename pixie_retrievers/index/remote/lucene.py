@@ -26,7 +26,7 @@ from pixie_retrievers.index.remote.engine import (
 from pixie_retrievers.index.remote.location import Location
 from pixie_retrievers.index.remote.records import Record, Stored
 
-__all__ = ["LuceneEngine", "refusal"]
+__all__ = ["CONNECTIONS", "LuceneEngine", "refusal"]
 
 _BUSY = frozenset((429, 502, 503, 504))
 _ROUNDING = (1 + 2.0**-8) * (1 + 1e-6)
@@ -34,6 +34,8 @@ _ROUNDING = (1 + 2.0**-8) * (1 + 1e-6)
 sums are of float32."""
 _PAGE = 1000
 _TASK_POLL_S = 0.2
+CONNECTIONS = 64
+"""So many connections to a node are kept for the next call: one that many threads share opens none anew."""
 _WHOLE = ["id", "text", "metadata", "w", "seq"]
 _SMALL = ["id", "metadata", "seq"]
 _TOKENS_AT_ONCE = 50_000  # a terms query takes 65,536
