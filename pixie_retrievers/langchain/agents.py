@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables.config import ensure_config, run_in_executor
+from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.langchain.tools import describe_tool
 from pixie_retrievers.parameters import check_names
 from pixie_retrievers.types.metadata import token_notes
@@ -81,7 +82,7 @@ class ToolSelector(AgentMiddleware):
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
     ) -> ModelResponse:
         """:meth:`wrap_model_call` without blocking the event loop."""
-        matches = await run_in_executor(None, self._choose, request)
+        matches = await in_thread(self._choose, request)
         chosen = _as_metadata(matches)
         if _is_in_a_run():
             await adispatch_custom_event(_CHOSEN_TOOLS, {_CHOSEN_TOOLS: chosen})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.runnables.config import run_in_executor
-
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.langchain.documents import to_stored
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Contents:
 
     async def aexplain(self, query: str, document: str | Document, *, top_k_tokens: int | None = None) -> Explanation:
         """:meth:`explain` in a thread."""
-        return await run_in_executor(None, self.explain, query, document, top_k_tokens=top_k_tokens)
+        return await in_thread(self.explain, query, document, top_k_tokens=top_k_tokens)
 
     def update_metadata(
         self, changes: MetadataChanges, *, ids: Iterable[str] | None = None, filter: Filter | None = None
@@ -92,16 +91,16 @@ class Contents:
         self, changes: MetadataChanges, *, ids: Iterable[str] | None = None, filter: Filter | None = None
     ) -> int:
         """:meth:`update_metadata` in a thread."""
-        return await run_in_executor(None, self.update_metadata, changes, ids=ids, filter=filter)
+        return await in_thread(self.update_metadata, changes, ids=ids, filter=filter)
 
     async def aids(self, *, filter: Filter | None = None, limit: int | None = None, offset: int = 0) -> list[str]:
         """:meth:`ids` in a thread."""
-        return await run_in_executor(None, self.ids, filter=filter, limit=limit, offset=offset)
+        return await in_thread(self.ids, filter=filter, limit=limit, offset=offset)
 
     async def acount(self, *, filter: Filter | None = None) -> int:
         """:meth:`count` in a thread."""
-        return await run_in_executor(None, self.count, filter=filter)
+        return await in_thread(self.count, filter=filter)
 
     async def afacets(self, field: str, *, filter: Filter | None = None) -> dict[Any, int]:
         """:meth:`facets` in a thread."""
-        return await run_in_executor(None, self.facets, field, filter=filter)
+        return await in_thread(self.facets, field, filter=filter)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_core.runnables.config import run_in_executor
-
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.encoder.base import NO_TERM
 from pixie_retrievers.errors import OptionalDependencyError
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
@@ -52,11 +51,11 @@ class PixieSparseEmbeddings:
 
     async def aembed_documents(self, texts: Iterable[str]) -> list[dict[int, float]]:
         """:meth:`embed_documents` in a thread."""
-        return await run_in_executor(None, self.embed_documents, texts)
+        return await in_thread(self.embed_documents, texts)
 
     async def aembed_query(self, text: str) -> dict[int, float]:
         """:meth:`embed_query` in a thread."""
-        return await run_in_executor(None, self.embed_query, text)
+        return await in_thread(self.embed_query, text)
 
     def for_qdrant(self) -> SparseEmbeddings:
         """The same as langchain-qdrant's ``SparseEmbeddings``, for ``QdrantVectorStore(sparse_embedding=...)``.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertResponse
-from langchain_core.runnables.config import get_config_list, run_in_executor
+from langchain_core.runnables.config import get_config_list
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 from typing_extensions import TypedDict, Unpack
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.filters import Filter, parse_filter
 from pixie_retrievers.index.documents import with_ids
@@ -269,7 +270,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
 
     async def aadd_documents(self, documents: Iterable[Document], *, show_progress: bool = False) -> list[str]:
         """:meth:`add_documents` in a thread."""
-        return await run_in_executor(None, self.add_documents, documents, show_progress=show_progress)
+        return await in_thread(self.add_documents, documents, show_progress=show_progress)
 
     def upsert(self, items: Iterable[Document], /, **kwargs: Any) -> UpsertResponse:
         """:meth:`add_documents` as LangChain's ``index()`` calls it.
@@ -396,9 +397,7 @@ class PixieRetriever(Owner, Contents, Checked, DocumentIndex):
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        return await run_in_executor(
-            None, self._get_relevant_documents, query, run_manager=run_manager.get_sync(), **kwargs
-        )
+        return await in_thread(self._get_relevant_documents, query, run_manager=run_manager.get_sync(), **kwargs)
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         encoder = self.sparse_retriever.encoder

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import Document
 from langchain_core.prompts import format_document
-from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, ConfigDict, Field
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import MISSING, Filter, resolve
 from pixie_retrievers.index.documents import content_id
@@ -158,6 +158,6 @@ def retrieve_tools_functions(
 
     async def aretrieve_tools(query: str) -> list[str]:
         """Find tools for a task described in words. Returns nothing when there is no tool for it."""
-        return await run_in_executor(None, retrieve_tools, query)
+        return await in_thread(retrieve_tools, query)
 
     return retrieve_tools, aretrieve_tools

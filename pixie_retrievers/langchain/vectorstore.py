@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
-from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.errors import InvalidParameterError, InvalidTextError
 from pixie_retrievers.explaining import unscored
 from pixie_retrievers.index.documents import with_ids
@@ -153,7 +153,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         **options: Any,
     ) -> Self:
         """:meth:`from_texts` in a thread."""
-        return await run_in_executor(None, lambda: cls.from_texts(texts, embedding, metadatas, **options))
+        return await in_thread(lambda: cls.from_texts(texts, embedding, metadatas, **options))
 
     @classmethod
     def from_documents(  # type: ignore[override]
@@ -168,7 +168,7 @@ class PixieVectorStore(Owner, Contents, VectorStore):
         cls, documents: Iterable[Document], embedding: None = None, **options: Any
     ) -> Self:
         """:meth:`from_documents` in a thread."""
-        return await run_in_executor(None, lambda: cls.from_documents(documents, embedding, **options))
+        return await in_thread(lambda: cls.from_documents(documents, embedding, **options))
 
     @classmethod
     def from_index(
@@ -272,6 +272,16 @@ class PixieVectorStore(Owner, Contents, VectorStore):
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
         """:meth:`similarity_search` with scores: dot products, larger is better."""
         return [(self._to_langchain(result), result.score) for result in self._search(query, k, **kwargs)]
+
+    async def asimilarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:
+        """:meth:`similarity_search` in a thread."""
+        return await in_thread(self.similarity_search, query, k, **kwargs)
+
+    async def asimilarity_search_with_score(
+        self, query: str, k: int = 4, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """:meth:`similarity_search_with_score` in a thread."""
+        return await in_thread(self.similarity_search_with_score, query, k, **kwargs)
 
     def max_marginal_relevance_search(
         self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.schema import BaseNode, NodeWithScore, QueryBundle
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.contents import changed_metadata, check_changes, chosen_ids
 from pixie_retrievers.errors import InvalidDocumentError, InvalidParameterError
 from pixie_retrievers.llama_index.filters import translate
@@ -101,7 +101,7 @@ class Contents:
         self, query: QueryType, node: str | BaseNode | NodeWithScore, *, top_k_tokens: int | None = None
     ) -> Explanation:
         """As :meth:`explain`."""
-        return await asyncio.to_thread(self.explain, query, node, top_k_tokens=top_k_tokens)
+        return await in_thread(self.explain, query, node, top_k_tokens=top_k_tokens)
 
     def update_metadata(
         self, changes: MetadataChanges, *, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None
@@ -150,18 +150,18 @@ class Contents:
         self, changes: MetadataChanges, *, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None
     ) -> int:
         """As :meth:`update_metadata`."""
-        return await asyncio.to_thread(self.update_metadata, changes, node_ids=node_ids, filters=filters)
+        return await in_thread(self.update_metadata, changes, node_ids=node_ids, filters=filters)
 
     async def anode_ids(
         self, *, filters: NodeFilter | None = None, limit: int | None = None, offset: int = 0
     ) -> list[str]:
         """As :meth:`node_ids`."""
-        return await asyncio.to_thread(self.node_ids, filters=filters, limit=limit, offset=offset)
+        return await in_thread(self.node_ids, filters=filters, limit=limit, offset=offset)
 
     async def acount(self, *, filters: NodeFilter | None = None) -> int:
         """As :meth:`count`."""
-        return await asyncio.to_thread(self.count, filters=filters)
+        return await in_thread(self.count, filters=filters)
 
     async def afacets(self, field: str, *, filters: NodeFilter | None = None) -> dict[Any, int]:
         """As :meth:`facets`."""
-        return await asyncio.to_thread(self.facets, field, filters=filters)
+        return await in_thread(self.facets, field, filters=filters)

@@ -1,6 +1,6 @@
 """What LlamaIndex knows and does not hand on to a vector store: a query transform's texts, and that progress is shown.
 
-Both go round LlamaIndex in context variables, which tasks, and threads that ``asyncio.to_thread`` starts, inherit.
+Both go round LlamaIndex in context variables, which tasks, and calls in threads, inherit.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from llama_index.core.ingestion import run_transformations
 from llama_index.core.schema import BaseNode, IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.contents import Contents, storable, store, translate_choice
 from pixie_retrievers.llama_index.filters import translate
@@ -337,7 +337,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
 
     async def aadd_nodes(self, nodes: Iterable[BaseNode], *, show_progress: bool = False) -> list[str]:
         """As :meth:`add_nodes`, which holds the event loop up for the whole encoding."""
-        return await asyncio.to_thread(self.add_nodes, nodes, show_progress=show_progress)
+        return await in_thread(self.add_nodes, nodes, show_progress=show_progress)
 
     def get_nodes(self, node_ids: Iterable[str]) -> list[BaseNode | None]:
         """The nodes under the ids, in order; None for an id that is not there."""
@@ -346,7 +346,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
 
     async def aget_nodes(self, node_ids: Iterable[str]) -> list[BaseNode | None]:
         """As :meth:`get_nodes`."""
-        return await asyncio.to_thread(self.get_nodes, node_ids)
+        return await in_thread(self.get_nodes, node_ids)
 
     def delete_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> int:
         """Remove nodes by their ids, by filters, or those that both hold for, in one commit; return how many existed.
@@ -358,7 +358,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
 
     async def adelete_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> int:
         """As :meth:`delete_nodes`."""
-        return await asyncio.to_thread(self.delete_nodes, node_ids, filters)
+        return await in_thread(self.delete_nodes, node_ids, filters)
 
     def __repr__(self) -> str:
         return f"PixieRetriever({self._sparse_retriever.index!r}, similarity_top_k={self.similarity_top_k})"
@@ -375,7 +375,7 @@ class PixieRetriever(Owner, Contents, Narrowing, BaseRetriever):
         return [NodeWithScore(node=to_node(one.document, one.explanation), score=one.score) for one in results]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        return await in_thread(self._retrieve, query_bundle)
 
 
 def _store(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.encoder.base import NO_TERM
 from pixie_retrievers.errors import OptionalDependencyError
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
@@ -70,10 +70,10 @@ def milvus_sparse_function(encoder: EncoderChoice) -> Any:
             return [row or dict(NO_TERM) for row in chosen.encode_documents(documents).to_dicts()]
 
         async def async_encode_queries(self, queries: list[str]) -> list[dict[int, float]]:
-            return await asyncio.to_thread(self.encode_queries, queries)
+            return await in_thread(self.encode_queries, queries)
 
         async def async_encode_documents(self, documents: list[str]) -> list[dict[int, float]]:
-            return await asyncio.to_thread(self.encode_documents, documents)
+            return await in_thread(self.encode_documents, documents)
 
     return PixieSparseFunction()
 

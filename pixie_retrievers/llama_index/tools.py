@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index.core.tools import BaseTool, FunctionTool, RetrieverTool, ToolMetadata, ToolOutput
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.llama_index.asking import Asked, asked_of
 from pixie_retrievers.llama_index.filters import NodeFilter, translate
@@ -107,7 +107,7 @@ class _SearchTool(RetrieverTool):
         query = self._query(args, kwargs)
         asked = asked_of(self.retriever, top_k=self._top_k, filters=self._filters)
         hits = await asked.part.aretrieve(query)
-        return self._output(query, await asyncio.to_thread(self._chosen, hits, asked, query))
+        return self._output(query, await in_thread(self._chosen, hits, asked, query))
 
     def _query(self, args: Sequence[Any], kwargs: dict[str, Any]) -> QueryBundle:
         if len(args) + len(kwargs) > 1 or kwargs.keys() - {"input"}:
@@ -272,7 +272,7 @@ class _ToolNodes(BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         said = [] if self._memory is None else await self._memory.aget_all()
-        return await asyncio.to_thread(self._hits, query_bundle, said)
+        return await in_thread(self._hits, query_bundle, said)
 
 
 def _texts(said: Iterable[ChatMessage], request: str) -> list[str]:

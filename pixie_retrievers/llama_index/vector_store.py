@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +15,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.errors import InvalidParameterError
 from pixie_retrievers.filters import parse_filter
 from pixie_retrievers.index.opening import names_no_file
@@ -204,7 +204,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
 
     async def async_add(self, nodes: Iterable[BaseNode], **kwargs: Any) -> list[str]:
         """As :meth:`add`."""
-        return await asyncio.to_thread(self.add, nodes, **{"show_progress": announced_progress(), **kwargs})
+        return await in_thread(self.add, nodes, **{"show_progress": announced_progress(), **kwargs})
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Remove all nodes that were cut from a document, and the document itself where it was stored whole."""
@@ -214,7 +214,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
 
     async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """As :meth:`delete`."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
+        await in_thread(self.delete, ref_doc_id, **delete_kwargs)
 
     def delete_nodes(
         self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None, **delete_kwargs: Any
@@ -236,7 +236,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
         **delete_kwargs: Any,
     ) -> None:
         """As :meth:`delete_nodes`."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
+        await in_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
 
     def get_nodes(self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None) -> list[BaseNode]:
         """The nodes under the ids that are there and pass the filters; all nodes when neither is given."""
@@ -252,7 +252,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
         self, node_ids: Iterable[str] | None = None, filters: NodeFilter | None = None
     ) -> list[BaseNode]:
         """As :meth:`get_nodes`."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+        return await in_thread(self.get_nodes, node_ids, filters)
 
     def clear(self) -> None:
         """Remove all nodes."""
@@ -260,7 +260,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
 
     async def aclear(self) -> None:
         """As :meth:`clear`."""
-        await asyncio.to_thread(self.clear)
+        await in_thread(self.clear)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The best nodes for the query's text, explained as :class:`PixieRetriever` explains them.
@@ -316,7 +316,7 @@ class PixieVectorStore(Owner, Contents, BasePydanticVectorStore):
 
     async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """As :meth:`query`."""
-        return await asyncio.to_thread(self.query, query, **kwargs)
+        return await in_thread(self.query, query, **kwargs)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the index into a new file; where it was temporary, the store goes on in that file, which stays.

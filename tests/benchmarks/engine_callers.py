@@ -1,6 +1,6 @@
 """Many callers of an index on a server: ours in threads, as the adapters' async methods run, beside the async client.
 
-    python tests/benchmarks/engine_callers.py --engine opensearch --documents 20000 --cache FOLDER
+    python tests/benchmarks/engine_callers.py --engine opensearch --documents 20000 --cache FOLDER --delay-ms 10
 
 The raw async client gives ten hits by the server's own score, for the same clauses; ours gives the ten best exactly,
 with their tokens.
@@ -16,9 +16,11 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from delayed import delayed
 from raw_clients import RAW, explained
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from engines.servers import running_node  # the folder of the tests
 
 from pixie_retrievers import Document
+from pixie_retrievers.asynchronous import in_thread
 from pixie_retrievers.index.opening import begin_index
 
 _CALLERS = 50
@@ -42,11 +45,14 @@ def main() -> None:
     options.add_argument("--documents", type=int, default=20_000)
     options.add_argument("--searches", type=int, default=600)
     options.add_argument("--cache", type=Path, required=True)
+    options.add_argument("--delay-ms", type=float, default=0, help="so long a message takes to the server, and back")
     given = options.parse_args()
     corpus = synthetic(given.documents, 100, given.cache)
     documents = [Document(f"d{i}", corpus.text(i), {"n": i}) for i in range(len(corpus))]
     with ExitStack() as stack:
         node = stack.enter_context(running_node(given.engine))
+        if given.delay_ms:
+            node = replace(node, port=stack.enter_context(delayed(node.port, given.delay_ms)))
         raw = RAW[given.engine](node)
         raw.add("raw", documents, corpus.documents)
         index = stack.enter_context(
@@ -92,7 +98,7 @@ async def measure(given: Any, node: Any, raw: Any, index: Any, queries: Any) -> 
     ways: dict[str, _Ask] = {
         "the client's own async": asked,
         "ours, in asyncio's threads": lambda i: asyncio.to_thread(explained, index, queries[i]),
-        f"ours, in {_CALLERS} threads": in_many_threads(explained, index),
+        "ours, as the adapters call it": lambda i: in_thread(explained, index, queries[i]),
         f"the client's synchronous, in {_CALLERS} threads": in_many_threads(raw.search, "raw"),
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
@@ -103,7 +109,9 @@ async def measure(given: Any, node: Any, raw: Any, index: Any, queries: Any) -> 
                 rates[name].append(rate)
     await client.close()
     many.shutdown()
-    table = Table(f"{given.engine}, {given.documents:,} documents, {_CALLERS} callers", "searches/s")
+    table = Table(
+        f"{given.engine}, {given.documents:,} documents, {_CALLERS} callers, {given.delay_ms:g} ms away", "searches/s"
+    )
     for name, found in rates.items():
         table.add_row(name, f"{statistics.median(found):.0f} ({min(found):.0f}-{max(found):.0f})")
     Console(width=120).print(table)
