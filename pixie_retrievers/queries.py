@@ -88,7 +88,7 @@ def encoder_for(index: Index, encoder: EncoderChoice | None, queries: QueriesCho
 
 
 def check_keeps_tables(index: Index) -> None:
-    """Refuse an index that has no place for a table: one in a file has.
+    """Refuse an index that has no place for a table; this package's own all have one.
 
     Raises:
         InvalidParameterError: It has none.

@@ -22,6 +22,7 @@ from pixie_retrievers.types import Document, SparseVectors
 from pixie_retrievers.types.plain import json_form
 
 __all__ = [
+    "check_attachment",
     "check_document",
     "check_documents",
     "check_ids",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _MAX_INT_BITS = 1024  # the whole numbers that a float reaches; JSON readers elsewhere stop there at the latest
+_MOST_ATTACHED_BYTES = 256 << 20
 _MAX_DEPTH = 100  # far above any real metadata, far below where the JSON reader gives up
 
 
@@ -222,6 +224,22 @@ def _shown(value: Any) -> str:
         return repr(value if len(value) <= 40 else value[:40] + "...")
     is_short = value is None or isinstance(value, (bool, float)) or (type(value) is int and abs(value) < 10**18)
     return repr(value) if is_short else f"<{type(value).__name__}>"
+
+
+def check_attachment(name: str, content: bytes | None) -> None:
+    """Refuse what cannot be kept beside documents.
+
+    Raises:
+        InvalidParameterError: The name is not a short name, or the content is not bytes or too many of them.
+    """
+    if not isinstance(name, str) or not name.isascii() or not 0 < len(name) <= 64:
+        raise InvalidParameterError(f"an attachment is called {name!r}: pass a name of 1 to 64 ASCII characters")
+    if content is not None and not isinstance(content, bytes):
+        raise InvalidParameterError(f"the attachment {name!r} is of type {type(content).__name__}: pass bytes, or None")
+    if content is not None and len(content) > _MOST_ATTACHED_BYTES:
+        raise InvalidParameterError(
+            f"the attachment {name!r} has {len(content)} bytes; an index takes {_MOST_ATTACHED_BYTES} at most"
+        )
 
 
 def _check_json(value: Any, where: str, depth: int) -> None:

@@ -47,7 +47,7 @@ class Asking:
                 none.
 
         Raises:
-            InvalidParameterError: These are not rules; or a server keeps the index, and has no place for them.
+            InvalidParameterError: These are not rules; or the index has no place for them.
             IncompatibleIndexError: They name a term that the model lacks.
             IndexLockedError: Another writer holds the index.
         """

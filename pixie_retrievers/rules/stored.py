@@ -48,7 +48,7 @@ class StoredRules:
 
 
 def holds_rules(index: Index) -> bool:
-    """Whether an index has a place for rules: one in a file does."""
+    """Whether an index has a place for rules; this package's own all do."""
     return hasattr(index, "attach")
 
 

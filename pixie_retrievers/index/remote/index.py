@@ -26,6 +26,7 @@ from pixie_retrievers.fingerprints import check_built_with
 from pixie_retrievers.index.base import CheckReport, IndexStats
 from pixie_retrievers.index.documents import check_documents, check_ids, check_page, check_vectors
 from pixie_retrievers.index.matching import matched
+from pixie_retrievers.index.remote.attachments import RemoteAttachments
 from pixie_retrievers.index.remote.attempts import Attempts
 from pixie_retrievers.index.remote.clauses import EVERYTHING, NOTHING, Clause, Keys, Tokens, all_of, bounded
 from pixie_retrievers.index.remote.digests import push_down
@@ -50,7 +51,7 @@ _QUERIES_AT_ONCE = 64
 _Value = TypeVar("_Value")
 
 
-class RemoteIndex:
+class RemoteIndex(RemoteAttachments):
     """Documents on a server, found with the scores, the order and the explanations of the embedded engine.
 
     What a server does not promise, this does not either: a call that stores several documents is not one commit. It
@@ -58,6 +59,7 @@ class RemoteIndex:
 
     Args:
         connect: Makes the connection: once a process, so that one that was forked does not share its parent's.
+        connect_beside: Makes one to the collection that keeps what is attached to the index; None where nothing is.
         vocabulary_size, fingerprint: What a new collection is begun with; None takes what an existing one has.
         read_only: Refuse to write.
         timeout_s: So long a call tries again what failed for a reason that may pass.
@@ -72,13 +74,19 @@ class RemoteIndex:
     def __init__(
         self,
         connect: Callable[[], Engine],
+        connect_beside: Callable[[], Engine] | None = None,
         *,
         vocabulary_size: int | None = None,
         fingerprint: str | None = None,
         read_only: bool = False,
         timeout_s: float = 60.0,
     ) -> None:
-        self._connect = connect
+        super().__init__(
+            None
+            if connect_beside is None
+            else partial(type(self), connect_beside, timeout_s=timeout_s, read_only=read_only)
+        )
+        self._connect, self._connect_beside = connect, connect_beside
         self._connection = os.getpid(), connect()
         self._timeout_s = timeout_s
         self.read_only = read_only
@@ -287,7 +295,7 @@ class RemoteIndex:
                 stored.parsed_metadata()
             except CorruptIndexError as error:
                 problems.append(str(error))
-        return CheckReport(tuple(problems))
+        return CheckReport((*problems, *self._damaged_attachments()))
 
     def compact(self) -> None:
         """Drop what is deleted for good, where the server leaves that to its users."""
@@ -306,12 +314,14 @@ class RemoteIndex:
     def drop(self) -> None:
         """Remove the whole index from its server."""
         self.check_writable()
+        self._drop_parts()
         self._attempt(self._engine.drop)
 
     def close(self) -> None:
         """Let go of the connection; everything stored is on the server."""
         if not self._closed:
             self._closed = True
+            self._close_parts()
             self._engine.close()
 
     def __enter__(self) -> Self:
@@ -322,7 +332,8 @@ class RemoteIndex:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process connects for itself; what is pickled holds the credentials of the URL, if it has any."""
-        return partial(type(self), self._connect, read_only=self.read_only, timeout_s=self._timeout_s), ()
+        connect = self._connect, self._connect_beside
+        return partial(type(self), *connect, read_only=self.read_only, timeout_s=self._timeout_s), ()
 
     def __copy__(self) -> Self:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pixie_retrievers.errors import InvalidParameterError, PixieWarning
@@ -83,6 +83,11 @@ class Location:
     def __str__(self) -> str:
         separator = "#" if self.transport == "file" else "/"
         return f"{self.engine}+{self.transport}://{','.join(self.hosts)}{separator}{self.name}"
+
+    def beside(self, suffix: str) -> Location:
+        """Where a small collection of its own is, which belongs to this one."""
+        options = {name: value for name, value in self.options.items() if name != "shards"}
+        return replace(self, name=self.name + suffix, options=options)
 
     def secret(self, name: str) -> str | None:
         """A credential from the environment: PIXIE_OPENSEARCH_PASSWORD is that of an OpenSearch URL."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pixie_retrievers.errors import InvalidParameterError
+from pixie_retrievers.index.documents import check_attachment
 from pixie_retrievers.index.sqlite.attachment_rows import read_attachment
 from pixie_retrievers.index.sqlite.forks import unforked
 from pixie_retrievers.index.sqlite.handle import Handle
 
 __all__ = ["Attachments"]
-
-_MOST_BYTES = 256 << 20
 
 
 class Attachments(Handle):
@@ -44,21 +42,5 @@ class Attachments(Handle):
             StorageFullError: No space is left.
             StorageError: The index was opened read-only, or the file system refused.
         """
-        _check(name, content)
+        check_attachment(name, content)
         self._write(lambda writer: writer.attach(name, content))
-
-
-def _check(name: str, content: bytes | None) -> None:
-    """Refuse what cannot be kept.
-
-    Raises:
-        InvalidParameterError: The name is not a short name, or the content is not bytes or too many of them.
-    """
-    if not isinstance(name, str) or not name.isascii() or not 0 < len(name) <= 64:
-        raise InvalidParameterError(f"an attachment is called {name!r}: pass a name of 1 to 64 ASCII characters")
-    if content is not None and not isinstance(content, bytes):
-        raise InvalidParameterError(f"the attachment {name!r} is of type {type(content).__name__}: pass bytes, or None")
-    if content is not None and len(content) > _MOST_BYTES:
-        raise InvalidParameterError(
-            f"the attachment {name!r} has {len(content)} bytes; an index takes {_MOST_BYTES} at most"
-        )

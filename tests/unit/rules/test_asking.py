@@ -200,7 +200,7 @@ def test_rules_that_leave_nothing_of_a_question_warn(retriever, encoder):
 
 
 class NoPlace:
-    """An index of which a server keeps the documents: it has the protocol, and no place for rules."""
+    """Somebody's own index: it has the protocol, and no place for rules."""
 
     def __init__(self, index):
         self._index = index
