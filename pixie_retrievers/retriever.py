@@ -6,7 +6,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -20,7 +20,15 @@ from pixie_retrievers.filters import Filter
 from pixie_retrievers.fingerprints import differences
 from pixie_retrievers.index.base import Index
 from pixie_retrievers.index.documents import check_ids
-from pixie_retrievers.index.opening import begin_index, check_weights, is_there, names_no_file, open_index, remove_index
+from pixie_retrievers.index.opening import (
+    begin_index,
+    check_weights,
+    names_no_file,
+    open_if_there,
+    open_index,
+    remove_index,
+    without_credentials,
+)
 from pixie_retrievers.learning import Learning
 from pixie_retrievers.models import EncoderChoice, chosen_encoder
 from pixie_retrievers.parameters import (
@@ -121,13 +129,14 @@ class SparseRetriever(Contents, Reasons, Learning):
         fields = None if text_fields is None else TextFields.of(text_fields)
         if names_no_file(path):
             path = None
-        if path is not None and is_there(path):
-            if weights is not None:
-                begin_index(path, vocabulary_size=None, fingerprint=None, weights=weights).close()  # refuses another
-            if fields is not None:
-                with closing(open_index(path, read_only=True)) as index:
-                    fields.check_index(index.fingerprint, path)
-            return cls.from_index(path, encoder=encoder, queries=queries)
+        if path is not None and (found := open_if_there(path, weights=weights)) is not None:
+            with ExitStack() as on_error:
+                on_error.callback(found.close)
+                if fields is not None:
+                    fields.check_index(found.fingerprint, without_credentials(path))
+                retriever = cls.from_index(found, encoder=encoder, queries=queries)
+                on_error.pop_all()
+            return retriever
         if queries not in (None, "model"):
             raise InvalidParameterError("a new index keeps no query table yet: leave queries out, and derive one later")
         check_weights(weights)  # before a model is loaded

@@ -122,15 +122,15 @@ def index(
     """
     from pixie_retrievers.cli.inputs import read_documents
     from pixie_retrievers.files.fields import Fields
-    from pixie_retrievers.index.opening import begin_index, is_there, open_index, without_credentials
+    from pixie_retrievers.index.opening import begin_index, open_if_there, open_index, without_credentials
     from pixie_retrievers.text_fields import TextFields, split_fingerprint
 
     parts, max_tokens = _split(split)
     wanted = None if template is None else TextFields.of(template.replace("\\n", "\n"))
     fingerprint: str | None = None
-    if is_there(target):
-        with closing(open_index(target, read_only=True)) as existing:
-            fingerprint = existing.fingerprint
+    if (found := open_if_there(target, read_only=True)) is not None:
+        with closing(found):
+            fingerprint = found.fingerprint
         if wanted is not None:
             wanted.check_index(fingerprint, without_credentials(target))
         _, wanted = split_fingerprint(fingerprint)

@@ -17,8 +17,8 @@ from pixie_retrievers.index.remote.location import Location, is_url
 __all__ = [
     "begin_index",
     "check_weights",
-    "is_there",
     "names_no_file",
+    "open_if_there",
     "open_index",
     "remove_index",
     "without_credentials",
@@ -90,24 +90,31 @@ def check_weights(weights: str | None) -> None:
         raise InvalidParameterError(f"weights is {weights!r}; choose one of {', '.join(WEIGHT_FORMATS)}")
 
 
-def is_there(location: str | os.PathLike[str]) -> bool:
-    """Whether opening a location would find an index; a file without content is a place for a new one.
+def open_if_there(
+    location: str | os.PathLike[str], *, read_only: bool = False, weights: str | None = None
+) -> Index | None:
+    """Open the index at a location; None where there is none. A file without content is a place for a new one.
+
+    Args:
+        location, read_only: As for :func:`open_index`.
+        weights: As for :func:`begin_index`.
 
     Raises:
+        IncompatibleIndexError: There is one, with weights of another format.
         EngineUnavailableError, EngineError: A server cannot be reached, or refuses.
     """
     from pixie_retrievers.index.sqlite.files import is_begun
 
-    if is_url(path := _path_of(location)):
+    if not is_url(path := _path_of(location)):
         try:
-            open_index(path, read_only=True).close()
-        except IndexNotFoundError:
-            return False
-        return True
+            if not is_begun(Path(path)):
+                return None
+        except (OSError, ValueError, TypeError):  # beginning one there says what is wrong with the path
+            return None
     try:
-        return is_begun(Path(path))
-    except (OSError, ValueError, TypeError):  # opening it says what is wrong with the path
-        return False
+        return _opened(location, read_only=read_only, weights=weights)
+    except IndexNotFoundError:
+        return None
 
 
 def without_credentials(location: str | os.PathLike[str]) -> str:
