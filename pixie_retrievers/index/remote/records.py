@@ -72,51 +72,46 @@ class Stored:
         Raises:
             CorruptIndexError: The stored bytes do not verify.
         """
-        term_ids, weights, literal, cut = self.unpacked()
-        try:
-            indptr = np.array([0, len(term_ids)], np.int64)
-            return SparseVectors(indptr, term_ids, weights, vocabulary_size, literal, cut)
-        except InvalidVectorError:
-            raise self._damaged() from None
+        return vectors_of((self,), vocabulary_size)
 
-    def unpacked(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-        """The vector's four arrays, as they were stored.
+    def verified(self) -> tuple[int, bytes]:
+        """The number of terms, and the bytes that follow the header.
 
         Raises:
-            CorruptIndexError: The stored bytes do not verify.
+            CorruptIndexError: They do not verify.
         """
         if len(self.vector) >= _HEADER.size:
             checksum, n = _HEADER.unpack_from(self.vector)
             body = self.vector[_HEADER.size :]
             if checksum == zlib.crc32(body) and len(body) == 8 * n + (n + 8) // 8:
-                bits = np.unpackbits(np.frombuffer(body, np.uint8, offset=8 * n), count=n + 1).view(np.bool_)
-                return (
-                    np.frombuffer(body, "<i4", n).astype(np.int32, copy=False),
-                    np.frombuffer(body, "<f4", n, 4 * n).astype(np.float32, copy=False),
-                    bits[:n],
-                    bits[n:],
-                )
-        raise self._damaged()
+                return n, body
+        raise self.damaged()
 
-    def _damaged(self) -> CorruptIndexError:
+    def damaged(self) -> CorruptIndexError:
         return CorruptIndexError(f"the stored vector of document {self.id!r} is damaged: add the document again")
 
 
 def vectors_of(rows: Sequence[Stored], vocabulary_size: int) -> SparseVectors:
-    """The vectors of documents, checked at once.
+    """The vectors of documents, checked and read at once.
 
     Raises:
         CorruptIndexError: One does not verify.
     """
-    if not rows:
-        return SparseVectors.concatenate([], vocabulary_size)
-    parts = [stored.unpacked() for stored in rows]
-    term_ids, weights, literal, cut = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    found = [stored.verified() for stored in rows]
+    sizes = np.array([n for n, _ in found], np.int64)
     indptr = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum([len(part[0]) for part in parts], out=indptr[1:])
+    np.cumsum(sizes, out=indptr[1:])
+    term_ids = np.frombuffer(b"".join([body[: 4 * n] for n, body in found]), "<i4").astype(np.int32, copy=False)
+    weights = np.frombuffer(b"".join([body[4 * n : 8 * n] for n, body in found]), "<f4").astype(np.float32, copy=False)
+    bits = np.unpackbits(np.frombuffer(b"".join([body[8 * n :] for n, body in found]), np.uint8)).view(np.bool_)
+    lengths = (sizes + 8) // 8 * 8  # a bit a term, one of the text, and what fills the byte
+    starts = np.cumsum(lengths) - lengths
+    literal = bits[np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], sizes)]
     try:
-        return SparseVectors(indptr, term_ids, weights, vocabulary_size, literal, cut)
+        return SparseVectors(indptr, term_ids, weights, vocabulary_size, literal, bits[starts + sizes])
     except InvalidVectorError:
+        if len(rows) == 1:
+            raise rows[0].damaged() from None
         for stored in rows:
             stored.weights(vocabulary_size)  # says which
         raise
