@@ -152,7 +152,7 @@ def _opened(
     timeout_s = where.number("timeout_s")
     if timeout_s is not None:
         options["timeout_s"] = timeout_s
-    return RemoteIndex(_connecting(where, client), _connecting(where.beside("_attachments"), client), **options)
+    return RemoteIndex(_connecting(where, client), **options)
 
 
 def _connecting(where: Location, client: Any) -> Callable[[], Any]:

@@ -204,7 +204,9 @@ def test_somebody_elses_collection_in_that_place_is_left_alone(server):
             assert index.attachments() == {}  # said once
             with pytest.raises(IncompatibleIndexError):
                 index.attach("rules", b"")
+            index.drop()
         assert theirs.ids() == ["a"]
         theirs.drop()
+    begin_index(server, vocabulary_size=VOCABULARY_SIZE, fingerprint="model-1").close()
     with pytest.raises(IndexNotFoundError):
         open_index(place)

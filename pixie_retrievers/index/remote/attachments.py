@@ -35,6 +35,8 @@ _FINGERPRINT = "attachments"
 _LOOK_AGAIN_S = 5.0
 _PART_BYTES = 1 << 20
 _READS = 3
+_NOT_OURS = (EngineError, IncompatibleIndexError)
+"""What a collection raises that somebody else made, or may not be read."""
 
 
 class _Parts(Protocol):
@@ -58,10 +60,10 @@ class RemoteAttachments(ABC):
 
     Args:
         open_parts: Opens the collection of the parts, of the ``fingerprint`` that it is given; given a
-            ``vocabulary_size`` too, begins it where there is none. None for an index that has none beside it.
+            ``vocabulary_size`` too, begins it where there is none.
     """
 
-    def __init__(self, open_parts: Callable[..., _Parts] | None) -> None:
+    def __init__(self, open_parts: Callable[..., _Parts]) -> None:
         self._open_parts = open_parts
         self._parts: _Parts | None = None
         self._looking = threading.Lock()
@@ -83,7 +85,7 @@ class RemoteAttachments(ABC):
             kept, _ = self._look()
         except EngineUnavailableError:
             raise
-        except (EngineError, IncompatibleIndexError) as error:
+        except _NOT_OURS as error:
             kept = {}
             self._looked = time.monotonic(), kept
             self._warn(error)
@@ -128,7 +130,6 @@ class RemoteAttachments(ABC):
         _, all_ids = self._look()
         if content is not None:
             if self._parts is None:
-                assert self._open_parts is not None
                 self._parts = self._open_parts(vocabulary_size=1, fingerprint=_FINGERPRINT)
             pieces = [content[start : start + _PART_BYTES] for start in range(0, len(content), _PART_BYTES)] or [b""]
             stamp = secrets.randbelow(1 << 53)
@@ -157,8 +158,6 @@ class RemoteAttachments(ABC):
 
     def _look(self) -> tuple[dict[str, _Kept], list[str]]:
         """What is there now, and the ids of all parts, whole or not."""
-        if self._open_parts is None:
-            return {}, []
         with self._looking:
             try:
                 if self._parts is None:
@@ -191,7 +190,12 @@ class RemoteAttachments(ABC):
         return problems
 
     def _drop_parts(self) -> None:
-        self._look()
+        try:
+            self._look()
+        except EngineUnavailableError:
+            raise
+        except _NOT_OURS:
+            return
         if self._parts is not None:
             self._parts.drop()
         self._close_parts()

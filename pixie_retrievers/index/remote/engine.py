@@ -136,8 +136,10 @@ class Engine(Protocol):
     max_candidates: int
     max_clauses: int
     max_depth: int
-    may_negate: bool
     batch_bytes: int
+
+    @property
+    def may_negate(self) -> bool: ...
 
     def manifest(self) -> Mapping[str, Any] | None:
         """What was given to :meth:`create`; None where there is no such collection.
@@ -201,6 +203,10 @@ class Engine(Protocol):
 
     def drop(self) -> None:
         """Remove the whole collection."""
+        ...
+
+    def beside(self, suffix: str) -> Engine:
+        """A small collection of another name, this one's and a suffix, over the same connection."""
         ...
 
     def close(self) -> None:

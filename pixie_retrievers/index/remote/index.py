@@ -59,7 +59,6 @@ class RemoteIndex(RemoteAttachments):
 
     Args:
         connect: Makes the connection: once a process, so that one that was forked does not share its parent's.
-        connect_beside: Makes one to the collection that keeps what is attached to the index; None where nothing is.
         vocabulary_size, fingerprint: What a new collection is begun with; None takes what an existing one has.
         read_only: Refuse to write.
         timeout_s: So long a call tries again what failed for a reason that may pass.
@@ -74,19 +73,14 @@ class RemoteIndex(RemoteAttachments):
     def __init__(
         self,
         connect: Callable[[], Engine],
-        connect_beside: Callable[[], Engine] | None = None,
         *,
         vocabulary_size: int | None = None,
         fingerprint: str | None = None,
         read_only: bool = False,
         timeout_s: float = 60.0,
     ) -> None:
-        super().__init__(
-            None
-            if connect_beside is None
-            else partial(type(self), connect_beside, timeout_s=timeout_s, read_only=read_only)
-        )
-        self._connect, self._connect_beside = connect, connect_beside
+        super().__init__(partial(type(self), self._connect_beside, timeout_s=timeout_s, read_only=read_only))
+        self._connect = connect
         self._connection = os.getpid(), connect()
         self._timeout_s = timeout_s
         self.read_only = read_only
@@ -332,8 +326,7 @@ class RemoteIndex(RemoteAttachments):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process connects for itself; what is pickled holds the credentials of the URL, if it has any."""
-        connect = self._connect, self._connect_beside
-        return partial(type(self), *connect, read_only=self.read_only, timeout_s=self._timeout_s), ()
+        return partial(type(self), self._connect, read_only=self.read_only, timeout_s=self._timeout_s), ()
 
     def __copy__(self) -> Self:
         return self
@@ -386,6 +379,10 @@ class RemoteIndex(RemoteAttachments):
             part = keys[start : start + _FETCH_AT_ONCE]
             found.update(zip(part, self._attempt(partial(self._engine.fetch, part)), strict=True))
         return [found[key_of(id)] for id in ids]
+
+    def _connect_beside(self) -> Engine:
+        """To the collection that keeps what is attached."""
+        return self._engine.beside("_attachments")
 
     def _next_seqs(self, n: int) -> int:
         """The first of n numbers that rise with time, over every process that writes, as far as their clocks agree."""

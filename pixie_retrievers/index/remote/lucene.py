@@ -16,6 +16,7 @@ from pixie_retrievers.index.remote.clauses import AllOf, AnyOf, Between, Clause,
 from pixie_retrievers.index.remote.digests import sortable
 from pixie_retrievers.index.remote.engine import (
     Candidate,
+    Engine,
     EngineFigures,
     Page,
     Removed,
@@ -62,6 +63,7 @@ class LuceneEngine(ABC):
 
     def __init__(self, location: Location, client: Any = None) -> None:
         self.location = str(location)
+        self._where = location
         self._name = location.name
         self._path = "/" + quote(location.name, safe="")
         self._shards, self._replicas = location.number("shards"), location.number("replicas")
@@ -234,6 +236,9 @@ class LuceneEngine(ABC):
     def drop(self) -> None:
         for name in self.send("GET", self._path + "/_alias"):
             self.send("DELETE", "/" + quote(name, safe=""))
+
+    def beside(self, suffix: str) -> Engine:
+        return type(self)(self._where.beside(suffix), self._client)
 
     def close(self) -> None:
         if self._owns_client:

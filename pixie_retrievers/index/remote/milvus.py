@@ -21,6 +21,7 @@ from pixie_retrievers.index.remote.clauses import EVERYTHING, Clause
 from pixie_retrievers.index.remote.digests import BEYOND, sortable
 from pixie_retrievers.index.remote.engine import (
     Candidate,
+    Engine,
     EngineFigures,
     Page,
     Removed,
@@ -68,6 +69,7 @@ class MilvusEngine:
 
     def __init__(self, location: Location, client: Any = None) -> None:
         self.location = str(location)
+        self._where = location
         self._file = Path(location.hosts[0]) if location.transport == "file" else None
         self._is_lite = True  # till a server says what it is: Milvus Lite can do less
         self._name = location.name
@@ -195,6 +197,9 @@ class MilvusEngine:
 
     def drop(self) -> None:
         self._ask("drop_collection")
+
+    def beside(self, suffix: str) -> Engine:
+        return MilvusEngine(self._where.beside(suffix), self._client)
 
     def close(self) -> None:
         if self._owns_client and self._client is not None:

@@ -21,6 +21,7 @@ from pixie_retrievers.index.remote.clauses import AllOf, AnyOf, Between, Clause,
 from pixie_retrievers.index.remote.digests import sortable
 from pixie_retrievers.index.remote.engine import (
     Candidate,
+    Engine,
     EngineFigures,
     Page,
     Removed,
@@ -73,6 +74,7 @@ class QdrantEngine:
             ) from error
 
         self.location = str(location)
+        self._where = location
         self._name = location.name
         self._models: Any = qdrant_client.models
         consistency = location.options.get("consistency")
@@ -182,6 +184,9 @@ class QdrantEngine:
 
     def drop(self) -> None:
         self._ask("delete_collection")
+
+    def beside(self, suffix: str) -> Engine:
+        return QdrantEngine(self._where.beside(suffix), None if self._folder is not None else self._client)
 
     def close(self) -> None:
         if self._folder is not None:
