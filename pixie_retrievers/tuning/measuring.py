@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DEPTH", "ideal", "ndcg", "paired_interval"]
+__all__ = ["DEPTH", "chance_of", "ideal", "ndcg", "paired_interval"]
 
 DEPTH = 10
 DISCOUNTS = 1 / np.log2(np.arange(2, DEPTH + 2))
 _RESAMPLES = 2000
+_FLIPS = 10_000
 _AT_ONCE = 100
 
 
@@ -55,3 +56,25 @@ def paired_interval(
         means.append((drawn @ sums) / (drawn @ counts))
     low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
+
+
+def chance_of(gains: NDArray[np.float64], groups: NDArray[np.int64], rng: np.random.Generator) -> float:
+    """How often chance alone would gain as much, 0 to 1: a one-sided randomization test over groups.
+
+    Where few questions change, a bootstrap takes three that gained for a proof; this asks how often as many would have,
+    had each gained or lost by the toss of a coin.
+
+    Args:
+        gains, groups, rng: As for :func:`paired_interval`.
+
+    Source:
+        Smucker, Allan and Carterette, "A Comparison of Statistical Significance Tests for Information Retrieval
+        Evaluation", 2007: of the tests that are in use they recommend this one.
+    """
+    sums = np.bincount(groups, gains)
+    sums = sums[sums != 0]
+    reached = 1  # what was found is one of the ways in which the coins may fall
+    for _ in range(0, _FLIPS, _AT_ONCE):
+        signs = rng.integers(0, 2, size=(_AT_ONCE, len(sums))) * 2 - 1
+        reached += int(np.count_nonzero(signs @ sums >= sums.sum() - 1e-12))
+    return reached / (_FLIPS + 1)

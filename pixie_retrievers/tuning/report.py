@@ -8,7 +8,12 @@ from typing import Any, Literal
 from pixie_retrievers.rules.rules import Factor, Rules
 from pixie_retrievers.tuning.effects import Change
 
-__all__ = ["TuningReport"]
+__all__ = ["TuningReport", "is_beyond_chance"]
+
+
+def is_beyond_chance(interval: tuple[float, float], chance: float) -> bool:
+    """Whether a gain is: its whole 95% interval is above 0, and chance gains as much in 5% of cases at most."""
+    return interval[0] > 0 and chance <= 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class TuningReport:
         before, after: How well the questions held out are answered, 0 to 1: under the rules that a person set, and with
             the factors that were learned.
         interval: Between which bounds the gain lies, with 95% confidence.
+        chance: How often chance alone would gain as much, 0 to 1.
         measured: What is measured: NDCG at 10, over all documents or, of a log, among those that were shown.
         n_learned: From so many questions.
         n_held_out: It is measured on so many others.
@@ -40,6 +46,7 @@ class TuningReport:
     before: float
     after: float
     interval: tuple[float, float]
+    chance: float
     measured: str
     n_learned: int
     n_held_out: int
@@ -60,8 +67,8 @@ class TuningReport:
 
     @property
     def is_beyond_chance(self) -> bool:
-        """Whether the whole interval of the gain is above 0."""
-        return self.interval[0] > 0
+        """Whether the whole interval of the gain is above 0, and chance gains as much in 5% of cases at most."""
+        return is_beyond_chance(self.interval, self.chance)
 
     @property
     def summary(self) -> str:
@@ -69,7 +76,8 @@ class TuningReport:
         low, high = self.interval
         told = (
             f"{self.measured} {self.before:.4f} before, {self.after:.4f} after: {self.gain:+.4f}, 95% interval"
-            f" {low:+.4f} to {high:+.4f}, on {self.n_held_out:,} questions held out."
+            f" {low:+.4f} to {high:+.4f}, on {self.n_held_out:,} questions held out; chance alone gains as much in"
+            f" {self.chance:.1%} of cases."
         )
         if self.strength is None:
             return f"No factors were better than none when they were tried on questions that they had not seen. {told}"
@@ -83,6 +91,7 @@ class TuningReport:
         more = ("split_by", "strength", "n_merged", "n_dropped")
         return {name: getattr(self, name) for name in (*plain, *more)} | {
             "interval": list(self.interval),
+            "chance": self.chance,
             "changed": [{"token": c.term.token, "surface": c.term.surface, "factor": c.factor} for c in self.changed],
             "gained": [change.to_dict() for change in self.gained],
             "lost": [change.to_dict() for change in self.lost],

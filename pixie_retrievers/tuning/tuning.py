@@ -18,8 +18,8 @@ from pixie_retrievers.tuning.candidates import Candidates, found_candidates, pai
 from pixie_retrievers.tuning.effects import answered, changes, encoded
 from pixie_retrievers.tuning.judgements import Judged, Question, Questions, read_questions
 from pixie_retrievers.tuning.learning import learn
-from pixie_retrievers.tuning.measuring import DEPTH, paired_interval
-from pixie_retrievers.tuning.report import TuningReport
+from pixie_retrievers.tuning.measuring import DEPTH, chance_of, paired_interval
+from pixie_retrievers.tuning.report import TuningReport, is_beyond_chance
 from pixie_retrievers.tuning.splitting import folds, groups_of, split
 from pixie_retrievers.types import SparseVectors
 
@@ -99,12 +99,14 @@ def tune(
         measured = f"NDCG@{DEPTH}"
     _, held_groups = np.unique(groups[at], return_inverse=True)
     interval = paired_interval(after - before, held_groups, rng)
+    chance = chance_of(after - before, held_groups, rng)
     gained, lost = changes([texts[n] for n in at.tolist()], before, after)
     return TuningReport(
-        rules=proposed if interval[0] > 0 else None,
+        rules=proposed if is_beyond_chance(interval, chance) else None,
         before=float(before.mean()),
         after=float(after.mean()),
         interval=interval,
+        chance=chance,
         measured=measured,
         n_learned=origin.n_questions,
         n_held_out=len(at),
