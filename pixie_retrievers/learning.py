@@ -25,8 +25,8 @@ class Learning(Asking):
         """Learn factors of query tokens from judged questions, or from clicks, and find out whether they help.
 
         Nothing is written. Where the report says that the gain is beyond chance, ``set_rules(report.rules)`` keeps the
-        factors, and ``undo_rules()`` takes them back. Rules that a person set stay as they are; factors that were
-        learned earlier make way.
+        factors (with ``base=report.rules.version`` unless rules were changed meanwhile), and ``undo_rules()`` takes
+        them back. Rules that a person set stay as they are; factors that were learned earlier make way.
 
         A third of the questions is held out, by document where that can be done: no question held out is about a
         document that one of the others is about. How strongly factors are held to 1 is found by cross-validation among

@@ -74,4 +74,4 @@ def _keep(index_file: str, rules: Rules | None) -> None:
         if rules is None:
             stored.undo(index)
         else:
-            stored.write(index, rules)
+            stored.write(index, rules, rules.version)

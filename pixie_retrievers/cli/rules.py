@@ -74,18 +74,20 @@ def rules(
     from pixie_retrievers.rules.rules import Rules
 
     with closing(open_index(index_file, read_only=not (changes or undo))) as index:
+        if factors or expansions or removed or source:
+            with notes().status("loading the model"):
+                encoder = encoder_for_index(index.fingerprint, model)
         kept = stored.StoredRules().of(index)
         if undo:
             kept = stored.undo(index)
         elif changes:
+            base = kept.version
             kept = Rules() if clear else kept
             if factors or expansions or removed or source:
-                with notes().status("loading the model"):
-                    encoder = encoder_for_index(index.fingerprint, model)
                 if source:
                     kept = read_rules(source, encoder)
                 kept = _changed(kept, encoder, factors or [], expansions or [], removed or [])
-            kept = stored.write(index, kept)
+            kept = stored.write(index, kept, base)
     if export:
         write_rules(export, kept)
         notes().print(Text(f"wrote {export}"), soft_wrap=True)

@@ -59,7 +59,7 @@ def tune(
         from pixie_retrievers.rules import stored
 
         with closing(open_index(index_file)) as index:
-            version = stored.write(index, report.rules).version
+            version = stored.write(index, report.rules, report.rules.version).version
         notes().print(Text(f"kept, as version {version}; `pixie rules {index_file} --undo` takes it back"))
     if as_json:
         print_json(report.to_dict() | {"kept": keep})

@@ -37,7 +37,7 @@ class Asking:
         """The rules of the index, as of its newest commit: every search keeps them, unless it is told not to."""
         return self._stored_rules.of(self.index)
 
-    def set_rules(self, rules: Rules) -> Rules:
+    def set_rules(self, rules: Rules, *, base: int | None = None) -> Rules:
         """Put rules into the index, in one commit, in place of those that it holds; return them with their version.
 
         Every reader of the file keeps them from its next search on. :meth:`undo_rules` takes the change back.
@@ -45,16 +45,18 @@ class Asking:
         Args:
             rules: As :meth:`rules_of` makes them; ``retriever.rules.merged(...)`` keeps the others; ``Rules()`` are
                 none.
+            base: The version of the index's rules that these were made from: where somebody has changed them meanwhile,
+                nothing is written. None replaces whatever is there.
 
         Raises:
-            InvalidParameterError: These are not rules; or the index has no place for them.
+            InvalidParameterError: These are not rules; or the index has no place for them, or holds others by now.
             IncompatibleIndexError: They name a term that the model lacks.
             IndexLockedError: Another writer holds the index.
         """
         if not isinstance(rules, Rules):
             raise InvalidParameterError(f"the rules are of type {type(rules).__name__}: pass Rules, as rules_of gives")
         rules.apply(SparseVectors.from_dicts([{}], self.index.vocabulary_size))  # refuses terms of another vocabulary
-        return stored.write(self.index, rules)
+        return stored.write(self.index, rules, base)
 
     def undo_rules(self) -> Rules:
         """Put the rules back that the index held before their last change; return them. Twice, it does it again.

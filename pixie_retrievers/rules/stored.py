@@ -52,15 +52,25 @@ def holds_rules(index: Index) -> bool:
     return hasattr(index, "attach")
 
 
-def write(index: Index, rules: Rules) -> Rules:
+def write(index: Index, rules: Rules, base: int | None = None) -> Rules:
     """Put rules into an index, in one commit, in place of those that it holds; they come back with their version.
 
+    Args:
+        index: Where to.
+        rules: All of them.
+        base: The version of the index's rules that these were made from; None where they take the place of any.
+
     Raises:
-        InvalidParameterError: The index has no place for rules.
+        InvalidParameterError: The index has no place for rules, or holds other ones by now than these were made from.
         IndexLockedError: Another writer holds the index.
     """
     _check(index)
     before = _parsed(_content(index)).current
+    if base is not None and base != before.version:
+        raise InvalidParameterError(
+            f"the rules of the index were changed meanwhile: they are version {before.version}, and yours were made"
+            f" from version {base}; nothing was written: make the change to those there are now"
+        )
     numbered = replace(rules, version=before.version + 1)
     _attach(index, _Versions(numbered, before))
     return numbered

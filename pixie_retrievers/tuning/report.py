@@ -22,7 +22,7 @@ class TuningReport:
 
     Attributes:
         rules: The rules to keep, those that a person set among them, if the gain is beyond chance: give them to
-            ``set_rules``. None where it is not.
+            ``set_rules``, whose ``base`` is their version. None where it is not.
         before, after: How well the questions held out are answered, 0 to 1: under the rules that a person set, and with
             the factors that were learned.
         interval: Between which bounds the gain lies, with 95% confidence.

@@ -178,6 +178,16 @@ def test_changes_are_numbered_and_undone(retriever, encoder):
     assert retriever.undo_rules() == second
 
 
+def test_a_change_of_somebody_else_meanwhile_is_not_lost(retriever, encoder):
+    mine = retriever.rules.merged(rules_of(encoder, {"풀": 0}))
+    theirs = retriever.set_rules(rules_of(encoder, {"휴가": 2}))
+    with pytest.raises(InvalidParameterError, match="version 1, and yours were made from version 0; nothing"):
+        retriever.set_rules(mine, base=mine.version)
+    assert (retriever.rules, retriever.rules.version) == (theirs, 1)
+    both = retriever.set_rules(theirs.merged(mine), base=theirs.version)
+    assert (len(both), both.version) == (2, 2)
+
+
 def test_rules_are_copied_and_checked_with_the_index(retriever, encoder, tmp_path):
     retriever.set_rules(rules_of(encoder, {"풀": 0}))
     retriever.backup(tmp_path / "copy.db")
