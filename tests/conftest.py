@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,9 @@ from hypothesis import settings
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # One thread a process: each core has a test of its own, and by another number of threads a weight's last bits differ.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell's job in the background begins with interrupts ignored, and so do all whom it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("pixie", deadline=None)  # a deadline is a timed assertion
 settings.load_profile("pixie")

@@ -19,7 +19,6 @@ import histories
 
 path, mode, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
 batch, ids = histories.queries(), tuple(histories.IDS[:40])
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins without one
 unexpected, state = [], {"n": 0, "revision": 1}
 
 def change(index):

@@ -132,7 +132,6 @@ from types import SimpleNamespace
 from pixie_retrievers.encoder.turns import Turns
 from pixie_retrievers.types import SparseVectors
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins without one
 turns, over, wrong, moments = Turns(), threading.Event(), [], random.Random(0)
 inside = threading.Lock()
 
