@@ -1,4 +1,4 @@
-"""What is kept beside documents, by name: through commits, copies, repairs, and other handles' eyes."""
+"""What a file keeps beside documents, by name, through commits, backups, repairs and damage; the rest: tests/contract."""
 
 from __future__ import annotations
 
@@ -8,26 +8,10 @@ from contextlib import closing
 import pytest
 from vectors import documents, random_vectors
 
-from pixie_retrievers import CorruptIndexError, InvalidParameterError, SqliteIndex, StorageError, copy_index
+from pixie_retrievers import CorruptIndexError, SqliteIndex, StorageError, copy_index
 from pixie_retrievers.index.sqlite.repair import repair_index
 
 CONTENT = bytes(range(256)) * 300
-
-
-def test_what_is_attached_is_there_at_once_for_every_handle(path):
-    with SqliteIndex(path) as one, SqliteIndex(path, read_only=True) as other:
-        assert (other.attachments(), other.attachment("rules")) == ({}, None)
-        one.attach("rules", CONTENT)
-        assert other.attachment("rules") == CONTENT
-        before = other.attachments()["rules"]
-        one.attach("rules", b"")
-        assert other.attachment("rules") == b""
-        assert other.attachments().keys() == {"rules"}
-        assert other.attachments()["rules"] != before
-        one.attach("rules", None)
-        one.attach("rules", None)  # already gone
-        assert (other.attachments(), other.attachment("rules")) == ({}, None)
-        assert one.check().sound
 
 
 def test_documents_and_attachments_do_not_touch_each_other(path):
@@ -49,16 +33,6 @@ def test_a_new_index_may_begin_with_an_attachment(tmp_path):
         assert (len(index), index.attachment("rules")) == (0, CONTENT)
     with SqliteIndex(tmp_path / "new.db") as index:
         assert index.attachment("rules") == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("name", "content"), [("", b""), ("ein Ü", b""), ("x" * 65, b""), (3, b""), ("rules", "text"), ("rules", [1])]
-)
-def test_what_cannot_be_attached_is_refused(path, name, content):
-    with SqliteIndex(path) as index:
-        with pytest.raises(InvalidParameterError):
-            index.attach(name, content)
-        assert index.attachments() == {}
 
 
 def test_a_reader_attaches_nothing(path):
