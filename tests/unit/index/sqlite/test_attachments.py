@@ -1,4 +1,4 @@
-"""What a file keeps beside documents, by name, through commits, backups, repairs and damage; the rest: tests/contract."""
+"""What a file keeps beside documents through commits, backups, repairs and damage; the rest is in tests/contract."""
 
 from __future__ import annotations
 
