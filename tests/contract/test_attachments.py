@@ -20,7 +20,13 @@ from pixie_retrievers import (
     copy_index,
     rules_of,
 )
-from pixie_retrievers.errors import IncompatibleIndexError, IndexClosedError, IndexNotFoundError
+from pixie_retrievers.errors import (
+    EngineError,
+    EngineUnavailableError,
+    IncompatibleIndexError,
+    IndexClosedError,
+    IndexNotFoundError,
+)
 from pixie_retrievers.index.opening import begin_index, open_index
 from pixie_retrievers.index.remote import attachments
 from pixie_retrievers.types import SparseVectors
@@ -157,6 +163,38 @@ def test_on_a_server_the_last_of_two_writers_counts(server):
         (part,) = parts.get(parts.ids())
         parts.upsert([Document("rules 7 0 1", part.text, part.metadata)], empty(1))
         assert index.attachments() == {"rules": 7}
+
+
+def test_on_a_server_who_is_written_over_is_told(server, monkeypatch):
+    with open_index(server) as index, beside(server) as parts, open_index(server) as other:
+        index.attach("rules", b"[1]")
+        upsert = type(parts).upsert
+
+        def and_somebody_else(self, documents, vectors):
+            upsert(self, documents, vectors)
+            patch.undo()
+            other.attach("rules", b"[2]")  # while the first writes, whose parts it takes for leftovers
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(parts), "upsert", and_somebody_else)
+            with pytest.raises(EngineError, match="at the same time"):
+                index.attach("rules", b"[3]")
+        assert index.attachment("rules") == other.attachment("rules") == b"[2]"
+
+
+def test_on_a_server_what_is_known_counts_while_it_cannot_be_reached(server, monkeypatch):
+    with open_index(server) as index:
+        index.attach("rules", b"[1]")
+        known = index.attachments()
+
+        def unreachable(*_, **__):
+            raise EngineUnavailableError("no answer")
+
+        with monkeypatch.context() as patch, open_index(server) as new:
+            patch.setattr(type(index), "ids", unreachable)
+            assert index.attachments() == known
+            with pytest.raises(EngineUnavailableError):
+                new.attachments()
 
 
 def test_on_a_server_a_damaged_part_is_named(server):

@@ -73,7 +73,11 @@ class RemoteAttachments(ABC):
     def attachments(self) -> dict[str, int]:
         """What is kept beside the documents: each name with a number that is another one after every change.
 
-        What others change is seen within five seconds. An index whose attachments may not be read has none, and warns.
+        What others change is seen within five seconds, or when the server can be reached again. An index whose
+        attachments may not be read has none, and warns.
+
+        Raises:
+            EngineUnavailableError: The server cannot be reached, and has not told yet what there is.
         """
         self._check_open()
         looked = self._looked
@@ -84,7 +88,9 @@ class RemoteAttachments(ABC):
         try:
             kept, _ = self._look()
         except EngineUnavailableError:
-            raise
+            if looked is None:
+                raise
+            kept = looked[1]
         except _NOT_OURS as error:
             kept = {}
             self._looked = time.monotonic(), kept
@@ -115,7 +121,7 @@ class RemoteAttachments(ABC):
     def attach(self, name: str, content: bytes | None) -> None:
         """Keep something under a name beside the documents; None removes it.
 
-        What was there before counts until all of it is stored. Of two who write at once, the last counts.
+        What was there before counts until all of it is stored.
 
         Args:
             name: A short name.
@@ -123,7 +129,8 @@ class RemoteAttachments(ABC):
 
         Raises:
             InvalidParameterError: The name or the content is not what it should be.
-            EngineUnavailableError, EngineError: The server cannot be reached, or refuses; what was there counts.
+            EngineUnavailableError, EngineError: The server cannot be reached, or refuses, or somebody else wrote at the
+                same time: what was there counts, or what they wrote.
         """
         check_attachment(name, content)
         self.check_writable()
@@ -133,21 +140,21 @@ class RemoteAttachments(ABC):
                 self._parts = self._open_parts(vocabulary_size=1, fingerprint=_FINGERPRINT)
             pieces = [content[start : start + _PART_BYTES] for start in range(0, len(content), _PART_BYTES)] or [b""]
             stamp = secrets.randbelow(1 << 53)
-            self._parts.upsert(
-                [
-                    Document(
-                        f"{name} {stamp} {part} {len(pieces)}",
-                        base64.b64encode(piece).decode(),
-                        {"crc32": zlib.crc32(piece)},
-                    )
-                    for part, piece in enumerate(pieces)
-                ],
-                SparseVectors.from_dicts([{}] * len(pieces), vocabulary_size=1),
-            )
+            new = [
+                Document(
+                    f"{name} {stamp} {part} {len(pieces)}",
+                    base64.b64encode(piece).decode(),
+                    {"crc32": zlib.crc32(piece)},
+                )
+                for part, piece in enumerate(pieces)
+            ]
+            self._parts.upsert(new, SparseVectors.from_dicts([{}] * len(new), vocabulary_size=1))
         old = [id for id in all_ids if id.rsplit(" ", 3)[0] == name]
         if old and self._parts is not None:
             self._parts.delete(old)
-        self._look()
+        _, all_ids = self._look()
+        if content is not None and not {part.id for part in new} <= set(all_ids):  # another writer's old ones
+            raise EngineError(f"somebody else attached {name!r} at the same time: look what is there, and try again")
 
     @abstractmethod
     def check_writable(self) -> None:

@@ -47,6 +47,7 @@ _FETCH_AT_ONCE = 500
 _SCANNED_AT_ONCE = 1000
 _KEYS_AT_ONCE = 10_000
 _QUERIES_AT_ONCE = 64
+_SOON_S = 10.0
 
 _Value = TypeVar("_Value")
 
@@ -79,7 +80,8 @@ class RemoteIndex(RemoteAttachments):
         read_only: bool = False,
         timeout_s: float = 60.0,
     ) -> None:
-        super().__init__(partial(type(self), self._connect_beside, timeout_s=timeout_s, read_only=read_only))
+        soon = min(timeout_s, _SOON_S)  # a search waits for it
+        super().__init__(partial(type(self), self._connect_beside, timeout_s=soon, read_only=read_only))
         self._connect = connect
         self._connection = os.getpid(), connect()
         self._timeout_s = timeout_s
