@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from pixie_retrievers.asynchronous import MAX_THREADS, _threads, in_thread
+from pixie_retrievers.asynchronous import MAX_THREADS, in_thread
 
 ASKED = ContextVar("asked", default="nobody")
 
@@ -18,11 +18,6 @@ ASKED = ContextVar("asked", default="nobody")
 async def test_as_many_wait_at_once_as_there_are_callers():
     together = threading.Barrier(MAX_THREADS)  # asyncio's own threads would never all come here
     assert len(await asyncio.gather(*(in_thread(together.wait, 20) for _ in range(MAX_THREADS)))) == MAX_THREADS
-
-
-async def test_one_after_the_other_takes_one_thread():
-    _threads.cache_clear()
-    assert len({await in_thread(threading.get_ident) for _ in range(20)}) <= 2
 
 
 async def test_arguments_context_results_and_errors_pass_through():
