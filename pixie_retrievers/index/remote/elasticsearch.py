@@ -20,6 +20,7 @@ class ElasticsearchEngine(LuceneEngine):
     """
 
     vector_type = "sparse_vector"
+    found_source = True  # to leave fields out of 16 documents takes it 1.3 ms more than to send them
 
     def __init__(self, location: Location, client: Any = None) -> None:
         super().__init__(location, client)
