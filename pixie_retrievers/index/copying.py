@@ -50,8 +50,8 @@ def copy_index(source: Index, target: Index, *, advance: Callable[[int], Any] = 
     """Store every document of one index in another, in its order of insertion, and hold the two against each other.
 
     A copy that was interrupted goes on where it stopped: what the target has alike is not stored again. What is
-    attached to the source follows. At the end the counts are compared,
-    and the answers to queries made of a sample of the documents.
+    attached to the source follows. At the end the counts are compared, and the answers to queries made of a sample of
+    the documents.
 
     Args:
         source: Read a batch at a time; others may read and write it.

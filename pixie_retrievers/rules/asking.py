@@ -62,7 +62,7 @@ class Asking:
         """Put the rules back that the index held before their last change; return them. Twice, it does it again.
 
         Raises:
-            InvalidParameterError: They were never changed, or a server keeps the index.
+            InvalidParameterError: They were never changed, or the index has no place for them.
             IndexLockedError: Another writer holds the index.
         """
         return stored.undo(self.index)
